@@ -1,0 +1,127 @@
+"""`hf-spam train`: fine-tune, evaluate on the whole of each split, save a checkpoint."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from datasets import DatasetDict
+
+from ..arguments import (
+    PRESETS,
+    DataArguments,
+    ModelArguments,
+    OptionParser,
+    SpamTrainingArguments,
+    build,
+    merge,
+    read_config,
+    to_argv,
+)
+from ..builders import build_config, build_model, build_splits
+from ..data import count
+from ..errors import UserError
+from ..metrics import METRICS
+from ..modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..run_folder import ARGUMENTS, check_writable, staged
+from ..sources import LABELS
+from ..tokenization import build_tokenizer, longest_text, tokenize
+from ..training import Run, classify_examples, fine_tune, save_run
+from ..weights import load_checkpoint
+
+COLUMNS = (*METRICS, "loss", "messages")
+
+
+def make_parser() -> OptionParser:
+    """All options: ours, and every one of `TrainingArguments`."""
+    parser = OptionParser(
+        DataArguments, ModelArguments, SpamTrainingArguments, prog="hf-spam train", description=__doc__
+    )
+    parser.add_argument("--preset", choices=list(PRESETS), help="A named set of options, which any option overrides.")
+    parser.add_argument("--config", help="Options from a YAML or JSON file; they override the preset's.")
+    return parser
+
+
+def parse(argv: Sequence[str]) -> dict[str, Any]:
+    """The options given: a preset's, overridden by a file's, overridden by the command line's.
+
+    Returns:
+        Options by name, `preset` and `output_dir` always among them; what is left out has its default.
+    """
+    parser = make_parser()
+    given = parser.given(argv)
+    path = given.pop("config", None)
+    from_file: dict[str, Any] = {}
+    if path is not None:
+        try:
+            from_file = parser.given(to_argv(read_config(path)))
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+    preset = given.get("preset") or from_file.get("preset") or "default"
+    return merge({"output_dir": f"outputs/{preset}"}, PRESETS[preset], from_file, given, {"preset": preset})
+
+
+def main(options: dict[str, Any]) -> None:
+    """Fine-tune as `parse`'s options say, and print what came of it."""
+    model_arguments = build(ModelArguments, options)
+    data_arguments = build(DataArguments, options)
+    output_dir = Path(options["output_dir"])
+    check_writable(output_dir, options.get("overwrite_output_dir", False))
+
+    checkpoint = None
+    if model_arguments.weights != "random":
+        cache_dir = data_arguments.cache_dir
+        checkpoint = load_checkpoint(model_arguments.weights, model_arguments.model_size, cache_dir)
+    splits = build_splits(data_arguments)
+    tokenizer = build_tokenizer(1, data_arguments.bpe_dir)
+    longest = longest_text(tokenizer, list(splits["train"]["text"]))
+    config = build_config(model_arguments, checkpoint, len(tokenizer), data_arguments.max_length or longest)
+    max_length = min(data_arguments.max_length or config.max_text_length, config.max_text_length)
+    tokenizer.model_max_length = max_length  # a checkpoint cuts texts where its training did
+    print(describe_data(splits, longest))
+    tokenized = tokenize(splits, tokenizer, max_length)
+
+    with staged(output_dir) as folder:
+        arguments = build(SpamTrainingArguments, options | {"output_dir": str(folder)})
+        model = build_model(config, checkpoint, arguments.seed)
+        print(describe_model(model, model_arguments))
+        run = fine_tune(model, tokenizer, splits, tokenized, arguments, model_arguments.trainable)
+        examples = classify_examples(run)
+        save_run(run, examples, folder)
+        (folder / ARGUMENTS).write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
+    print(describe_run(run, examples, output_dir))
+
+
+def describe_data(splits: DatasetDict, longest: int) -> str:
+    """One line: how many messages of each label, in which splits, and how long."""
+    counts = count(splits)
+    sizes = " / ".join(f"{total:,} {name}" for name, total in counts["total"].items())
+    labels = " + ".join(f"{counts[label].sum():,} {label}" for label in LABELS)
+    return f"data   {labels}: {sizes}; longest train text {longest} tokens"
+
+
+def describe_model(model: SpamGPTForSequenceClassification, arguments: ModelArguments) -> str:
+    """One line: the model's size, where it starts, what of it trains and where it is read."""
+    config = model.config
+    millions = model.num_parameters() / 1e6
+    return (
+        f"model  {config.n_layers} layers × {config.emb_dim} wide, {millions:.1f} M parameters, "
+        f"weights: {arguments.weights}; trains: {arguments.trainable}; read at: {config.pooling}"
+    )
+
+
+def describe_run(run: Run, examples: list[dict[str, Any]], output_dir: Path) -> str:
+    """The table of figures, the two examples, and what to do with the checkpoint."""
+    table = pd.DataFrame.from_dict(run.splits, orient="index")[list(COLUMNS)]
+    percent = dict.fromkeys(METRICS, "{:.2%}".format)
+    lines = [
+        f"trained {run.training['steps']:,} steps in {run.training['seconds']:.1f} s",
+        "",
+        table.to_string(formatters={**percent, "loss": "{:.3f}".format, "messages": "{:,.0f}".format}),
+        "",
+        *(f"{example['label']:5}{example['score']:.3f}  {example['text']}" for example in examples),
+        "",
+        f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"',
+    ]
+    return "\n".join(lines)

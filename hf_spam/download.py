@@ -1,0 +1,82 @@
+"""Files from the network: mirrors, time-outs, a progress bar, and no half-written file."""
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import platformdirs
+import pooch
+import requests
+
+from .errors import UserError
+
+TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two chunks
+
+
+def cache_folder(folder: str | os.PathLike[str] | None = None) -> Path:
+    """Where downloads are kept: `folder`, else `$HF_SPAM_CACHE`, else the user's cache folder."""
+    return Path(folder or os.environ.get("HF_SPAM_CACHE") or platformdirs.user_cache_dir("hf_spam"))
+
+
+def sha256(data: bytes) -> str:
+    """The SHA-256 of `data` in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` under a temporary name beside `path`, then rename: `path` is never half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def download(urls: Sequence[str], target: Path, accept: Callable[[Path], bytes], remedy: str) -> None:
+    """Fetch a file from the first of `urls` that serves an acceptable one.
+
+    Args:
+        urls: The source and its mirrors, tried in order.
+        target: The file to write; its folder is made.
+        accept: Given the downloaded file, returns the bytes to keep, or raises `UserError` to refuse it.
+        remedy: What to do where no address works; ends the error's message.
+
+    Raises:
+        UserError: If every address fails; the message holds each one's reason.
+    """
+    failures = []
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the cache folder {target.parent}: {error.strerror}. Set HF_SPAM_CACHE."
+        ) from None
+    for url in urls:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder:
+            received = Path(folder, "received")
+            try:
+                fetch = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
+                fetch(url, str(received), None)
+                write_atomically(target, accept(received))
+                return
+            except (requests.RequestException, UserError) as error:
+                failures.append(f"{url}: {_reason(error)}")
+    raise UserError(f"could not download {target.name} ({'; '.join(failures)}).\n{remedy}")
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause in a few words: requests wraps connection errors three deep."""
+    if isinstance(error, requests.HTTPError):
+        return f"HTTP status {error.response.status_code}"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return str(error)

@@ -1,0 +1,195 @@
+"""`GPTModel` as transformers models: the classifier with its pooling rules, and the language model.
+
+Both accept padding on either side. Under a mask each row's real tokens are moved to the left (`align_left`), where
+positions count from 0 and causal attention never sees the padding; so no other code has to know of it.
+"""
+
+import torch
+from torch import Tensor, nn
+from transformers import GenerationMixin, PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import CausalLMOutput, SequenceClassifierOutput
+
+from .configuration_spam_gpt import SpamGPTConfig
+from .gpt import GPTModel, LayerNorm
+
+
+def align_left(input_ids: Tensor, attention_mask: Tensor, pad_token_id: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Move each row's real tokens to the left, in order, and overwrite everything else with the pad id.
+
+    Args:
+        input_ids: *Shape:* `[B, T]`.
+        attention_mask: Nonzero where a token is real. *Shape:* `[B, T]`.
+        pad_token_id: The id written to the right of the real tokens.
+
+    Returns:
+        The aligned ids `[B, T]`, the number of real tokens of each row `[B]`, and the order `[B, T]` that was
+        gathered (aligned[b, t] = input_ids[b, order[b, t]]).
+    """
+    if attention_mask.shape != input_ids.shape:
+        raise ValueError(
+            f"expected an attention mask of the ids' shape {list(input_ids.shape)}, found {list(attention_mask.shape)}"
+        )
+    padding = attention_mask == 0
+    order = padding.int().argsort(dim=1, stable=True)
+    lengths = input_ids.shape[1] - padding.sum(dim=1)
+    positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+    aligned = input_ids.gather(1, order).masked_fill(positions >= lengths[:, None], pad_token_id)
+    return aligned, lengths, order
+
+
+class SpamGPTPreTrainedModel(PreTrainedModel):
+    """What both models share: configuration, initialisation, and what transformers may do with them."""
+
+    config_class = SpamGPTConfig
+    base_model_prefix = "model"
+    _no_split_modules = ["TransformerBlock"]
+    _supports_sdpa = True
+    supports_gradient_checkpointing = True
+
+    model: GPTModel
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, LayerNorm):  # transformers knows `weight` and `bias`, not the book's names
+            init.ones_(module.scale)
+            init.zeros_(module.shift)
+        else:
+            super()._init_weights(module)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.model.tok_emb
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:  # type: ignore[override]
+        self.model.tok_emb = value
+
+
+class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
+    """A GPT whose logits at one position of the text are the text's class scores.
+
+    `config.pooling` names the position; see `SpamGPTConfig`. Without an attention mask padding is recognised by the
+    pad id and only on the right, as in transformers' own GPT-2 classifier. A text without tokens is scored as a
+    single `<|endoftext|>`.
+    """
+
+    def __init__(self, config: SpamGPTConfig) -> None:
+        super().__init__(config)
+        self.model = GPTModel(config, num_labels=config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs: object,
+    ) -> SequenceClassifierOutput:
+        """Score a batch of texts.
+
+        Args:
+            input_ids: Token ids. *Shape:* `[B, T]`, T of any size as long as no row holds more real tokens than
+                `config.max_text_length`.
+            attention_mask: 1 for real tokens, 0 for padding, on either side. *Shape:* `[B, T]`.
+            labels: Class ids, or targets of a regression where `num_labels` is 1. *Shape:* `[B]`.
+            **kwargs: Passed to the loss (the Trainer's `num_items_in_batch`).
+
+        Returns:
+            `logits` of *shape* `[B, num_labels]`, and `loss` where labels are given.
+
+        Raises:
+            ValueError: If a text is longer than the model reads.
+        """
+        if input_ids.shape[1] == 0:  # a batch of empty texts; tokenizers return those as floats
+            input_ids = input_ids.new_full((input_ids.shape[0], 1), self.config.pad_token_id, dtype=torch.long)
+            attention_mask = None
+        if attention_mask is None:
+            positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+            last = (positions * (input_ids != self.config.pad_token_id)).argmax(dim=1)  # [B]; 0 in a row of padding
+        else:
+            input_ids, lengths, _ = align_left(input_ids, attention_mask, self.config.pad_token_id)
+            last = (lengths - 1).clamp(min=0)  # [B]
+
+        if self.config.pooling == "last_position":
+            input_ids = self._to_width(input_ids, self.config.pad_to_length, last)
+            last = torch.full_like(last, input_ids.shape[1] - 1)
+        elif input_ids.shape[1] > self.config.context_length:
+            input_ids = self._to_width(input_ids, self.config.context_length, last)
+
+        logits = self.model(input_ids)  # [B, T, num_labels]
+        pooled_logits = logits[torch.arange(logits.shape[0], device=logits.device), last]  # [B, num_labels]
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(labels=labels, pooled_logits=pooled_logits, config=self.config, **kwargs)
+        return SequenceClassifierOutput(loss=loss, logits=pooled_logits)
+
+    def _to_width(self, input_ids: Tensor, width: int, last: Tensor) -> Tensor:
+        """Pad rows on the right to `width`, or cut padding off; never a real token. `last` is each row's last one."""
+        longest = int(last.max()) + 1 if input_ids.shape[1] > width else 0
+        if longest > width:
+            raise ValueError(
+                f"expected texts of at most {width} tokens, found one of {longest}: "
+                f"pass truncation=True to the tokenizer or the pipeline"
+            )
+        missing = max(0, width - input_ids.shape[1])
+        return nn.functional.pad(input_ids[:, :width], (0, missing), value=self.config.pad_token_id)
+
+
+class SpamGPTForCausalLM(SpamGPTPreTrainedModel, GenerationMixin):
+    """The language model that the classifier starts from. Its head is tied to the token embedding, as in GPT-2.
+
+    There is no key-value cache: `generate()` reads the whole sequence at every step, whatever `use_cache` says.
+    """
+
+    _tied_weights_keys = {"model.out_head.weight": "model.tok_emb.weight"}
+
+    def __init__(self, config: SpamGPTConfig) -> None:
+        super().__init__(config)
+        self.model = GPTModel(config)
+        self.post_init()
+        self.generation_config.use_cache = False
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.model.out_head
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        self.model.out_head = new_embeddings
+
+    def prepare_inputs_for_generation(  # type: ignore[override]
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: object
+    ) -> dict[str, Tensor | None]:
+        """The whole sequence so far: without a cache nothing of it may be left out."""
+        return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs: object,
+    ) -> CausalLMOutput:
+        """Score the next token at every position.
+
+        Args:
+            input_ids: Token ids. *Shape:* `[B, T]`.
+            attention_mask: 1 for real tokens, 0 for padding, on either side. *Shape:* `[B, T]`.
+            labels: The ids again, -100 where none is to be predicted; they are shifted here. *Shape:* `[B, T]`.
+            **kwargs: Passed to the loss (the Trainer's `num_items_in_batch`).
+
+        Returns:
+            `logits` of *shape* `[B, T, vocab_size]` (meaningless at padding), and `loss` where labels are given.
+        """
+        if attention_mask is None:
+            logits = self.model(input_ids)
+        else:
+            aligned, _, order = align_left(input_ids, attention_mask, self.config.pad_token_id)
+            logits = self.model(aligned)
+            back = order.argsort(dim=1)[:, :, None].expand_as(logits)
+            logits = logits.gather(1, back)  # each position's logits where its token stood
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
+        return CausalLMOutput(loss=loss, logits=logits)
+
+
+SpamGPTConfig.register_for_auto_class()
+SpamGPTForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
+SpamGPTForCausalLM.register_for_auto_class("AutoModelForCausalLM")

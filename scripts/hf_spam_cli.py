@@ -1,0 +1,69 @@
+"""The console command `hf-spam`: finds the subcommand, runs it, and turns errors into exit codes.
+
+It is installed as a module of its own, beside the package, so that `hf-spam --help` answers without importing torch.
+Exit codes: 0 done; 2 the caller's mistake or a missing resource, told without a traceback; 1 a defect of ours;
+130 interrupted.
+"""
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+COMMANDS = {
+    "data": "download, balance and split the messages, save them, print the counts",
+    "train": "fine-tune, evaluate on the whole of each split, save a checkpoint",
+    "evaluate": "report on a split of a checkpoint's own data, or on a file",
+    "predict": "classify texts given as arguments or on standard input",
+}
+
+_USAGE = "usage: hf-spam COMMAND [OPTION ...]\n\nFine-tune a from-scratch GPT as a spam classifier.\n\ncommands:\n"
+
+
+def usage() -> str:
+    """What `hf-spam --help` prints."""
+    lines = [f"  {name:10}{text}" for name, text in COMMANDS.items()]
+    return _USAGE + "\n".join(lines) + "\n\n`hf-spam COMMAND --help` lists a command's options."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `hf-spam` with the given arguments (those of the process by default) and return its exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if argv else 2
+    name, *rest = argv
+    if name not in COMMANDS:
+        print(
+            f"hf-spam: error: expected one of {', '.join(COMMANDS)}, found {name!r}. Try: hf-spam --help",
+            file=sys.stderr,
+        )
+        return 2
+    _leave_scripts_folder()
+    logging.basicConfig(format="hf-spam: %(levelname)s: %(message)s", level=logging.WARNING)
+    command = importlib.import_module(f"hf_spam.commands.{name}")
+    from hf_spam.errors import UserError
+
+    try:
+        command.main(command.parse(rest))
+    except UserError as error:
+        print(f"hf-spam: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("hf-spam: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _leave_scripts_folder() -> None:
+    """Take this folder off the import path, where `python scripts/train.py` puts it first.
+
+    Its evaluate.py would stand in for the library `evaluate`.
+    """
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if not entry or Path(entry).resolve() != here]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
