@@ -177,16 +177,17 @@ class SpamGPTForCausalLM(SpamGPTPreTrainedModel, GenerationMixin):
         Returns:
             `logits` of *shape* `[B, T, vocab_size]` (meaningless at padding), and `loss` where labels are given.
         """
-        if attention_mask is None:
-            logits = self.model(input_ids)
-        else:
-            aligned, _, order = align_left(input_ids, attention_mask, self.config.pad_token_id)
-            logits = self.model(aligned)
-            back = order.argsort(dim=1)[:, :, None].expand_as(logits)
-            logits = logits.gather(1, back)  # each position's logits where its token stood
+        order = None
+        if attention_mask is not None:
+            input_ids, _, order = align_left(input_ids, attention_mask, self.config.pad_token_id)
+        logits = self.model(input_ids)
         loss = None
         if labels is not None:
+            # Aligned like the ids: otherwise padding on the left would be asked for the first real token.
+            labels = labels if order is None else labels.gather(1, order)
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
+        if order is not None:  # each position's logits back to where its token stood
+            logits = logits.gather(1, order.argsort(dim=1)[:, :, None].expand_as(logits))
         return CausalLMOutput(loss=loss, logits=logits)
 
 

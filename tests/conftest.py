@@ -1,0 +1,167 @@
+"""Shared fixtures: real messages, GPT-2's byte-pair files, tiny models, a server on loopback, the command line.
+
+Real messages come from the extra `[sample]`, and the whole collection from the folder `$HF_SPAM_TEST_DATA`
+(`SMSSpamCollection`, the UCI zip, `gpt2-bpe/`); what needs the latter is skipped without it. No test needs a network
+but those marked so.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+# Before any import of the Hugging Face libraries: nothing here may reach out.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import torch
+import transformers
+from hf_spam_cli import main as cli_main
+
+from hf_spam import SpamGPTConfig, sources
+from hf_spam.tokenization import build_tokenizer
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's caches, or runs in the checkout."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HF_SPAM_CACHE", str(home / "cache"))
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(home / "tiktoken"))
+    monkeypatch.delenv("HF_SPAM_BPE_DIR", raising=False)
+    monkeypatch.chdir(home)
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of the real collection."""
+    folder = os.environ.get("HF_SPAM_TEST_DATA")
+    if not folder:
+        pytest.skip("the real collection: set HF_SPAM_TEST_DATA to a folder that holds SMSSpamCollection")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def collection(test_data: Path) -> Path:
+    """The real SMS Spam Collection as UCI distributes it."""
+    return test_data / "SMSSpamCollection"
+
+
+@pytest.fixture(scope="session")
+def messages() -> pd.DataFrame:
+    """The real messages of the extra [sample]."""
+    return sources.read_sample()
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> transformers.GPT2Tokenizer:
+    """GPT-2's tokenizer, from the extra [sample]."""
+    return build_tokenizer(max_length=1024)
+
+
+@pytest.fixture
+def tiny_config() -> SpamGPTConfig:
+    """A model of a few thousand parameters over a vocabulary of 100 ids, the last of which pads."""
+    return SpamGPTConfig(
+        vocab_size=100,
+        context_length=32,
+        emb_dim=16,
+        n_heads=4,
+        n_layers=2,
+        initializer_range=0.2,
+        pad_token_id=99,
+        bos_token_id=99,
+        eos_token_id=99,
+    )
+
+
+@pytest.fixture(scope="session")
+def gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GPT-2 of 32 × 2 with the real vocabulary and random weights, written by transformers."""
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=64, initializer_range=0.1)
+    folder = tmp_path_factory.mktemp("gpt2")
+    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+class Answer:
+    """What the loopback server does with a path: a status, a body, and what goes wrong on the way."""
+
+    def __init__(
+        self, body: bytes = b"", status: int = 200, claim: int | None = None, delay: float = 0.0, **headers: str
+    ) -> None:
+        self.body = body
+        self.status = status
+        self.claim = claim if claim is not None else len(body)  # the Content-Length it announces
+        self.delay = delay  # seconds before it answers
+        self.headers = headers
+
+
+class LoopbackServer(ThreadingHTTPServer):
+    """Answers from a table of paths and remembers what was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: dict[str, Answer] = {}
+        self.requests: list[str] = []
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is part of some tests."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: LoopbackServer
+
+    def do_GET(self) -> None:
+        path = self.path.split("?")[0]
+        self.server.requests.append(f"{self.command} {path}")
+        answer = self.server.answers.get(path, Answer(status=404))
+        time.sleep(answer.delay)
+        self.send_response(answer.status)
+        for name, value in {"Content-Length": str(answer.claim), **answer.headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(answer.body)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackServer]:
+    """A real HTTP server on loopback."""
+    with LoopbackServer() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`hf-spam` in this process: exit code, standard output, standard error."""
+
+    def run_command(*argv: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = cli_main([str(argument) for argument in argv])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run_command
