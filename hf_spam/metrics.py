@@ -10,7 +10,6 @@ from typing import Any
 
 import datasets
 import evaluate
-import numpy as np
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 from transformers import EvalPrediction
 
@@ -62,7 +61,8 @@ def build_compute_metrics(num_labels: int = 2) -> Callable[[EvalPrediction], dic
 
     def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
         scores: dict[str, float] = metrics.compute(
-            predictions=np.argmax(prediction.predictions, axis=-1), references=prediction.label_ids
+            predictions=prediction.predictions.argmax(axis=-1),  # type: ignore[union-attr]
+            references=prediction.label_ids,
         )
         return scores
 

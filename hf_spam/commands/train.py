@@ -66,8 +66,9 @@ def main(options: dict[str, Any]) -> None:
     """Fine-tune as `parse`'s options say, and print what came of it."""
     model_arguments = build(ModelArguments, options)
     data_arguments = build(DataArguments, options)
-    output_dir = Path(options["output_dir"])
-    check_writable(output_dir, options.get("overwrite_output_dir", False))
+    arguments = build(SpamTrainingArguments, options)
+    output_dir = Path(arguments.output_dir)
+    check_writable(output_dir, arguments.overwrite_output_dir)
 
     checkpoint = None
     if model_arguments.weights != "random":
@@ -83,7 +84,7 @@ def main(options: dict[str, Any]) -> None:
     tokenized = tokenize(splits, tokenizer, max_length)
 
     with staged(output_dir) as folder:
-        arguments = build(SpamTrainingArguments, options | {"output_dir": str(folder)})
+        arguments.output_dir = str(folder)
         model = build_model(config, checkpoint, arguments.seed)
         print(describe_model(model, model_arguments))
         run = fine_tune(model, tokenizer, splits, tokenized, arguments, model_arguments.trainable)

@@ -1,0 +1,345 @@
+"""The Trainer route: bit for bit the chapter's loop, and whole evaluations.   pytest tests/test_training.py"""
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from datasets import DatasetDict
+from torch.utils.data import DataLoader
+from transformers import GPT2Tokenizer, set_seed
+
+from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification, UserError, data, training
+from hf_spam.arguments import ModelArguments, SpamTrainingArguments
+from hf_spam.builders import build_config, build_model
+from hf_spam.freezing import Trainable, freeze
+from hf_spam.plots import plot_values
+from hf_spam.tokenization import tokenize
+from hf_spam.weights import load_checkpoint
+
+LENGTH = 24
+
+
+@pytest.fixture(scope="module")
+def splits(messages: pd.DataFrame) -> DatasetDict:
+    """130 balanced real messages: 91 to train, 13 to validate, 26 to test."""
+    some = pd.concat([messages[messages["Label"] == label].head(65) for label in ("ham", "spam")])
+    return data.prepare(some)
+
+
+@pytest.fixture(scope="module")
+def tokenized(splits: DatasetDict, tokenizer: GPT2Tokenizer) -> DatasetDict:
+    return tokenize(splits, tokenizer, LENGTH)
+
+
+def tiny_model(drop_rate: float = 0.0, **options: Any) -> SpamGPTForSequenceClassification:
+    config = SpamGPTConfig(
+        emb_dim=16,
+        n_heads=2,
+        n_layers=2,
+        context_length=64,
+        drop_rate=drop_rate,
+        attn_implementation="eager",
+        **options,
+    )
+    return build_model(config, None, seed=123)
+
+
+BOOK: dict[str, Any] = {"pooling": "last_position", "pad_to_length": LENGTH}
+BOOK_TRAINING: dict[str, Any] = {
+    "accelerator_config": {"use_seedable_sampler": False},
+    "eval_strategy": "no",
+    "num_train_epochs": 3,
+    "eval_freq": 5,
+    "eval_iter": 2,
+}
+
+
+def fine_tune(
+    model: SpamGPTForSequenceClassification,
+    tokenizer: GPT2Tokenizer,
+    splits: DatasetDict,
+    tokenized: DatasetDict,
+    folder: Path,
+    trainable: Trainable = "all",
+    **options: Any,
+) -> training.Run:
+    options = {"learning_rate": 1e-3, "disable_tqdm": True, **options}
+    arguments = SpamTrainingArguments(output_dir=str(folder), **options)
+    return training.fine_tune(model, tokenizer, splits, tokenized, arguments, trainable)
+
+
+def chapters_loop(model: Any, tokenized: DatasetDict, trainable: Trainable) -> dict[str, list[float]]:
+    """The chapter's training, in plain torch: padded rows, no mask, interim evaluations on the shuffled loader."""
+    model = model.model  # the GPTModel alone
+    freeze(model, trainable)
+
+    def rows(split: str) -> list[tuple[torch.Tensor, int]]:
+        return [
+            (torch.tensor(row["input_ids"] + [50256] * (LENGTH - len(row["input_ids"]))), row["label"])
+            for row in tokenized[split]
+        ]
+
+    train = DataLoader(rows("train"), batch_size=8, shuffle=True, drop_last=True)  # type: ignore[arg-type]
+    validation = DataLoader(rows("validation"), batch_size=8)  # type: ignore[arg-type]
+
+    def batch_loss(ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(model(ids)[:, -1, :], labels)
+
+    @torch.no_grad()
+    def loss_over(loader: Any) -> float:
+        return sum(batch_loss(*batch).item() for batch, _ in zip(loader, range(2), strict=False)) / 2
+
+    @torch.no_grad()
+    def accuracy_over(loader: Any) -> float:
+        batches = [batch for batch, _ in zip(loader, range(2), strict=False)]
+        right = sum(int((model(ids)[:, -1, :].argmax(-1) == labels).sum()) for ids, labels in batches)
+        return right / sum(len(labels) for _, labels in batches)
+
+    record: dict[str, list[float]] = {
+        "train_losses": [],
+        "validation_losses": [],
+        "train_accuracies": [],
+        "validation_accuracies": [],
+    }
+    torch.manual_seed(123)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+    step = -1
+    for _ in range(3):
+        model.train()
+        for batch in train:
+            optimizer.zero_grad()
+            batch_loss(*batch).backward()
+            optimizer.step()
+            step += 1
+            if step % 5 == 0:
+                model.eval()
+                record["train_losses"].append(loss_over(train))
+                record["validation_losses"].append(loss_over(validation))
+                model.train()
+        model.eval()
+        record["train_accuracies"].append(accuracy_over(train))
+        record["validation_accuracies"].append(accuracy_over(validation))
+    return record
+
+
+@pytest.mark.parametrize("drop_rate", [0.0, 0.1])
+@pytest.mark.parametrize("trainable", ["last_block", "all"])
+def test_the_book_preset_is_the_chapters_loop_to_the_last_bit(
+    splits: DatasetDict,
+    tokenized: DatasetDict,
+    tokenizer: GPT2Tokenizer,
+    tmp_path: Path,
+    trainable: Trainable,
+    drop_rate: float,
+) -> None:
+    model = tiny_model(drop_rate, **BOOK)
+    oracle = copy.deepcopy(model)
+    expected = chapters_loop(oracle, tokenized, trainable)
+    run = fine_tune(model, tokenizer, splits, tokenized, tmp_path, trainable, **BOOK_TRAINING)
+    assert len(expected["train_losses"]) == 7  # of 3 × 11 steps
+    assert vars(run.history) == {**expected, "steps": [1, 6, 11, 16, 21, 26, 31], "examples_seen": 3 * 11 * 8}
+    for (name, ours), theirs in zip(model.named_parameters(), oracle.parameters(), strict=True):
+        assert torch.equal(ours, theirs), name
+
+
+def test_a_bent_recipe_is_another_run(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
+) -> None:
+    """The equality above can fail: each of the Trainer's own defaults breaks it."""
+    expected = chapters_loop(tiny_model(**BOOK), tokenized, "all")["train_losses"]
+    for bent in (
+        {"optim": "adamw_torch_fused"},
+        {"max_grad_norm": 0.1},
+        {"lr_scheduler_type": "linear"},
+        {"weight_decay": 0.0},
+        {"accelerator_config": {"use_seedable_sampler": True}},
+        {"dataloader_drop_last": False},
+        {"seed": 124},
+    ):
+        run = fine_tune(tiny_model(**BOOK), tokenizer, splits, tokenized, tmp_path, **BOOK_TRAINING | bent)
+        assert run.history.train_losses != expected, bent
+
+
+def test_decay_of_every_parameter(
+    splits: DatasetDict,
+    tokenized: DatasetDict,
+    tokenizer: GPT2Tokenizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = chapters_loop(tiny_model(**BOOK), tokenized, "all")["train_losses"]
+    monkeypatch.delattr(training.SpamTrainer, "get_decay_parameter_names")
+    run = fine_tune(tiny_model(**BOOK), tokenizer, splits, tokenized, tmp_path, **BOOK_TRAINING)
+    assert run.history.train_losses != expected
+
+
+def test_every_message_is_evaluated(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
+) -> None:
+    """Whole splits, whatever `dataloader_drop_last` and the batch size: 91, 13 and 26 are no multiples of 8."""
+    model = tiny_model()
+    run = fine_tune(model, tokenizer, splits, tokenized, tmp_path, num_train_epochs=1)
+    model.eval()
+    for name, rows in tokenized.items():
+        losses, right = [], 0
+        with torch.no_grad():
+            for row in rows:
+                output = model(torch.tensor([row["input_ids"]]), labels=torch.tensor([row["label"]]))
+                losses.append(output.loss.item())
+                right += int(output.logits.argmax() == row["label"])
+        assert run.splits[name]["messages"] == len(rows)
+        assert run.splits[name]["accuracy"] == pytest.approx(right / len(rows))
+        assert run.splits[name]["loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-5)
+
+
+def test_evaluation_does_not_change_training(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
+) -> None:
+    """With dropout, which draws from the stream that evaluation could draw from."""
+    one, other = tiny_model(0.2), tiny_model(0.2)
+    options = {"num_train_epochs": 2, "eval_freq": 0}
+    fine_tune(one, tokenizer, splits, tokenized, tmp_path, eval_strategy="no", **options)
+    fine_tune(other, tokenizer, splits, tokenized, tmp_path, eval_strategy="steps", eval_steps=3, **options)
+    for ours, theirs in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("pooling", [{}, BOOK], ids=["last_token", "last_position"])
+def test_accumulated_batches_are_one_batch(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path, pooling: dict[str, Any]
+) -> None:
+    models = []
+    for size, times in ((8, 1), (4, 2), (1, 8)):
+        model = tiny_model(**pooling)
+        run = fine_tune(
+            model,
+            tokenizer,
+            splits,
+            tokenized,
+            tmp_path,
+            num_train_epochs=1,
+            max_steps=8,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=times,
+            optim="sgd",  # AdamW would hide a wrong scale of the gradients
+            learning_rate=0.1,
+        )
+        assert run.history.examples_seen == 64
+        models.append(model)
+    for others in zip(*(model.parameters() for model in models), strict=True):
+        for other in others[1:]:
+            torch.testing.assert_close(other, others[0], rtol=0, atol=1e-6)
+
+
+def test_the_best_checkpoint_is_kept(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
+) -> None:
+    """A learning rate that destroys the model after its best epoch."""
+    model = tiny_model()
+    run = fine_tune(
+        model,
+        tokenizer,
+        splits,
+        tokenized,
+        tmp_path,
+        num_train_epochs=4,
+        learning_rate=0.1,
+        save_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+    )
+    losses = {
+        state["step"]: state["eval_loss"]
+        for state in json.loads((tmp_path / "checkpoint-44" / "trainer_state.json").read_text())["log_history"]
+        if "eval_loss" in state
+    }
+    best = min(losses, key=lambda step: losses[step])
+    assert best != 44
+    assert run.training["best_checkpoint_step"] == best
+    assert run.splits["validation"]["loss"] == pytest.approx(losses[best], abs=1e-6)
+
+
+def test_fewer_messages_than_a_batch(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="expected at least one training batch of 92 messages, found 91"):
+        fine_tune(tiny_model(), tokenizer, splits, tokenized, tmp_path, per_device_train_batch_size=92)
+
+
+def test_interim_lines_are_the_chapters(
+    splits: DatasetDict,
+    tokenized: DatasetDict,
+    tokenizer: GPT2Tokenizer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = fine_tune(tiny_model(), tokenizer, splits, tokenized, tmp_path, num_train_epochs=2, eval_freq=12)
+    lines = capsys.readouterr().out.splitlines()
+    losses = [
+        f"Train loss {a:.3f}, Val loss {b:.3f}"
+        for a, b in zip(run.history.train_losses, run.history.validation_losses, strict=True)
+    ]
+    assert lines[0] == f"Ep 1 (Step 000000): {losses[0]}"
+    assert lines[1].startswith("Training accuracy: ")
+    assert lines[2].startswith("Epoch 1, whole validation split: loss ")
+    assert lines[3] == f"Ep 2 (Step 000012): {losses[1]}"
+    assert len(lines) == 6
+
+
+# --- the pieces ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_head_is_drawn_as_the_chapter_draws_it(gpt2_folder: Path) -> None:
+    checkpoint = load_checkpoint(str(gpt2_folder))
+    config = build_config(ModelArguments(), checkpoint, 50257, None)
+    model = build_model(config, checkpoint, seed=123)
+    torch.manual_seed(123)
+    head = torch.nn.Linear(32, 2)
+    assert torch.equal(model.model.out_head.weight, head.weight)
+    assert torch.equal(model.model.out_head.bias, head.bias)
+    assert torch.equal(model.model.tok_emb.weight, checkpoint.state["wte.weight"])
+
+
+def test_random_weights_follow_the_seed() -> None:
+    config = build_config(ModelArguments(weights="random", model_size="mini", context_length=64), None, 50257, None)
+    assert (config.emb_dim, config.n_layers, config.context_length) == (128, 4, 64)
+    one, same, other = (build_model(config, None, seed).model.tok_emb.weight for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_options_that_contradict_a_checkpoint(gpt2_folder: Path) -> None:
+    checkpoint = load_checkpoint(str(gpt2_folder))
+    with pytest.raises(UserError, match="expected context_length 128, found 64"):
+        build_config(ModelArguments(context_length=128), checkpoint, 50257, None)
+    with pytest.raises(UserError, match="expected vocab_size 100, found 50257"):
+        build_config(ModelArguments(), checkpoint, 100, None)
+    with pytest.raises(UserError, match="expected a max_length within the context of 64, found 120"):
+        build_config(ModelArguments(pooling="last_position"), checkpoint, 50257, 120)
+
+
+def test_plots(tmp_path: Path) -> None:
+    files = plot_values([2.0, 1.0, 0.5], [2.1, 1.2, 0.9], epochs=5, examples_seen=5200, label="loss", folder=tmp_path)
+    assert [file.name for file in files] == ["loss-plot.pdf", "loss-plot.png"]
+    assert files[0].read_bytes().startswith(b"%PDF")
+    assert files[1].read_bytes().startswith(b"\x89PNG")
+    plot_values([math.nan], [0.5], epochs=0.5, examples_seen=8, label="accuracy", folder=tmp_path)
+
+
+def test_seeding_again_does_not_depend_on_what_was_drawn_before(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
+) -> None:
+    losses = []
+    for drawn_before in (0, 5):
+        model = tiny_model(0.1)
+        set_seed(drawn_before)
+        torch.rand(drawn_before)
+        losses.append(
+            fine_tune(model, tokenizer, splits, tokenized, tmp_path, num_train_epochs=1).history.train_losses
+        )
+    assert losses[0] == losses[1]
