@@ -39,9 +39,20 @@ def build_splits(arguments: DataArguments) -> DatasetDict:
 
 
 def build_config(
-    arguments: ModelArguments, checkpoint: GPT2Checkpoint | None, vocab_size: int, pad_to_length: int | None
+    arguments: ModelArguments,
+    checkpoint: GPT2Checkpoint | None,
+    vocab_size: int,
+    max_length: int | None,
+    longest_train_text: int,
 ) -> SpamGPTConfig:
-    """The model's configuration; `checkpoint` is `None` for random weights.
+    """The model's configuration.
+
+    Args:
+        arguments: What the options say of the model.
+        checkpoint: Where its sizes come from; `None` for random weights.
+        vocab_size: The tokenizer's.
+        max_length: The longest text in tokens that the options allow, if they do.
+        longest_train_text: In tokens; what `last_position` pads to without a `max_length`, as in the chapter.
 
     Raises:
         UserError: If the options contradict the checkpoint, or its vocabulary is not the tokenizer's.
@@ -56,15 +67,15 @@ def build_config(
         for name, expected in (("vocab_size", vocab_size), ("context_length", arguments.context_length)):
             if expected is not None and sizes[name] != expected:
                 raise UserError(f"{checkpoint.source}: expected {name} {expected}, found {sizes[name]}.")
-    if pad_to_length is not None and pad_to_length > sizes["context_length"]:
-        raise UserError(
-            f"expected a max_length within the context of {sizes['context_length']}, found {pad_to_length}."
-        )
+    context_length = sizes["context_length"]
+    if max_length is not None and max_length > context_length:
+        raise UserError(f"expected a max_length within the context of {context_length} tokens, found {max_length}.")
+    read_last_position = arguments.pooling == "last_position"
     return SpamGPTConfig(
         **sizes,
         drop_rate=arguments.drop_rate,
         pooling=arguments.pooling,
-        pad_to_length=pad_to_length if arguments.pooling == "last_position" else None,
+        pad_to_length=(max_length or min(longest_train_text, context_length)) if read_last_position else None,
         id2label=dict(enumerate(sources.LABELS)),
         label2id={label: id_ for id_, label in enumerate(sources.LABELS)},
         attn_implementation=arguments.attn_implementation,  # type: ignore[call-arg]

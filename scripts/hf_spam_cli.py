@@ -43,8 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _leave_scripts_folder()
     logging.basicConfig(format="hf-spam: %(levelname)s: %(message)s", level=logging.WARNING)
     command = importlib.import_module(f"hf_spam.commands.{name}")
+    from transformers.utils.logging import disable_progress_bar
+
     from hf_spam.errors import UserError
 
+    disable_progress_bar()  # of reading and writing weights; training keeps its own
     try:
         command.main(command.parse(rest))
     except UserError as error:

@@ -296,7 +296,7 @@ def test_interim_lines_are_the_chapters(
 
 def test_the_head_is_drawn_as_the_chapter_draws_it(gpt2_folder: Path) -> None:
     checkpoint = load_checkpoint(str(gpt2_folder))
-    config = build_config(ModelArguments(), checkpoint, 50257, None)
+    config = build_config(ModelArguments(), checkpoint, 50257, None, 20)
     model = build_model(config, checkpoint, seed=123)
     torch.manual_seed(123)
     head = torch.nn.Linear(32, 2)
@@ -306,7 +306,9 @@ def test_the_head_is_drawn_as_the_chapter_draws_it(gpt2_folder: Path) -> None:
 
 
 def test_random_weights_follow_the_seed() -> None:
-    config = build_config(ModelArguments(weights="random", model_size="mini", context_length=64), None, 50257, None)
+    config = build_config(
+        ModelArguments(weights="random", model_size="mini", context_length=64), None, 50257, None, 20
+    )
     assert (config.emb_dim, config.n_layers, config.context_length) == (128, 4, 64)
     one, same, other = (build_model(config, None, seed).model.tok_emb.weight for seed in (1, 1, 2))
     assert torch.equal(one, same)
@@ -316,11 +318,19 @@ def test_random_weights_follow_the_seed() -> None:
 def test_options_that_contradict_a_checkpoint(gpt2_folder: Path) -> None:
     checkpoint = load_checkpoint(str(gpt2_folder))
     with pytest.raises(UserError, match="expected context_length 128, found 64"):
-        build_config(ModelArguments(context_length=128), checkpoint, 50257, None)
+        build_config(ModelArguments(context_length=128), checkpoint, 50257, None, 20)
     with pytest.raises(UserError, match="expected vocab_size 100, found 50257"):
-        build_config(ModelArguments(), checkpoint, 100, None)
-    with pytest.raises(UserError, match="expected a max_length within the context of 64, found 120"):
-        build_config(ModelArguments(pooling="last_position"), checkpoint, 50257, 120)
+        build_config(ModelArguments(), checkpoint, 100, None, 20)
+    with pytest.raises(UserError, match="expected a max_length within the context of 64 tokens, found 120"):
+        build_config(ModelArguments(), checkpoint, 50257, 120, 20)
+
+
+def test_the_last_position_is_the_longest_train_texts(gpt2_folder: Path) -> None:
+    checkpoint = load_checkpoint(str(gpt2_folder))
+    for max_length, longest, expected in ((None, 20, 20), (None, 500, 64), (30, 20, 30)):
+        config = build_config(ModelArguments(pooling="last_position"), checkpoint, 50257, max_length, longest)
+        assert config.pad_to_length == config.max_text_length == expected
+    assert build_config(ModelArguments(), checkpoint, 50257, None, 20).max_text_length == 64
 
 
 def test_plots(tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ def main(options: dict[str, Any]) -> None:
     splits = build_splits(data_arguments)
     tokenizer = build_tokenizer(1, data_arguments.bpe_dir)
     longest = longest_text(tokenizer, list(splits["train"]["text"]))
-    config = build_config(model_arguments, checkpoint, len(tokenizer), data_arguments.max_length or longest)
-    max_length = min(data_arguments.max_length or config.max_text_length, config.max_text_length)
+    config = build_config(model_arguments, checkpoint, len(tokenizer), data_arguments.max_length, longest)
+    max_length = data_arguments.max_length or config.max_text_length
     tokenizer.model_max_length = max_length  # a checkpoint cuts texts where its training did
     print(describe_data(splits, longest))
     tokenized = tokenize(splits, tokenizer, max_length)
