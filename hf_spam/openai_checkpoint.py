@@ -71,9 +71,9 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         }
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder / HPARAMS}: expected OpenAI's GPT-2 sizes: {error}.") from None
-    prefix = tf.train.latest_checkpoint(str(folder))
-    if prefix is None:
-        raise UserError(f"{folder}: expected a TensorFlow checkpoint (checkpoint, model.ckpt.*), found none.")
+    prefix = str(folder / "model.ckpt")
+    if not (folder / "model.ckpt.index").is_file():
+        raise UserError(f"{folder}: expected a TensorFlow checkpoint (model.ckpt.*), found none.")
     try:
         variables = [name for name, _ in tf.train.list_variables(prefix)]
         return sizes, {_transformers_name(name): _tensor(tf.train.load_variable(prefix, name)) for name in variables}
