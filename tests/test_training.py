@@ -52,7 +52,6 @@ def tiny_model(drop_rate: float = 0.0, **options: Any) -> SpamGPTForSequenceClas
 BOOK: dict[str, Any] = {"pooling": "last_position", "pad_to_length": LENGTH}
 BOOK_TRAINING: dict[str, Any] = {
     "accelerator_config": {"use_seedable_sampler": False},
-    "eval_strategy": "no",
     "num_train_epochs": 3,
     "eval_freq": 5,
     "eval_iter": 2,

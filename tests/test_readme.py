@@ -1,0 +1,106 @@
+"""Every command and every program of the README, run in the order in which they stand there.
+
+pytest tests/test_readme.py
+
+They run in one working folder, as a reader's would. What would download GPT-2 and the collection runs on stand-ins on
+this machine (a GPT-2 of random weights and the sample's messages) for two steps; the quickstart runs whole.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [
+    (kind, command)
+    for kind, block in BLOCKS
+    for command in ([block] if kind == "python" else block.strip().splitlines())
+]
+INSTALL = 'pip install -e ".[sample,test]"'
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, messages: pd.DataFrame, gpt2_folder: Path) -> Path:
+    """A folder with what the README takes for granted."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "scripts").symlink_to(ROOT / "scripts")
+    shutil.copytree(gpt2_folder, folder / "gpt2")
+    some = pd.concat([messages[messages["Label"] == label].head(100) for label in ("ham", "spam")])
+    some.to_csv(folder / "messages.csv", index=False)
+    some.set_axis(["kind", "body"], axis=1).to_csv(folder / "named.csv", index=False)
+    return folder
+
+
+def prepared(command: str) -> str:
+    """A command as it is run here: installed already, and without what only a network can bring."""
+    command = command.removeprefix(f"{INSTALL} && ")
+    if not command.startswith(("hf-spam train", "accelerate launch")) or command.endswith("--help"):
+        return command
+    if command == "hf-spam train --preset quickstart":
+        return command
+    extra = ["--max_steps 2"] if "save_strategy" not in command else ["--num_train_epochs 2"]
+    if "quickstart" not in command:
+        extra.append("--data_source sample --max_length 60")
+        if "--weights" not in command:
+            extra.append("--weights ./gpt2")
+    return " ".join([command, *extra])
+
+
+@pytest.mark.parametrize(("kind", "command"), COMMANDS, ids=[command.split("\n")[0][:70] for _, command in COMMANDS])
+def test_command(workplace: Path, kind: str, command: str) -> None:
+    if command == "pytest":
+        return  # it is what runs this
+    if kind == "python":
+        argv = [sys.executable, "-c", command]
+    else:
+        argv = ["bash", "-euo", "pipefail", "-c", prepared(command)]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    result = subprocess.run(argv, cwd=workplace, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
+def test_the_quickstart_learns(workplace: Path) -> None:
+    """What the first command promises, with room for other machines' rounding."""
+    metrics = json.loads((workplace / "outputs" / "quickstart" / "metrics.json").read_text())
+    assert metrics["splits"]["test"]["messages"] == 258
+    assert metrics["splits"]["test"]["accuracy"] >= 0.95
+    assert [example["label"] for example in metrics["examples"]] == ["spam", "ham"]
+
+
+def test_what_the_quickstart_prints(workplace: Path) -> None:
+    """The README shows the lines of a real run: the same in all but the figures."""
+    shown = README.split("```text\n", 1)[1].split("```", 1)[0]
+    figures = re.compile(r"\d[\d.,]*")
+    assert "4 layers" in shown
+    metrics = json.loads((workplace / "outputs" / "quickstart" / "metrics.json").read_text())
+    assert f"trained {metrics['training']['steps']:,} steps" in shown
+    for name, counts in metrics["data"]["counts"].items():
+        assert f"{counts['total']:,} {name}" in shown
+    assert figures.search(shown)
+
+
+def test_ci_installs_and_tests_as_the_readme_says() -> None:
+    steps = (ROOT / ".ci" / "run").read_text().splitlines()
+    install = INSTALL.removeprefix("pip install ")
+    assert any(step.startswith("python -m pip install") and step.endswith(install) for step in steps)
+    assert "pytest" in steps
+    assert COMMANDS[0] == ("sh", f"{INSTALL} && hf-spam train --preset quickstart")
+    assert COMMANDS[1] == ("sh", "pytest")
+
+
+def test_the_file_tree_is_complete() -> None:
+    tree = README.split("## Where things are", 1)[1].split("## ", 1)[0]
+    files = {path.name for path in (ROOT / "hf_spam").glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"\w+\.py", tree)) == files
+    for command in (ROOT / "hf_spam" / "commands").glob("*.py"):
+        assert command.stem in tree or command.stem == "__init__"
