@@ -82,7 +82,7 @@ def gpt2_encoding(bpe_dir: str | os.PathLike[str] | None = None) -> tiktoken.Enc
     )
 
 
-def build_tokenizer(max_length: int, bpe_dir: str | os.PathLike[str] | None = None) -> GPT2Tokenizer:
+def build_tokenizer(max_length: int = 1024, bpe_dir: str | os.PathLike[str] | None = None) -> GPT2Tokenizer:
     """GPT-2's fast tokenizer, padding on the right with `<|endoftext|>`.
 
     A text that contains the marker `<|endoftext|>` keeps it as text: a message cannot forge padding.

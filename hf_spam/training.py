@@ -101,7 +101,7 @@ def fine_tune(
     trained = freeze(model.model, trainable)
     collator = DataCollatorWithPadding(tokenizer)
     interim = InterimEstimates(
-        DataLoader(train, batch_size, shuffle=True, drop_last=True, collate_fn=collator),
+        DataLoader(train, batch_size, shuffle=True, drop_last=arguments.dataloader_drop_last, collate_fn=collator),
         DataLoader(tokenized["validation"], batch_size, collate_fn=collator),
         arguments.eval_freq,
         arguments.eval_iter,

@@ -25,7 +25,7 @@ def main(options: dict[str, Any]) -> None:
     """Prepare the splits as the options say, print their counts, and save them where asked."""
     arguments = build(DataArguments, options)
     splits = build_splits(arguments)
-    tokenizer = build_tokenizer(max_length=1024, bpe_dir=arguments.bpe_dir)
+    tokenizer = build_tokenizer(bpe_dir=arguments.bpe_dir)
     table = count(splits)
     table["longest text (tokens)"] = [longest_text(tokenizer, list(rows["text"])) for rows in splits.values()]
     print(table.to_string())

@@ -75,7 +75,7 @@ def main(options: dict[str, Any]) -> None:
         cache_dir = data_arguments.cache_dir
         checkpoint = load_checkpoint(model_arguments.weights, model_arguments.model_size, cache_dir)
     splits = build_splits(data_arguments)
-    tokenizer = build_tokenizer(1, data_arguments.bpe_dir)
+    tokenizer = build_tokenizer(bpe_dir=data_arguments.bpe_dir)
     longest = longest_text(tokenizer, list(splits["train"]["text"]))
     config = build_config(model_arguments, checkpoint, len(tokenizer), data_arguments.max_length, longest)
     max_length = data_arguments.max_length or config.max_text_length
