@@ -46,9 +46,7 @@ def read_uci(cache_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     path = cache_folder(cache_dir) / f"{COLLECTION}.tsv"
     if not path.is_file() or sha256(path.read_bytes()) != COLLECTION_SHA256:
         remedy = "Other ways: --data_file FILE with the archive or your own messages, or --data_source sample."
-        download(
-            COLLECTION_URLS, path, lambda zipped: _check_hash(_read_zip(zipped), COLLECTION_SHA256, zipped), remedy
-        )
+        download(COLLECTION_URLS, path, _extract_collection, remedy)
     return _parse_collection(path.read_bytes(), str(path))
 
 
@@ -65,9 +63,8 @@ def read_sample() -> pd.DataFrame:
         )
     text = _check_hash(data, SAMPLE_SHA256, SAMPLE_FILE).decode("utf-8")
     # This file's quotes are literal, unlike UCI's as the chapter reads it.
-    return _checked(
-        pd.read_csv(io.StringIO(text), sep="\t", names=["Label", "Text"], quoting=csv.QUOTE_NONE, dtype=str)
-    )
+    frame = _read_csv(text, sep="\t", names=["Label", "Text"], quoting=csv.QUOTE_NONE)
+    return _checked(frame, SAMPLE_FILE)
 
 
 def read_wheel_file(wheel: str, name: str) -> bytes | None:
@@ -105,14 +102,17 @@ def read_file(
     kind = path.suffix.lower()
     if kind == ".csv":
         frame = _parse(data, path, lambda text: _read_csv(text, sep=","))
-        return _checked(_select(frame, path, text_column, label_column), path)
-    if kind in (".jsonl", ".json"):
+    elif kind in (".jsonl", ".json"):
         frame = _parse(data, path, lambda text: _read_jsonl(text, path))
-        return _checked(_select(frame, path, text_column, label_column), path)
-    if text_column or label_column or _has_header(data):
+    elif text_column or label_column or _has_header(data):
         frame = _parse(data, path, lambda text: _read_csv(text, sep="\t"))
-        return _checked(_select(frame, path, text_column, label_column), path)
-    return _parse_collection(data, path)
+    else:
+        return _parse_collection(data, path)
+    return _checked(_select(frame, path, text_column, label_column), path)
+
+
+def _extract_collection(archive: Path) -> bytes:
+    return _check_hash(_read_zip(archive), COLLECTION_SHA256, COLLECTION)
 
 
 def _read_zip(path: Path) -> bytes:
@@ -207,7 +207,7 @@ def _select(frame: pd.DataFrame, name: object, text_column: str | None, label_co
     return pd.DataFrame(columns)
 
 
-def _checked(frame: pd.DataFrame, name: object = SAMPLE_FILE) -> pd.DataFrame:
+def _checked(frame: pd.DataFrame, name: object) -> pd.DataFrame:
     """Refuse rows that are not a known label and a text; labels become "ham" and "spam"."""
     bad = [row for row, text in enumerate(frame["Text"], start=1) if not isinstance(text, str) or not text.strip()]
     if bad:

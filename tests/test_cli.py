@@ -152,6 +152,35 @@ def test_a_fresh_process_needs_one_import(checkpoints: dict[str, Path]) -> None:
     assert found.stdout.strip() in ("ham", "spam"), found.stderr
 
 
+def test_without_the_package(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    """In a process that never imports hf_spam: the tokenizer needs no remote code, the pipeline runs the copied code.
+
+    Standard input is closed: nothing may ask a question.
+    """
+    program = (
+        "import sys\n"
+        "from transformers import AutoTokenizer, pipeline\n"
+        "tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], trust_remote_code=False)\n"
+        "print(tokenizer('<|endoftext|>')['input_ids'], tokenizer.model_max_length)\n"
+        "classify = pipeline('text-classification', model=sys.argv[1], trust_remote_code=True)\n"
+        "print(classify('You are a winner')[0])\n"
+        "assert 'hf_spam' not in sys.modules\n"
+    )
+    for folder in checkpoints.values():
+        found = subprocess.run(
+            [sys.executable, "-c", program, folder],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "HF_HOME": str(tmp_path)},
+        )
+        assert found.returncode == 0, found.stderr
+        tokens, scored = found.stdout.splitlines()
+        assert tokens.startswith("[27, 91, 437, 1659, 5239, 91, 29] ")
+        (expected,) = SpamClassifier.from_pretrained(folder)(["You are a winner"])
+        assert scored == str({"label": expected.label, "score": expected.score})
+
+
 def test_predict_reads_standard_input(checkpoints: dict[str, Path]) -> None:
     folder = checkpoints["last_token"]
     lines = ["You are a winner", "", "caf\u00e9 at 8?", "last, without a newline"]
