@@ -1,5 +1,6 @@
 """What a run went through: the chapter's interim estimates, as a Trainer callback and a record for the plots."""
 
+import math
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -62,7 +63,7 @@ class InterimEstimates(TrainerCallback):
             self.history.steps.append(state.global_step)
             self.history.train_losses.append(train)
             self.history.validation_losses.append(validation)
-            epoch = int(step / (state.max_steps / args.num_train_epochs)) + 1 if args.max_steps <= 0 else 1
+            epoch = math.ceil(state.epoch or 0)
             say(state, f"Ep {epoch} (Step {step:06d}): Train loss {train:.3f}, Val loss {validation:.3f}")
 
     def on_epoch_end(

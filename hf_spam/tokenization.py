@@ -9,7 +9,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import requests
 import tiktoken
 from datasets import DatasetDict
 from tiktoken.load import read_file_cached
@@ -65,7 +64,7 @@ def _read(file: tuple[str, str, str], folder: str | os.PathLike[str] | None) -> 
         return wheel
     try:
         return read_file_cached(_BPE_URL + name, expected)
-    except (requests.RequestException, ValueError) as error:
+    except (OSError, ValueError) as error:  # what requests raises is an OSError
         raise UserError(
             f"could not download GPT-2's BPE file {name}: {type(error).__name__}.\n"
             f'Other ways: --bpe_dir FOLDER, ${BPE_FOLDER_VARIABLE} with the two files, or pip install -e ".[sample]".'

@@ -18,12 +18,17 @@ import pytest
 # Before any import of the Hugging Face libraries: nothing here may reach out.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+import hypothesis
 import torch
 import transformers
 from hf_spam_cli import main as cli_main
 
 from hf_spam import SpamGPTConfig, sources
 from hf_spam.tokenization import build_tokenizer
+
+# Deterministic, and indifferent to how busy the machine is.
+hypothesis.settings.register_profile("project", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("project")
 
 ROOT = Path(__file__).parent.parent
 

@@ -10,6 +10,7 @@ import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hf_spam import SpamGPTConfig, SpamGPTForCausalLM, SpamGPTForSequenceClassification
@@ -248,6 +249,20 @@ def test_initialisation(tiny_config: SpamGPTConfig) -> None:
         elif name.endswith(("shift", "bias")):
             assert torch.equal(parameter, torch.zeros_like(parameter))
     assert model.model.tok_emb.weight.std().item() == pytest.approx(tiny_config.initializer_range, rel=0.1)
+
+
+def test_what_a_checkpoint_lacks_is_initialised(classifier: SpamGPTForSequenceClassification, tmp_path: Path) -> None:
+    """Without care of ours a norm that is missing would come back as whatever lay in memory."""
+    torch.nn.init.constant_(classifier.model.final_norm.scale, 7.0)
+    classifier.save_pretrained(tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    for name in ("model.final_norm.scale", "model.final_norm.shift", "model.trf_blocks.1.norm2.scale"):
+        del state[name]
+    save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    loaded = SpamGPTForSequenceClassification.from_pretrained(tmp_path)
+    assert torch.equal(loaded.model.final_norm.scale, torch.ones(16))
+    assert torch.equal(loaded.model.final_norm.shift, torch.zeros(16))
+    assert torch.equal(loaded.model.trf_blocks[1].norm2.scale, torch.ones(16))
 
 
 def test_saved_and_loaded_to_the_last_bit(classifier: SpamGPTForSequenceClassification, tmp_path: Path) -> None:
