@@ -27,7 +27,7 @@ State = dict[str, Tensor]
 
 # Width, layers, heads. `mini` is no published model: it is what the quickstart trains from random weights.
 SIZES: dict[str, dict[str, int]] = {
-    "mini": {"emb_dim": 128, "n_layers": 4, "n_heads": 4},
+    "mini": {"emb_dim": 256, "n_layers": 2, "n_heads": 4},
     "small": {"emb_dim": 768, "n_layers": 12, "n_heads": 12},
     "medium": {"emb_dim": 1024, "n_layers": 24, "n_heads": 16},
     "large": {"emb_dim": 1280, "n_layers": 36, "n_heads": 20},

@@ -22,9 +22,12 @@ from hf_spam.inference import EXAMPLES
 
 Run = Callable[..., tuple[int, str, str]]
 
-# A run of a second: 130 real messages, a very small model.
-SHORT = ["--weights", "random", "--model_size", "mini", "--context_length", "64", "--trainable", "all"]
-SHORT += ["--num_train_epochs", "2", "--learning_rate", "1e-3", "--disable_tqdm", "true"]
+
+@pytest.fixture(scope="session")
+def short(gpt2_folder: Path) -> list[str]:
+    """Options for a run of a second: a very small model, two epochs."""
+    options = ["--weights", str(gpt2_folder), "--trainable", "all", "--learning_rate", "1e-3"]
+    return [*options, "--num_train_epochs", "2", "--disable_tqdm", "true"]
 
 
 @pytest.fixture(scope="session")
@@ -37,12 +40,12 @@ def few_messages(messages: pd.DataFrame, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="session")
-def checkpoints(few_messages: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def checkpoints(short: list[str], few_messages: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A checkpoint of each pooling rule, trained by the real command in a process of its own."""
     folders = {}
     for pooling in ("last_token", "last_position"):
         folders[pooling] = tmp_path_factory.mktemp("runs") / pooling
-        argv = ["train", "--data_file", few_messages, *SHORT, "--pooling", pooling, "--output_dir", folders[pooling]]
+        argv = ["train", "--data_file", few_messages, *short, "--pooling", pooling, "--output_dir", folders[pooling]]
         result = hf_spam(*argv)
         assert result.returncode == 0, result.stderr
     return folders
@@ -106,10 +109,10 @@ def test_evaluate_on_a_file(run: Run, checkpoints: dict[str, Path], few_messages
     assert "on all messages, 130 messages" in out
 
 
-def test_evaluate_notices_other_data(run: Run, tmp_path: Path, few_messages: Path) -> None:
+def test_evaluate_notices_other_data(short: list[str], run: Run, tmp_path: Path, few_messages: Path) -> None:
     mine = tmp_path / "mine.csv"
     mine.write_text(few_messages.read_text())
-    assert run("train", "--data_file", mine, *SHORT, "--max_steps", "1", "--output_dir", tmp_path / "run")[0] == 0
+    assert run("train", "--data_file", mine, *short, "--max_steps", "1", "--output_dir", tmp_path / "run")[0] == 0
     mine.write_text(few_messages.read_text() + "ham,one more\nspam,and another\n")
     code, _, err = run("evaluate", tmp_path / "run")
     assert code == 2
@@ -222,7 +225,7 @@ def test_a_text_longer_than_the_context_warns_once(
     ]
 
 
-def test_data_command(run: Run, few_messages: Path, tmp_path: Path) -> None:
+def test_data_command(short: list[str], run: Run, few_messages: Path, tmp_path: Path) -> None:
     code, out, _ = run("data", "--data_file", few_messages, "--output_dir", tmp_path / "splits")
     assert code == 0
     table = [line.split() for line in out.splitlines()[1:4]]
@@ -230,7 +233,7 @@ def test_data_command(run: Run, few_messages: Path, tmp_path: Path) -> None:
     assert out.splitlines()[4] == f"saved to {tmp_path}/splits; try: hf-spam train --data_dir {tmp_path}/splits"
     again = run("data", "--data_dir", tmp_path / "splits")[1]
     assert again.splitlines() == out.splitlines()[:4]
-    code, out, _ = run("train", "--data_dir", tmp_path / "splits", *SHORT, "--max_steps", "1", "--output_dir", "run")
+    code, out, _ = run("train", "--data_dir", tmp_path / "splits", *short, "--max_steps", "1", "--output_dir", "run")
     assert code == 0
     code, out, _ = run("evaluate", "run")
     assert "on the test split, 26 messages" in out
@@ -340,7 +343,7 @@ BAD_COMMANDS: dict[str, tuple[list[str], str]] = {
 
 @pytest.mark.parametrize(("argv", "message"), BAD_COMMANDS.values(), ids=BAD_COMMANDS.keys())
 def test_a_mistake_is_told_and_leaves_nothing(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], message: str
+    short: list[str], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty.csv").touch()
@@ -349,7 +352,7 @@ def test_a_mistake_is_told_and_leaves_nothing(
     Path("full").mkdir()
     Path("full/precious").write_text("kept")
     before = files_below(tmp_path)
-    code, _, err = run("train", *SHORT, *argv)
+    code, _, err = run("train", *short, *argv)
     assert code == 2
     assert "hf-spam: error: " in err
     assert message in err
@@ -379,10 +382,10 @@ def test_an_output_folder_without_permission(tmp_path: Path) -> None:
 
 
 def test_a_run_is_replaced_only_when_asked(
-    run: Run, few_messages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short: list[str], run: Run, few_messages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    argv = ["train", "--data_file", few_messages, *SHORT, "--max_steps", "1", "--output_dir", "run"]
+    argv = ["train", "--data_file", few_messages, *short, "--max_steps", "1", "--output_dir", "run"]
     assert run(*argv)[0] == 0
     first = Path("run/metrics.json").read_bytes()
     assert run(*argv, "--seed", "5")[0] == 2
@@ -393,11 +396,11 @@ def test_a_run_is_replaced_only_when_asked(
 
 
 def test_a_failure_in_training_keeps_what_was_there(
-    run: Run, few_messages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short: list[str], run: Run, few_messages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A defect of ours: a traceback, and the earlier run untouched."""
     monkeypatch.chdir(tmp_path)
-    argv = ["train", "--data_file", few_messages, *SHORT, "--max_steps", "1", "--output_dir", "run"]
+    argv = ["train", "--data_file", few_messages, *short, "--max_steps", "1", "--output_dir", "run"]
     assert run(*argv)[0] == 0
     before = {name: (tmp_path / name).read_bytes() for name in files_below(tmp_path) if (tmp_path / name).is_file()}
     monkeypatch.setattr("hf_spam.training.plot_values", lambda *args, **kwargs: 1 / 0)
@@ -407,12 +410,14 @@ def test_a_failure_in_training_keeps_what_was_there(
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
-def test_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, few_messages: Path, tmp_path: Path) -> None:
+def test_interrupted(
+    short: list[str], run: Run, monkeypatch: pytest.MonkeyPatch, few_messages: Path, tmp_path: Path
+) -> None:
     def interrupt(*args: Any, **kwargs: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("hf_spam.training.SpamTrainer.train", interrupt)
-    code, _, err = run("train", "--data_file", few_messages, *SHORT, "--output_dir", tmp_path / "run")
+    code, _, err = run("train", "--data_file", few_messages, *short, "--output_dir", tmp_path / "run")
     assert (code, err.splitlines()[-1]) == (130, "hf-spam: interrupted")
     assert list(tmp_path.iterdir()) == []
 
@@ -456,9 +461,9 @@ def test_scripts_run_alone(name: str) -> None:
     assert f"usage: hf-spam {name}" in result.stdout
 
 
-def test_accelerate_launch(few_messages: Path, tmp_path: Path) -> None:
+def test_accelerate_launch(short: list[str], few_messages: Path, tmp_path: Path) -> None:
     launcher = [Path(sys.executable).with_name("accelerate"), "launch", "--cpu", "--num_processes", "1"]
-    argv = ["--data_file", few_messages, *SHORT, "--max_steps", "2", "--output_dir", tmp_path / "run"]
+    argv = ["--data_file", few_messages, *short, "--max_steps", "2", "--output_dir", tmp_path / "run"]
     result = subprocess.run([*launcher, ROOT / "scripts" / "train.py", *argv], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "run" / "model.safetensors").is_file()

@@ -308,7 +308,7 @@ def test_random_weights_follow_the_seed() -> None:
     config = build_config(
         ModelArguments(weights="random", model_size="mini", context_length=64), None, 50257, None, 20
     )
-    assert (config.emb_dim, config.n_layers, config.context_length) == (128, 4, 64)
+    assert (config.emb_dim, config.n_layers, config.context_length) == (256, 2, 64)
     one, same, other = (build_model(config, None, seed).model.tok_emb.weight for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
