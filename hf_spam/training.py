@@ -13,7 +13,7 @@ import torch
 from datasets import Dataset, DatasetDict
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import DataCollatorWithPadding, GPT2Tokenizer, PrinterCallback, ProgressCallback, Trainer, set_seed
+from transformers import DataCollatorWithPadding, GPT2Tokenizer, PrinterCallback, ProgressCallback, Trainer
 from transformers.trainer_utils import EvalLoopOutput
 
 from .arguments import SpamTrainingArguments
@@ -106,7 +106,7 @@ def fine_tune(
         arguments.eval_freq,
         arguments.eval_iter,
     )
-    trainer = SpamTrainer(
+    trainer = SpamTrainer(  # seeds: what was drawn before, for the model, does not matter
         model=model,
         args=arguments,
         data_collator=collator,
@@ -119,7 +119,6 @@ def fine_tune(
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(ProgressBars)
     trainer.pop_callback(PrinterCallback)  # what takes its place under disable_tqdm
-    set_seed(arguments.seed)  # what was drawn since, for the model and by the Trainer, must not matter
     start = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - start
