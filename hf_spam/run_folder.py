@@ -26,6 +26,12 @@ def check_writable(folder: str | os.PathLike[str], overwrite: bool = False) -> N
         raise UserError(
             f"{folder}: holds a run already. Choose another --output_dir, or replace it with --overwrite_output_dir."
         )
+    unfinished = partial_folder(folder)
+    if _has_checkpoints(unfinished) and not overwrite:
+        raise UserError(
+            f"{unfinished}: holds the checkpoints of a run that did not finish. Choose another --output_dir, or drop "
+            f"them with --overwrite_output_dir."
+        )
     parent = folder.parent
     while not parent.exists():
         parent = parent.parent
@@ -36,6 +42,15 @@ def check_writable(folder: str | os.PathLike[str], overwrite: bool = False) -> N
         raise UserError(f"{folder}: cannot be written: {error.strerror}. Choose another --output_dir.") from None
 
 
+def partial_folder(folder: Path) -> Path:
+    """Where a run is written until it is complete."""
+    return folder.with_name(f"{folder.name}.partial")
+
+
+def _has_checkpoints(folder: Path) -> bool:
+    return any(folder.glob("checkpoint-*"))
+
+
 @contextmanager
 def staged(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """A new folder beside `folder` that takes its place when the block ends without an error.
@@ -44,7 +59,7 @@ def staged(folder: str | os.PathLike[str]) -> Iterator[Path]:
     the Trainer's checkpoints: hours of work are not thrown away.
     """
     folder = Path(folder)
-    staging = folder.with_name(f"{folder.name}.partial")
+    staging = partial_folder(folder)
     if staging.exists():
         shutil.rmtree(staging)
     try:
@@ -57,6 +72,6 @@ def staged(folder: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(staging, folder)
         shutil.rmtree(replaced, ignore_errors=True)
     except BaseException:
-        if not any(staging.glob("checkpoint-*")):
+        if not _has_checkpoints(staging):
             shutil.rmtree(staging, ignore_errors=True)
         raise

@@ -410,6 +410,24 @@ def test_a_failure_in_training_keeps_what_was_there(
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
+def test_checkpoints_of_an_unfinished_run_are_kept(
+    run: Run, short: list[str], few_messages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = ["train", "--data_file", few_messages, *short, "--save_strategy", "epoch", "--output_dir", tmp_path / "run"]
+    with monkeypatch.context() as broken:
+        broken.setattr("hf_spam.training.evaluate_split", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(*argv)
+    assert {path.name for path in tmp_path.iterdir()} == {"run.partial"}
+    assert {path.name for path in (tmp_path / "run.partial").iterdir()} == {"checkpoint-11", "checkpoint-22"}
+    code, _, err = run(*argv)
+    assert code == 2
+    assert f"{tmp_path}/run.partial: holds the checkpoints of a run that did not finish" in err
+    assert (tmp_path / "run.partial" / "checkpoint-22" / "model.safetensors").is_file()
+    assert run(*argv, "--overwrite_output_dir", "true")[0] == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}
+
+
 def test_interrupted(
     short: list[str], run: Run, monkeypatch: pytest.MonkeyPatch, few_messages: Path, tmp_path: Path
 ) -> None:

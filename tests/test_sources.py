@@ -82,6 +82,16 @@ def test_download_once(uci: LoopbackServer, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["SMSSpamCollection.tsv"]
 
 
+def test_the_download_shows_its_progress_to_a_person(
+    uci: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sources.read_uci(tmp_path / "unseen")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    sources.read_uci(tmp_path / "seen")
+    assert "100%" in capsys.readouterr().err
+
+
 def test_a_damaged_cache_is_downloaded_again(uci: LoopbackServer, tmp_path: Path) -> None:
     sources.read_uci(tmp_path)
     (tmp_path / "SMSSpamCollection.tsv").write_bytes(SMALL[:20])
