@@ -336,6 +336,7 @@ BAD_COMMANDS: dict[str, tuple[list[str], str]] = {
     "no config": (["--config", "none.yaml"], "none.yaml: cannot be read as a configuration"),
     "output is a file": (["--output_dir", "two.csv"], "two.csv: expected a folder for the run, found a file"),
     "output below a file": (["--output_dir", "two.csv/run"], "two.csv/run: cannot be written"),
+    "output cannot be written": (["--output_dir", "/proc/run"], "/proc/run: cannot be written: "),
     "output holds something": (["--output_dir", "full"], "full: holds a run already. Choose another --output_dir"),
     "batch too large": (["--data_source", "sample", "--per_device_train_batch_size", "999"], "at least one training batch of 999 messages, found 898"),
 }  # fmt: skip
@@ -362,23 +363,10 @@ def test_a_mistake_is_told_and_leaves_nothing(
     assert Path("full/precious").read_text() == "kept"
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not Path("/usr/bin/setpriv").exists(), reason="root writes everywhere")
-def test_an_output_folder_without_permission(tmp_path: Path) -> None:
-    """As another user, since root may write anywhere."""
-    program = (
-        "import sys; from hf_spam import run_folder\n"
-        "try: run_folder.check_writable(sys.argv[1])\n"
-        "except run_folder.UserError as error: sys.exit(str(error))\n"
-    )
-    locked = tmp_path / "locked"
-    locked.mkdir(mode=0o555)
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents:
-        if parent.owner() == "root" and parent != Path("/tmp") and parent != Path("/"):
-            parent.chmod(0o755)
-    drop = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
-    result = subprocess.run([*drop, sys.executable, "-c", program, locked / "run"], capture_output=True, text=True)
-    assert result.stderr.strip() == f"{locked}/run: cannot be written: Permission denied. Choose another --output_dir."
+def test_splits_that_cannot_be_written(run: Run, few_messages: Path) -> None:
+    code, _, err = run("data", "--data_file", few_messages, "--output_dir", "/proc/splits")
+    assert code == 2
+    assert err.startswith("hf-spam: error: /proc/splits: cannot be written: ")
 
 
 def test_a_run_is_replaced_only_when_asked(
