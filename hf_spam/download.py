@@ -1,4 +1,4 @@
-"""Files from the network: mirrors, time-outs, a progress bar, and no half-written file."""
+"""Files from the network: mirrors, time-outs, a progress bar, and no half-written file; repositories of the Hub."""
 
 import hashlib
 import os
@@ -7,9 +7,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import httpx2
+import huggingface_hub
 import platformdirs
 import pooch
 import requests
+from huggingface_hub.errors import HFValidationError
 
 from .errors import UserError
 
@@ -69,6 +72,23 @@ def download(urls: Sequence[str], target: Path, accept: Callable[[Path], bytes],
             except (requests.RequestException, UserError) as error:
                 failures.append(f"{url}: {_reason(error)}")
     raise UserError(f"could not download {target.name} ({'; '.join(failures)}).\n{remedy}")
+
+
+def download_repository(name: str, patterns: list[str]) -> Path:
+    """The files of a model repository on the Hugging Face Hub, in the Hugging Face cache.
+
+    Args:
+        name: `owner/name`.
+        patterns: Which files, as shell patterns.
+
+    Raises:
+        UserError: If the Hub has no such repository or cannot be reached; at once, without the client's retries.
+    """
+    try:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
+    except (OSError, HFValidationError, httpx2.HTTPError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"could not download {name} from the Hugging Face Hub: {reason}") from None
 
 
 def _reason(error: Exception) -> str:

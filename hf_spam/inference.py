@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from .download import download_repository
 from .errors import UserError
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
 from .tokenization import encode, truncate
+
+CHECKPOINT_FILES = ["config.json", "model*.safetensors*", "tokenizer*.json"]
 
 # The chapter's two examples, the first spam, the second not.
 EXAMPLES = (
@@ -51,11 +54,17 @@ class SpamClassifier:
         Raises:
             UserError: If `checkpoint` is no such folder (or repository on the Hub).
         """
+        folder = Path(checkpoint)
+        if not folder.is_dir():
+            try:
+                folder = download_repository(str(checkpoint), CHECKPOINT_FILES)
+            except UserError as error:
+                raise UserError(f"{checkpoint}: found no such folder, and {error}") from None
         try:
-            model = SpamGPTForSequenceClassification.from_pretrained(checkpoint)
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+            model = SpamGPTForSequenceClassification.from_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError) as error:
-            reason = "found no such folder" if not Path(checkpoint).exists() else str(error).splitlines()[0]
+            reason = str(error).splitlines()[0]
             raise UserError(f"{checkpoint}: expected a checkpoint saved by hf-spam train: {reason}") from None
         if torch.cuda.is_available():
             model = model.to("cuda")  # type: ignore[arg-type]

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
-import huggingface_hub
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from . import openai_checkpoint
+from .download import download_repository
 from .errors import UserError
 from .gpt import GPTModel
 
@@ -188,12 +187,11 @@ def to_book_names(checkpoint: GPT2Checkpoint) -> State:
 
 
 def _download_from_hub(repository: str) -> Path:
-    patterns = ["config.json", "model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
     try:
-        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
-    except (OSError, httpx2.HTTPError) as error:
+        return download_repository(repository, ["config.json", "model*.safetensors", "model.safetensors.index.json"])
+    except UserError as error:
         raise UserError(
-            f"could not download {repository} from the Hugging Face Hub: {str(error).splitlines()[0]}\n"
+            f"{error}\n"
             f"Three ways on: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
             f"or --preset quickstart (no download at all)."
         ) from None

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     _leave_scripts_folder()
-    logging.basicConfig(format="hf-spam: %(levelname)s: %(message)s", level=logging.WARNING)
+    _show_warnings()
     command = importlib.import_module(f"hf_spam.commands.{name}")
     from transformers.utils.logging import disable_progress_bar
 
@@ -61,6 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("hf-spam: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _show_warnings() -> None:
+    """Show our warnings, and only ours: the libraries have handlers of their own."""
+    logger = logging.getLogger("hf_spam")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("hf-spam: warning: %(message)s"))
+        logger.addHandler(handler)
 
 
 def _leave_scripts_folder() -> None:

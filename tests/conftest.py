@@ -5,6 +5,7 @@ Real messages come from the extra `[sample]`, and the whole collection from the 
 but those marked so.
 """
 
+import json
 import os
 import threading
 import time
@@ -157,6 +158,23 @@ def server() -> Iterator[LoopbackServer]:
         yield running
         running.shutdown()
         thread.join()
+
+
+def serve_repository(server: LoopbackServer, repository: str, folder: Path) -> None:
+    """The routes of the Hub that a download asks, for the files of a folder."""
+    commit = "0" * 40
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    listing = {"id": repository, "sha": commit, "siblings": [{"rfilename": name} for name in files]}
+    body = json.dumps(listing).encode()
+    tree = json.dumps(
+        [{"type": "file", "path": name, "size": len(content), "oid": name} for name, content in files.items()]
+    )
+    for revision in ("main", commit):
+        server.answers[f"/api/models/{repository}/revision/{revision}"] = Answer(body)
+        server.answers[f"/api/models/{repository}/tree/{revision}"] = Answer(tree.encode())
+        for name, content in files.items():
+            headers = {"X_Repo_Commit": commit, "ETag": f'"{name}"'}
+            server.answers[f"/{repository}/resolve/{revision}/{name}"] = Answer(content, **headers)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, LoopbackServer, serve_repository
 from transformers import AutoTokenizer, pipeline
 
 from hf_spam import SpamClassifier
@@ -428,15 +428,30 @@ def test_interrupted(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate"])
-def test_no_such_checkpoint(run: Run, tmp_path: Path, command: str) -> None:
-    code, out, err = run(
-        command, tmp_path / "none", *(["hi"] if command == "predict" else ["--data_source", "sample"])
+@pytest.mark.parametrize("name", ["outputs/quikstart", "quikstart", "/no/such/folder"])
+def test_no_such_checkpoint(name: str, tmp_path: Path) -> None:
+    """Told at once, although the first two could be on the Hub."""
+    env = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    for argv in (["predict", name, "hi"], ["evaluate", name, "--data_source", "sample"]):
+        result = hf_spam(*argv, **env)
+        assert (result.returncode, result.stdout) == (2, "")
+        (line,) = result.stderr.splitlines()
+        assert line.startswith(f"hf-spam: error: {name}: found no such folder, and could not download {name} from the")
+
+
+def test_a_checkpoint_on_the_hub(server: LoopbackServer, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    serve_repository(server, "somebody/spam", checkpoints["last_token"])
+    result = hf_spam(
+        "predict",
+        "somebody/spam",
+        "You are a winner",
+        HF_ENDPOINT=server.url,
+        HF_HOME=str(tmp_path),
+        HF_HUB_DISABLE_XET="1",
     )
-    assert (code, out) == (2, "")
-    assert (
-        err == f"hf-spam: error: {tmp_path}/none: expected a checkpoint saved by hf-spam train: found no such folder\n"
-    )
+    (expected,) = SpamClassifier.from_pretrained(checkpoints["last_token"])(["You are a winner"])
+    assert result.stdout == f"{expected.label}\t{expected.score:.4f}\tYou are a winner\n", result.stderr
+    assert not [line for line in server.requests if line.endswith(".py")]  # code is not fetched: ours is here
 
 
 def test_a_checkpoint_of_another_model(run: Run, gpt2_folder: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from conftest import Answer, LoopbackServer
+from conftest import Answer, LoopbackServer, serve_repository
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -167,23 +167,6 @@ def test_the_published_small_is_recognised_by_its_first_values() -> None:
 # --- the Hub ------------------------------------------------------------------------------------------------------------
 
 
-def serve(server: LoopbackServer, repository: str, folder: Path) -> None:
-    """The routes of the Hub that a download asks, for the files of a folder."""
-    commit = "0" * 40
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    listing = {"id": repository, "sha": commit, "siblings": [{"rfilename": name} for name in files]}
-    body = json.dumps(listing).encode()
-    tree = json.dumps(
-        [{"type": "file", "path": name, "size": len(content), "oid": name} for name, content in files.items()]
-    )
-    for revision in ("main", commit):
-        server.answers[f"/api/models/{repository}/revision/{revision}"] = Answer(body)
-        server.answers[f"/api/models/{repository}/tree/{revision}"] = Answer(tree.encode())
-        for name, content in files.items():
-            headers = {"X_Repo_Commit": commit, "ETag": f'"{name}"'}
-            server.answers[f"/{repository}/resolve/{revision}/{name}"] = Answer(content, **headers)
-
-
 LOAD_FROM_HUB = """
 import sys
 from hf_spam import UserError, weights
@@ -206,7 +189,7 @@ def load_from_hub(endpoint: str, home: Path, *argv: str) -> subprocess.Completed
 
 
 def test_from_the_hub_once(server: LoopbackServer, gpt2_folder: Path, tmp_path: Path) -> None:
-    serve(server, "somebody/tiny-gpt2", gpt2_folder)
+    serve_repository(server, "somebody/tiny-gpt2", gpt2_folder)
     found = load_from_hub(server.url, tmp_path, "trust")
     expected = load_file(gpt2_folder / "model.safetensors")["transformer.wte.weight"].sum().item()
     assert found.stdout.split() == ["32", str(expected)], found.stderr
@@ -216,7 +199,7 @@ def test_from_the_hub_once(server: LoopbackServer, gpt2_folder: Path, tmp_path: 
 
 
 def test_weights_that_are_not_the_published_ones(server: LoopbackServer, gpt2_folder: Path, tmp_path: Path) -> None:
-    serve(server, "somebody/tiny-gpt2", gpt2_folder)
+    serve_repository(server, "somebody/tiny-gpt2", gpt2_folder)
     found = load_from_hub(server.url, tmp_path)
     assert found.returncode == 1
     assert "its first values are not those of the published GPT-2 small" in found.stderr
