@@ -9,7 +9,8 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 COMMANDS = {
@@ -42,7 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     _leave_scripts_folder()
-    _show_warnings()
     command = importlib.import_module(f"hf_spam.commands.{name}")
     from transformers.utils.logging import disable_progress_bar
 
@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     disable_progress_bar()  # of reading and writing weights; training keeps its own
     try:
-        command.main(command.parse(rest))
+        with _warnings_shown():
+            command.main(command.parse(rest))
     except UserError as error:
         print(f"hf-spam: error: {error}", file=sys.stderr)
         return 2
@@ -63,13 +64,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _show_warnings() -> None:
+@contextmanager
+def _warnings_shown() -> Iterator[None]:
     """Show our warnings, and only ours: the libraries have handlers of their own."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("hf-spam: warning: %(message)s"))
     logger = logging.getLogger("hf_spam")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("hf-spam: warning: %(message)s"))
-        logger.addHandler(handler)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _leave_scripts_folder() -> None:
