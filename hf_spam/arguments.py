@@ -52,7 +52,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 _ALTERNATIVES = (("data_source", "data_file", "data_dir"),)
 
 
-def _option(default: Any, help: str) -> Any:
+def option(default: Any, help: str) -> Any:
+    """A field of an options dataclass, with the help that the command line shows."""
     return field(default=default, metadata={"help": help})
 
 
@@ -60,22 +61,22 @@ def _option(default: Any, help: str) -> Any:
 class DataArguments:
     """Which messages, how they are balanced and split, how long they may be."""
 
-    data_source: Literal["uci", "sample"] | None = _option(
+    data_source: Literal["uci", "sample"] | None = option(
         None, "uci: download the SMS Spam Collection (default); sample: the messages of the extra [sample]."
     )
-    data_file: str | None = _option(None, "Your own messages instead: the UCI zip or TSV, a CSV or a JSONL.")
-    data_dir: str | None = _option(None, "Splits prepared by `hf-spam data` instead.")
-    text_column: str | None = _option(None, "Column of the texts in --data_file (default: text, in any case).")
-    label_column: str | None = _option(None, "Column of the labels in --data_file (default: label, in any case).")
-    balance: bool = _option(True, "Undersample the larger class to the size of the smaller.")
-    train_fraction: float = _option(0.7, "Share of the messages that train.")
-    validation_fraction: float = _option(0.1, "Share of the messages that validate; the rest tests.")
-    split_seed: int = _option(123, "Seed of the undersampling and of the split.")
-    max_length: int | None = _option(
+    data_file: str | None = option(None, "Your own messages instead: the UCI zip or TSV, a CSV or a JSONL.")
+    data_dir: str | None = option(None, "Splits prepared by `hf-spam data` instead.")
+    text_column: str | None = option(None, "Column of the texts in --data_file (default: text, in any case).")
+    label_column: str | None = option(None, "Column of the labels in --data_file (default: label, in any case).")
+    balance: bool = option(True, "Undersample the larger class to the size of the smaller.")
+    train_fraction: float = option(0.7, "Share of the messages that train.")
+    validation_fraction: float = option(0.1, "Share of the messages that validate; the rest tests.")
+    split_seed: int = option(123, "Seed of the undersampling and of the split.")
+    max_length: int | None = option(
         None, "Cut texts to so many tokens (default: the model's context; under last_position the longest train text)."
     )
-    cache_dir: str | None = _option(None, "Where downloads are kept (default: $HF_SPAM_CACHE or the user's cache).")
-    bpe_dir: str | None = _option(None, "Folder with GPT-2's encoder.json and vocab.bpe (default: $HF_SPAM_BPE_DIR).")
+    cache_dir: str | None = option(None, "Where downloads are kept (default: $HF_SPAM_CACHE or the user's cache).")
+    bpe_dir: str | None = option(None, "Folder with GPT-2's encoder.json and vocab.bpe (default: $HF_SPAM_BPE_DIR).")
 
     def __post_init__(self) -> None:
         """Refuse shares and lengths that make no sense."""
@@ -96,15 +97,15 @@ class DataArguments:
 class ModelArguments:
     """Which GPT, from which weights, and what of it trains."""
 
-    weights: str = _option("hub", "hub, random, openai (needs the extra), or a local GPT-2 folder.")
-    model_size: Literal["mini", "small", "medium", "large", "xl"] | None = _option(
+    weights: str = option("hub", "hub, random, openai (needs the extra), or a local GPT-2 folder.")
+    model_size: Literal["tiny", "mini", "small", "medium", "large", "xl"] | None = option(
         None, "Width and depth (default: small; for a local folder, the folder's)."
     )
-    context_length: int | None = _option(None, "Longest text in tokens, for random weights (default: 1024).")
-    pooling: Pooling = _option("last_token", "Whose logits count: last_token, or the book's last_position.")
-    drop_rate: float = _option(0.0, "Dropout.")
-    attn_implementation: Literal["sdpa", "eager"] = _option("sdpa", "torch's fused attention, or the book's explicit.")
-    trainable: Trainable = _option("last_block", "What trains; the rest is frozen.")
+    context_length: int | None = option(None, "Longest text in tokens, for random weights (default: 1024).")
+    pooling: Pooling = option("last_token", "Whose logits count: last_token, or the book's last_position.")
+    drop_rate: float = option(0.0, "Dropout.")
+    attn_implementation: Literal["sdpa", "eager"] = option("sdpa", "torch's fused attention, or the book's explicit.")
+    trainable: Trainable = option("last_block", "What trains; the rest is frozen.")
 
 
 @dataclass
@@ -118,20 +119,20 @@ class SpamTrainingArguments(TrainingArguments):
     parameter.
     """
 
-    seed: int = _option(123, "Seed of the head's initialisation, the order of messages and dropout.")
-    num_train_epochs: float = _option(5.0, "Passes over the training messages.")
-    weight_decay: float = _option(0.1, "AdamW's decay, of every parameter.")
-    lr_scheduler_type: str = _option("constant", "Learning-rate schedule.")
-    max_grad_norm: float = _option(0.0, "Clip gradients to this norm; 0: do not.")
-    optim: str = _option("adamw_torch", "Optimiser.")
-    dataloader_drop_last: bool = _option(True, "Drop a last, smaller batch in training (never in evaluation).")
-    eval_strategy: str = _option("epoch", "When the whole validation split is evaluated during training.")
-    save_strategy: str = _option("no", "When checkpoints are kept during training.")
-    logging_strategy: str = _option("no", "When the Trainer logs the running loss.")
-    ddp_find_unused_parameters: bool | None = _option(False, "For DistributedDataParallel.")
-    eval_freq: int = _option(50, "Estimate the losses every so many steps, as the chapter does; 0: never.")
-    eval_iter: int = _option(5, "Batches of each such estimate, and of the accuracies after each epoch.")
-    overwrite_output_dir: bool = _option(False, "Replace a run that --output_dir holds already.")
+    seed: int = option(123, "Seed of the head's initialisation, the order of messages and dropout.")
+    num_train_epochs: float = option(5.0, "Passes over the training messages.")
+    weight_decay: float = option(0.1, "AdamW's decay, of every parameter.")
+    lr_scheduler_type: str = option("constant", "Learning-rate schedule.")
+    max_grad_norm: float = option(0.0, "Clip gradients to this norm; 0: do not.")
+    optim: str = option("adamw_torch", "Optimiser.")
+    dataloader_drop_last: bool = option(True, "Drop a last, smaller batch in training (never in evaluation).")
+    eval_strategy: str = option("epoch", "When the whole validation split is evaluated during training.")
+    save_strategy: str = option("no", "When checkpoints are kept during training.")
+    logging_strategy: str = option("no", "When the Trainer logs the running loss.")
+    ddp_find_unused_parameters: bool | None = option(False, "For DistributedDataParallel.")
+    eval_freq: int = option(50, "Estimate the losses every so many steps, as the chapter does; 0: never.")
+    eval_iter: int = option(5, "Batches of each such estimate, and of the accuracies after each epoch.")
+    overwrite_output_dir: bool = option(False, "Replace a run that --output_dir holds already.")
 
     def __post_init__(self) -> None:
         """Check our options, then the Trainer's."""

@@ -1,6 +1,6 @@
-"""The chapter's two figures: loss and accuracy over epochs, with examples seen on top."""
+"""The chapter's two figures, loss and accuracy over epochs, and two runs' losses on top of each other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -45,7 +45,33 @@ def plot_values(
     top = axes.twiny()
     top.set_xlim(*(limit / epochs * examples_seen for limit in axes.get_xlim()))
     top.set_xlabel("Examples seen")
-    files = [folder / f"{label}-plot.{suffix}" for suffix in ("pdf", "png")]
+    return _save(figure, folder, f"{label}-plot")
+
+
+def plot_losses(runs: Mapping[str, Sequence[float]], folder: Path, name: str) -> list[Path]:
+    """Draw the loss of every step of several runs on top of each other, the first thick, the others dashed over it.
+
+    Args:
+        runs: The losses of each run in order of steps, by the run's name.
+        folder: Where `<name>.pdf` and `<name>.png` go.
+        name: The files' name.
+
+    Returns:
+        The two files.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (run, losses) in enumerate(runs.items()):
+        style = {"linewidth": 1.0, "linestyle": "--"} if number else {"linewidth": 3.0, "alpha": 0.5}
+        axes.plot(losses, label=run, marker="" if len(losses) > 1 else "o", **style)
+    axes.set_xlabel("Step")
+    axes.set_ylabel("Loss")
+    axes.legend()
+    return _save(figure, folder, name)
+
+
+def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    files = [folder / f"{name}.{suffix}" for suffix in ("pdf", "png")]
     for file in files:
         figure.savefig(file, dpi=150)
     return files

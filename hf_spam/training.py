@@ -2,10 +2,8 @@
 
 import json
 import math
-import platform
 import time
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +11,22 @@ import torch
 from datasets import Dataset, DatasetDict
 from torch import nn
 from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
 from transformers import DataCollatorWithPadding, GPT2Tokenizer, PrinterCallback, ProgressCallback, Trainer
 from transformers.trainer_utils import EvalLoopOutput
 
 from .arguments import SpamTrainingArguments
+from .callbacks import InterimEstimates, Log, LogLines, ProgressBars
 from .data import SPLITS, count, fingerprint
+from .environment import environment
 from .errors import UserError
 from .freezing import Trainable, freeze
-from .history import History, InterimEstimates, LogLines, ProgressBars
 from .inference import EXAMPLES, SpamClassifier
 from .metrics import METRICS as METRIC_NAMES
 from .metrics import build_compute_metrics
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
 from .plots import plot_values
+from .records import History
 from .run_folder import METRICS
 
 
@@ -95,30 +96,8 @@ def fine_tune(
     Raises:
         UserError: If the training split does not fill one batch.
     """
-    train, batch_size = tokenized["train"], arguments.train_batch_size
-    if arguments.dataloader_drop_last and len(train) < batch_size:
-        raise UserError(f"expected at least one training batch of {batch_size} messages, found {len(train)}.")
     trained = freeze(model.model, trainable)
-    collator = DataCollatorWithPadding(tokenizer)
-    interim = InterimEstimates(
-        DataLoader(train, batch_size, shuffle=True, drop_last=arguments.dataloader_drop_last, collate_fn=collator),
-        DataLoader(tokenized["validation"], batch_size, collate_fn=collator),
-        arguments.eval_freq,
-        arguments.eval_iter,
-    )
-    trainer = SpamTrainer(  # seeds: what was drawn before, for the model, does not matter
-        model=model,
-        args=arguments,
-        data_collator=collator,
-        train_dataset=train,
-        eval_dataset=tokenized["validation"],
-        processing_class=tokenizer,
-        compute_metrics=build_compute_metrics(model.model.out_head.out_features),
-        callbacks=[interim, LogLines()],
-    )
-    if trainer.pop_callback(ProgressCallback) is not None:
-        trainer.add_callback(ProgressBars)
-    trainer.pop_callback(PrinterCallback)  # what takes its place under disable_tqdm
+    trainer, interim = build_trainer(model, tokenizer, tokenized, arguments)
     start = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - start
@@ -138,6 +117,45 @@ def fine_tune(
         },
         data={"counts": count(texts).to_dict(orient="index"), "fingerprint": fingerprint(texts)},
     )
+
+
+def build_trainer(
+    model: SpamGPTForSequenceClassification,
+    tokenizer: GPT2Tokenizer,
+    tokenized: DatasetDict,
+    arguments: SpamTrainingArguments,
+    log: Log = tqdm.write,
+) -> tuple[SpamTrainer, InterimEstimates]:
+    """The Trainer of `fine_tune`, ready to train, and the callback that will hold the interim estimates.
+
+    Raises:
+        UserError: If the training split does not fill one batch.
+    """
+    train, batch_size = tokenized["train"], arguments.train_batch_size
+    if arguments.dataloader_drop_last and len(train) < batch_size:
+        raise UserError(f"expected at least one training batch of {batch_size} messages, found {len(train)}.")
+    collator = DataCollatorWithPadding(tokenizer)
+    interim = InterimEstimates(
+        DataLoader(train, batch_size, shuffle=True, drop_last=arguments.dataloader_drop_last, collate_fn=collator),
+        DataLoader(tokenized["validation"], batch_size, collate_fn=collator),
+        arguments.eval_freq,
+        arguments.eval_iter,
+        log,
+    )
+    trainer = SpamTrainer(  # seeds: what was drawn before, for the model, does not matter
+        model=model,
+        args=arguments,
+        data_collator=collator,
+        train_dataset=train,
+        eval_dataset=tokenized["validation"],
+        processing_class=tokenizer,
+        compute_metrics=build_compute_metrics(model.model.out_head.out_features),
+        callbacks=[interim, LogLines(log)],
+    )
+    if trainer.pop_callback(ProgressCallback) is not None:
+        trainer.add_callback(ProgressBars)
+    trainer.pop_callback(PrinterCallback)  # what takes its place under disable_tqdm
+    return trainer, interim
 
 
 def evaluate_split(trainer: Trainer, rows: Dataset) -> dict[str, float]:
@@ -179,18 +197,6 @@ def save_run(run: Run, examples: list[dict[str, Any]], folder: Path) -> None:
                 label=label,
                 folder=folder,
             )
-
-
-def environment(device: torch.device) -> dict[str, Any]:
-    """Where figures were measured: versions, machine, threads."""
-    packages = ("torch", "transformers", "datasets", "evaluate", "accelerate", "tokenizers")
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
-        "threads": torch.get_num_threads(),
-    }
 
 
 def _finite(value: Any) -> Any:

@@ -24,8 +24,10 @@ from .gpt import GPTModel
 
 State = dict[str, Tensor]
 
-# Width, layers, heads. `mini` is no published model: it is what the quickstart trains from random weights.
+# Width, layers, heads. `tiny` and `mini` are no published models: the first is for checks, the second is what the
+# quickstart trains, both from random weights.
 SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"emb_dim": 16, "n_layers": 2, "n_heads": 2},
     "mini": {"emb_dim": 256, "n_layers": 2, "n_heads": 4},
     "small": {"emb_dim": 768, "n_layers": 12, "n_heads": 12},
     "medium": {"emb_dim": 1024, "n_layers": 24, "n_heads": 16},

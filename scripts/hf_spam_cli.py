@@ -18,6 +18,8 @@ COMMANDS = {
     "train": "fine-tune, evaluate on the whole of each split, save a checkpoint",
     "evaluate": "report on a split of a checkpoint's own data, or on a file",
     "predict": "classify texts given as arguments or on standard input",
+    "native": "the chapter's own program in plain torch, without the Trainer",
+    "check_equivalence": "compare the Trainer route with the native loop, and the model with GPT-2",
 }
 
 _USAGE = "usage: hf-spam COMMAND [OPTION ...]\n\nFine-tune a from-scratch GPT as a spam classifier.\n\ncommands:\n"
@@ -25,7 +27,7 @@ _USAGE = "usage: hf-spam COMMAND [OPTION ...]\n\nFine-tune a from-scratch GPT as
 
 def usage() -> str:
     """What `hf-spam --help` prints."""
-    lines = [f"  {name:10}{text}" for name, text in COMMANDS.items()]
+    lines = [f"  {name:19}{text}" for name, text in COMMANDS.items()]
     return _USAGE + "\n".join(lines) + "\n\n`hf-spam COMMAND --help` lists a command's options."
 
 
@@ -51,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     disable_progress_bar()  # of reading and writing weights; training keeps its own
     try:
         with _warnings_shown():
-            command.main(command.parse(rest))
+            failed: int | None = command.main(command.parse(rest))
     except UserError as error:
         print(f"hf-spam: error: {error}", file=sys.stderr)
         return 2
@@ -61,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("hf-spam: interrupted", file=sys.stderr)
         return 130
-    return 0
+    return failed or 0
 
 
 @contextmanager

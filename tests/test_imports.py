@@ -23,12 +23,14 @@ LAYERS = [
     {"configuration_spam_gpt"},
     {"gpt"},
     {"modeling_spam_gpt"},
-    {"download", "freezing", "metrics", "plots", "run_folder"},
+    {"download", "environment", "freezing", "metrics", "plots", "records", "run_folder"},
     {"sources"},
     {"data", "tokenization", "openai_checkpoint"},
-    {"weights", "inference", "arguments", "history"},
-    {"builders"},
-    {"training"},
+    {"weights", "inference", "arguments", "callbacks"},
+    {"builders", "comparison"},
+    {"training", "native_loop"},  # which never meet but in:
+    {"equivalence"},
+    {"model_equivalence"},
     {"__init__"},
     {"commands"},
 ]

@@ -1,6 +1,8 @@
-"""The Trainer route: bit for bit the chapter's loop, and whole evaluations.   pytest tests/test_training.py"""
+"""The Trainer route: whole evaluations, accumulation, the best checkpoint.   pytest tests/test_training.py
 
-import copy
+That it equals the chapter's loop, bit for bit, is held by tests/test_equivalence.py.
+"""
+
 import json
 import math
 from pathlib import Path
@@ -10,13 +12,12 @@ import pandas as pd
 import pytest
 import torch
 from datasets import DatasetDict
-from torch.utils.data import DataLoader
 from transformers import GPT2Tokenizer, set_seed
 
 from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification, UserError, data, training
 from hf_spam.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.builders import build_config, build_model
-from hf_spam.freezing import Trainable, freeze
+from hf_spam.freezing import Trainable
 from hf_spam.plots import plot_values
 from hf_spam.tokenization import tokenize
 from hf_spam.weights import load_checkpoint
@@ -50,12 +51,6 @@ def tiny_model(drop_rate: float = 0.0, **options: Any) -> SpamGPTForSequenceClas
 
 
 BOOK: dict[str, Any] = {"pooling": "last_position", "pad_to_length": LENGTH}
-BOOK_TRAINING: dict[str, Any] = {
-    "accelerator_config": {"use_seedable_sampler": False},
-    "num_train_epochs": 3,
-    "eval_freq": 5,
-    "eval_iter": 2,
-}
 
 
 def fine_tune(
@@ -70,111 +65,6 @@ def fine_tune(
     options = {"learning_rate": 1e-3, "disable_tqdm": True, **options}
     arguments = SpamTrainingArguments(output_dir=str(folder), **options)
     return training.fine_tune(model, tokenizer, splits, tokenized, arguments, trainable)
-
-
-def chapters_loop(model: Any, tokenized: DatasetDict, trainable: Trainable) -> dict[str, list[float]]:
-    """The chapter's training, in plain torch: padded rows, no mask, interim evaluations on the shuffled loader."""
-    model = model.model  # the GPTModel alone
-    freeze(model, trainable)
-
-    def rows(split: str) -> list[tuple[torch.Tensor, int]]:
-        return [
-            (torch.tensor(row["input_ids"] + [50256] * (LENGTH - len(row["input_ids"]))), row["label"])
-            for row in tokenized[split]
-        ]
-
-    train = DataLoader(rows("train"), batch_size=8, shuffle=True, drop_last=True)  # type: ignore[arg-type]
-    validation = DataLoader(rows("validation"), batch_size=8)  # type: ignore[arg-type]
-
-    def batch_loss(ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.cross_entropy(model(ids)[:, -1, :], labels)
-
-    @torch.no_grad()
-    def loss_over(loader: Any) -> float:
-        return sum(batch_loss(*batch).item() for batch, _ in zip(loader, range(2), strict=False)) / 2
-
-    @torch.no_grad()
-    def accuracy_over(loader: Any) -> float:
-        batches = [batch for batch, _ in zip(loader, range(2), strict=False)]
-        right = sum(int((model(ids)[:, -1, :].argmax(-1) == labels).sum()) for ids, labels in batches)
-        return right / sum(len(labels) for _, labels in batches)
-
-    record: dict[str, list[float]] = {
-        "train_losses": [],
-        "validation_losses": [],
-        "train_accuracies": [],
-        "validation_accuracies": [],
-    }
-    torch.manual_seed(123)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
-    step = -1
-    for _ in range(3):
-        model.train()
-        for batch in train:
-            optimizer.zero_grad()
-            batch_loss(*batch).backward()
-            optimizer.step()
-            step += 1
-            if step % 5 == 0:
-                model.eval()
-                record["train_losses"].append(loss_over(train))
-                record["validation_losses"].append(loss_over(validation))
-                model.train()
-        model.eval()
-        record["train_accuracies"].append(accuracy_over(train))
-        record["validation_accuracies"].append(accuracy_over(validation))
-    return record
-
-
-@pytest.mark.parametrize("drop_rate", [0.0, 0.1])
-@pytest.mark.parametrize("trainable", ["last_block", "all"])
-def test_the_book_preset_is_the_chapters_loop_to_the_last_bit(
-    splits: DatasetDict,
-    tokenized: DatasetDict,
-    tokenizer: GPT2Tokenizer,
-    tmp_path: Path,
-    trainable: Trainable,
-    drop_rate: float,
-) -> None:
-    model = tiny_model(drop_rate, **BOOK)
-    oracle = copy.deepcopy(model)
-    expected = chapters_loop(oracle, tokenized, trainable)
-    run = fine_tune(model, tokenizer, splits, tokenized, tmp_path, trainable, **BOOK_TRAINING)
-    assert len(expected["train_losses"]) == 7  # of 3 × 11 steps
-    assert vars(run.history) == {**expected, "steps": [1, 6, 11, 16, 21, 26, 31], "examples_seen": 3 * 11 * 8}
-    for (name, ours), theirs in zip(model.named_parameters(), oracle.parameters(), strict=True):
-        assert torch.equal(ours, theirs), name
-
-
-def test_a_bent_recipe_is_another_run(
-    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
-) -> None:
-    """The equality above can fail: each of the Trainer's own defaults breaks it."""
-    expected = chapters_loop(tiny_model(**BOOK), tokenized, "all")["train_losses"]
-    for bent in (
-        {"optim": "adamw_torch_fused"},
-        {"max_grad_norm": 0.1},
-        {"lr_scheduler_type": "linear"},
-        {"weight_decay": 0.0},
-        {"accelerator_config": {"use_seedable_sampler": True}},
-        {"dataloader_drop_last": False},
-        {"seed": 124},
-    ):
-        run = fine_tune(tiny_model(**BOOK), tokenizer, splits, tokenized, tmp_path, **BOOK_TRAINING | bent)
-        assert run.history.train_losses != expected, bent
-
-
-def test_decay_of_every_parameter(
-    splits: DatasetDict,
-    tokenized: DatasetDict,
-    tokenizer: GPT2Tokenizer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    expected = chapters_loop(tiny_model(**BOOK), tokenized, "all")["train_losses"]
-    monkeypatch.delattr(training.SpamTrainer, "get_decay_parameter_names")
-    run = fine_tune(tiny_model(**BOOK), tokenizer, splits, tokenized, tmp_path, **BOOK_TRAINING)
-    assert run.history.train_losses != expected
 
 
 def test_every_message_is_evaluated(

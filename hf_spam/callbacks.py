@@ -1,32 +1,22 @@
-"""What a run went through: the chapter's interim estimates, as a Trainer callback and a record for the plots."""
+"""What the Trainer does beside training: the chapter's interim estimates, readable lines, a record of every step."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from torch.utils.hooks import RemovableHandle
 from tqdm.auto import tqdm
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
+from .records import History, Step, digest, gradient_norm
 
-
-@dataclass
-class History:
-    """Estimates on a few batches, in order of time.
-
-    `train_losses` and `validation_losses` belong to `steps` (optimizer steps done when they were taken), the
-    accuracies to the ends of the epochs. `examples_seen` counts training messages.
-    """
-
-    steps: list[int] = field(default_factory=list)
-    train_losses: list[float] = field(default_factory=list)
-    validation_losses: list[float] = field(default_factory=list)
-    train_accuracies: list[float] = field(default_factory=list)
-    validation_accuracies: list[float] = field(default_factory=list)
-    examples_seen: int = 0
+Log = Callable[[str], None]
 
 
 class InterimEstimates(TrainerCallback):
@@ -40,15 +30,22 @@ class InterimEstimates(TrainerCallback):
         validation: Batches of the validation split, in order.
         eval_freq: Steps between two estimates of the losses; 0 for none.
         eval_iter: Batches that each estimate reads.
+        log: Where the chapter's log lines go, from one process.
     """
 
     def __init__(
-        self, train: DataLoader[Any], validation: DataLoader[Any], eval_freq: int = 50, eval_iter: int = 5
+        self,
+        train: DataLoader[Any],
+        validation: DataLoader[Any],
+        eval_freq: int = 50,
+        eval_iter: int = 5,
+        log: Log = tqdm.write,
     ) -> None:
         self.train = train
         self.validation = validation
         self.eval_freq = eval_freq
         self.eval_iter = eval_iter
+        self.log = log
         self.history = History()
 
     def on_step_end(
@@ -64,7 +61,8 @@ class InterimEstimates(TrainerCallback):
             self.history.train_losses.append(train)
             self.history.validation_losses.append(validation)
             epoch = math.ceil(state.epoch or 0)
-            say(state, f"Ep {epoch} (Step {step:06d}): Train loss {train:.3f}, Val loss {validation:.3f}")
+            if state.is_world_process_zero:
+                self.log(f"Ep {epoch} (Step {step:06d}): Train loss {train:.3f}, Val loss {validation:.3f}")
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -74,7 +72,8 @@ class InterimEstimates(TrainerCallback):
         _, validation = estimate(kwargs["model"], self.validation, self.eval_iter)
         self.history.train_accuracies.append(train)
         self.history.validation_accuracies.append(validation)
-        say(state, f"Training accuracy: {train:.2%} | Validation accuracy: {validation:.2%}")
+        if state.is_world_process_zero:
+            self.log(f"Training accuracy: {train:.2%} | Validation accuracy: {validation:.2%}")
 
 
 class ProgressBars(ProgressCallback):
@@ -87,27 +86,81 @@ class ProgressBars(ProgressCallback):
 class LogLines(TrainerCallback):
     """Readable lines for what the Trainer logs."""
 
+    def __init__(self, log: Log = tqdm.write) -> None:
+        self.log = log
+
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Print the running loss, which `logging_strategy` asks for, and the whole validation split's figures."""
         logs = kwargs.get("logs") or {}
+        if not state.is_world_process_zero:
+            return
         if "loss" in logs:
-            say(
-                state,
-                f"Step {state.global_step}: running loss {logs['loss']:.4g}, "
-                f"learning rate {logs['learning_rate']:.3g}",
+            self.log(
+                f"Step {state.global_step}: running loss {logs['loss']:.4g}, learning rate {logs['learning_rate']:.3g}"
             )
         if "eval_loss" in logs:
-            say(
-                state,
+            self.log(
                 f"Epoch {state.epoch:g}, whole validation split: loss {logs['eval_loss']:.3f}, "
-                f"accuracy {logs['eval_accuracy']:.2%}, F1 {logs['eval_f1']:.2%}",
+                f"accuracy {logs['eval_accuracy']:.2%}, F1 {logs['eval_f1']:.2%}"
             )
 
 
-def say(state: TrainerState, line: str) -> None:
-    """Print a line above the progress bars, from one process."""
-    if state.is_world_process_zero:
-        tqdm.write(line)
+class StepRecorder(TrainerCallback):
+    """Writes down every optimizer step, by hooks on the model and without changing anything.
+
+    A step of several accumulated batches is recorded as the one batch they make.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self._ids: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._losses: list[float] = []
+        self._hooks: list[RemovableHandle] = []
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Listen to what enters the GPT and what leaves the classifier."""
+        model: SpamGPTForSequenceClassification = kwargs["model"]
+        self._hooks = [
+            model.model.register_forward_pre_hook(self._see_ids),
+            model.register_forward_hook(self._see_loss, with_kwargs=True),
+        ]
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Write down the step whose gradients are complete."""
+        self.steps.append(
+            Step(
+                ids=digest(torch.cat(self._ids)),
+                labels=digest(torch.cat(self._labels)),
+                loss=sum(self._losses),
+                gradient_norm=gradient_norm(kwargs["model"].parameters()),
+                learning_rate=kwargs["optimizer"].param_groups[0]["lr"],
+            )
+        )
+        for seen in (self._ids, self._labels, self._losses):
+            seen.clear()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Stop listening."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _see_ids(self, gpt: nn.Module, inputs: tuple[Tensor]) -> None:
+        if gpt.training:
+            self._ids.append(inputs[0])
+
+    def _see_loss(
+        self, model: nn.Module, inputs: tuple[Tensor], kwargs: dict[str, Any], output: SequenceClassifierOutput
+    ) -> None:
+        if model.training and output.loss is not None:
+            self._labels.append(kwargs["labels"])
+            self._losses.append(output.loss.item())
 
 
 @torch.no_grad()

@@ -1,0 +1,193 @@
+"""`hf-spam check_equivalence`: the Trainer route against the native loop, and the model against GPT-2.
+
+Prints what was compared, how far apart it is and what was allowed; exits with 1 if anything is further apart.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import pandas as pd
+import torch
+
+from ..arguments import OptionParser, build, option
+from ..comparison import Comparison, format_table, to_json
+from ..data import count
+from ..environment import environment
+from ..equivalence import (
+    Subject,
+    check_batches,
+    check_rows,
+    check_training,
+    check_variants,
+    prepare_subject,
+    train_both_ways,
+)
+from ..errors import UserError
+from ..model_equivalence import check_generation, check_logits, check_persistence
+from ..plots import plot_losses
+from ..sources import COLLECTION, read_file, read_sample
+from ..weights import load_checkpoint
+
+DATA_VARIABLE = "HF_SPAM_TEST_DATA"
+REPORT = "equivalence.json"
+LEVELS = {
+    1: "1 rows",
+    2: "2 batches",
+    3: "3 logits",
+    4: "4 training",
+    5: "5 variants",
+    6: "6 generation",
+    7: "7 persistence",
+}
+
+
+@dataclass
+class CheckArguments:
+    """What both routes start from, and where the report goes."""
+
+    data_file: str | None = option(
+        None, f"Messages, as `hf-spam train` takes them (default: ${DATA_VARIABLE}'s {COLLECTION}, else the sample's)."
+    )
+    model_size: Literal["tiny", "mini", "small", "medium", "large", "xl"] = option("tiny", "Width and depth.")
+    weights: str = option("random", "random, hub, or a local GPT-2 folder.")
+    steps: int | None = option(None, "Stop training after so many steps, and evaluate so many batches of each split.")
+    learning_rate: float | None = option(
+        None, "AdamW's (default: the chapter's 5e-5; 1e-3 from random weights, which 5e-5 would hardly move)."
+    )
+    seed: int = option(123, "Of everything random.")
+    output_dir: str = option("outputs/equivalence", f"Where {REPORT} and the loss curves go.")
+    json: bool = option(False, f"Print {REPORT} instead of the table.")
+
+    def __post_init__(self) -> None:
+        """Refuse a number of steps that makes no sense."""
+        if self.steps is not None and self.steps < 1:
+            raise UserError(f"expected at least 1 of --steps, found {self.steps}.")
+
+
+def make_parser() -> OptionParser:
+    """The options of `CheckArguments`."""
+    return OptionParser(CheckArguments, prog="hf-spam check_equivalence", description=__doc__)
+
+
+def parse(argv: Sequence[str]) -> dict[str, Any]:
+    """The options given."""
+    return make_parser().given(argv)
+
+
+def main(options: dict[str, Any]) -> int:
+    """Run every level and report; 0 if all passed, else 1."""
+    start = time.perf_counter()
+    arguments: CheckArguments = build(CheckArguments, options)
+    folder = Path(arguments.output_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror}. Choose another --output_dir.") from None
+    datasets.disable_progress_bars()
+    checkpoint = None
+    if arguments.weights != "random":
+        checkpoint = load_checkpoint(arguments.weights, arguments.model_size if "model_size" in options else None)
+    subject = prepare_subject(
+        choose_messages(arguments.data_file),
+        model_size=arguments.model_size,
+        checkpoint=checkpoint,
+        max_steps=arguments.steps,
+        learning_rate=arguments.learning_rate or (1e-3 if checkpoint is None else 5e-5),
+        seed=arguments.seed,
+    )
+    pairs = {}
+
+    def train_and_check(subject: Subject) -> list[Comparison]:
+        pairs.update(train_both_ways(subject))
+        return check_training(pairs)
+
+    checks: dict[int, Callable[[Subject], list[Comparison]]] = {
+        1: check_rows,
+        2: check_batches,
+        3: check_logits,
+        4: train_and_check,
+        5: check_variants,
+        6: check_generation,
+        7: check_persistence,
+    }
+    comparisons: list[Comparison] = []
+    for level, check in checks.items():
+        began = time.perf_counter()
+        comparisons += check(subject)
+        print(f"level {LEVELS[level]}: {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
+
+    report: dict[str, Any] = {
+        "passed": all(comparison.passed for comparison in comparisons),
+        "comparisons": to_json(comparisons),
+        "subject": describe_subject(subject, arguments),
+        "environment": environment(torch.device("cpu")),
+        "losses": {
+            name: {"native": [step.loss for step in native.steps], "trainer": [step.loss for step in trainer.steps]}
+            for name, (native, trainer) in pairs.items()
+        },
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    curves = report["losses"]["all, dropout 0.1"]
+    with tempfile.TemporaryDirectory(dir=folder) as staging:
+        (Path(staging) / REPORT).write_text(text, encoding="utf-8")
+        plot_losses({"native loop": curves["native"], "Trainer": curves["trainer"]}, Path(staging), "loss-curves")
+        for file in Path(staging).iterdir():
+            os.replace(file, folder / file.name)
+    print(text if arguments.json else describe(report, comparisons, folder))
+    return 0 if report["passed"] else 1
+
+
+def choose_messages(data_file: str | None) -> pd.DataFrame:
+    """The messages of a file, else the real collection where the tests find it, else the sample's."""
+    folder = os.environ.get(DATA_VARIABLE)
+    if data_file is None and folder and Path(folder, COLLECTION).is_file():
+        data_file = str(Path(folder, COLLECTION))
+    return read_sample() if data_file is None else read_file(data_file)
+
+
+def describe_subject(subject: Subject, arguments: CheckArguments) -> dict[str, Any]:
+    """What both routes start from, for the report."""
+    config = subject.classifier.config
+    return {
+        "messages": count(subject.splits).to_dict(orient="index"),
+        "row_length": config.pad_to_length,
+        "layers": config.n_layers,
+        "width": config.emb_dim,
+        "parameters": subject.classifier.num_parameters(),
+        "weights": arguments.weights,
+        "steps": subject.max_steps,
+        "learning_rate": subject.learning_rate,
+        "seed": subject.seed,
+    }
+
+
+def describe(report: dict[str, Any], comparisons: list[Comparison], folder: Path) -> str:
+    """The subject, the table, the verdict and the environment, for people."""
+    subject, machine = report["subject"], report["environment"]
+    sizes = " / ".join(f"{row['total']:,} {name}" for name, row in subject["messages"].items())
+    failed = [LEVELS[level] for level in LEVELS if any(c.level == level and not c.passed for c in comparisons)]
+    verdict = f"FAILED: level {', '.join(failed)}" if failed else f"all {len(LEVELS)} levels passed"
+    return "\n".join(
+        [
+            f"messages  {sizes}; rows of {subject['row_length']} tokens",
+            f"model     {subject['layers']} layers × {subject['width']} wide, {subject['parameters']:,} parameters, "
+            f"weights: {subject['weights']}, seed {subject['seed']}, learning rate {subject['learning_rate']:g}",
+            f"machine   {machine['device']}, {machine['threads']} threads; torch {machine['torch']}, "
+            f"transformers {machine['transformers']}, accelerate {machine['accelerate']}, Python {machine['python']}",
+            "",
+            format_table(comparisons, LEVELS),
+            "",
+            f"{verdict}: {len(comparisons)} comparisons in {report['seconds']:.0f} s",
+            f"loss curves and {REPORT} are in {folder}; level 8, the published values of GPT-2's real weights, "
+            f"needs a network: pytest -m network",
+        ]
+    )

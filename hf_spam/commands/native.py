@@ -1,0 +1,177 @@
+"""`hf-spam native`: the chapter's own program from the messages to the saved classifier, in plain PyTorch.
+
+The oracle of `hf-spam check_equivalence`. It prints the chapter's log lines; `hf-spam train --preset book` does the
+same with the Trainer.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tiktoken
+import torch
+
+from .. import native_loop
+from ..arguments import DataArguments, ModelArguments, OptionParser, build, merge, option
+from ..builders import build_config, read_messages
+from ..errors import UserError
+from ..freezing import freeze
+from ..gpt import GPTModel
+from ..inference import EXAMPLES
+from ..plots import plot_values
+from ..run_folder import check_writable, staged
+from ..tokenization import gpt2_encoding
+from ..weights import GPT2Checkpoint, fill, load_checkpoint
+
+# What the chapter fixes, and so does this program.
+FIXED = ("data_dir", "balance", "pooling", "attn_implementation")
+PROMPT = "Every effort moves you"
+
+
+@dataclass
+class NativeArguments:
+    """The training loop's options, named as the Trainer's are."""
+
+    output_dir: str = option("outputs/native", "Where the state dict and the plots go.")
+    overwrite_output_dir: bool = option(False, "Replace a run that --output_dir holds already.")
+    seed: int = option(123, "Of the head, the order of messages and dropout.")
+    num_train_epochs: int = option(5, "Passes over the training messages.")
+    max_steps: int | None = option(None, "Stop after so many steps instead.")
+    per_device_train_batch_size: int = option(8, "Messages of a batch.")
+    learning_rate: float = option(5e-5, "AdamW's.")
+    weight_decay: float = option(0.1, "AdamW's.")
+    eval_freq: int = option(50, "Estimate the losses every so many steps; 0: never.")
+    eval_iter: int = option(5, "Batches of each such estimate.")
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense."""
+        for name in ("num_train_epochs", "per_device_train_batch_size", "eval_iter"):
+            if getattr(self, name) < 1:
+                raise UserError(f"expected at least 1 of {name}, found {getattr(self, name)}.")
+
+
+def make_parser() -> OptionParser:
+    """The data and model options of `hf-spam train`, and the loop's."""
+    return OptionParser(DataArguments, ModelArguments, NativeArguments, prog="hf-spam native", description=__doc__)
+
+
+def parse(argv: Sequence[str]) -> dict[str, Any]:
+    """The options given.
+
+    Raises:
+        UserError: If one of them is not the chapter's to choose.
+    """
+    given = merge(make_parser().given(argv))
+    if refused := [f"--{name}" for name in FIXED if name in given]:
+        raise UserError(f"the chapter's program has no {', '.join(refused)}. hf-spam train has.")
+    return given
+
+
+def main(options: dict[str, Any]) -> None:
+    """The chapter, step by step."""
+    arguments: NativeArguments = build(NativeArguments, options)
+    data_arguments: DataArguments = build(DataArguments, options)
+    model_arguments: ModelArguments = build(
+        ModelArguments, {**options, "pooling": "last_position", "attn_implementation": "eager"}
+    )
+    output_dir = Path(arguments.output_dir)
+    check_writable(output_dir, arguments.overwrite_output_dir)
+
+    checkpoint = None
+    if model_arguments.weights != "random":
+        checkpoint = load_checkpoint(model_arguments.weights, model_arguments.model_size, data_arguments.cache_dir)
+    encoding = gpt2_encoding(data_arguments.bpe_dir)
+    loaders = load_batches(data_arguments, arguments, encoding)
+    row_length = loaders["train"].dataset[0][0].shape[0]
+    config = build_config(model_arguments, checkpoint, encoding.n_vocab, row_length, row_length)
+    model = build_language_model(GPTModel(config), checkpoint, arguments.seed)
+    print_generated(model, encoding, checkpoint)
+
+    native_loop.replace_head(model, seed=arguments.seed)
+    freeze(model, model_arguments.trainable)
+    model.to(torch.accelerator.current_accelerator() or "cpu")
+    torch.manual_seed(arguments.seed)
+    print("before training, 10 batches: " + accuracies(model, loaders, 10))
+    model.eval()
+    losses = {name: native_loop.loader_loss(model, loader, 5) for name, loader in loaders.items()}
+    print("before training, 5 batches: " + ", ".join(f"{name} loss {loss:.3f}" for name, loss in losses.items()))
+
+    torch.manual_seed(arguments.seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.learning_rate, weight_decay=arguments.weight_decay)
+    start = time.perf_counter()
+    _, history = native_loop.train(
+        model,
+        loaders["train"],
+        loaders["validation"],
+        optimizer,
+        num_epochs=arguments.num_train_epochs,
+        eval_freq=arguments.eval_freq,
+        eval_iter=arguments.eval_iter,
+        max_steps=arguments.max_steps,
+    )
+    print(f"trained in {(time.perf_counter() - start) / 60:.2f} minutes")
+    print("all batches: " + accuracies(model, loaders))
+    for text in EXAMPLES:
+        print(f"{native_loop.classify(text, model, encoding, row_length):9} {text}")
+
+    with staged(output_dir) as folder:
+        native_loop.save_state(model, folder / "review_classifier.pth")
+        epochs = history.examples_seen / (len(loaders["train"]) * arguments.per_device_train_batch_size)
+        for label, train, validation in (
+            ("loss", history.train_losses, history.validation_losses),
+            ("accuracy", history.train_accuracies, history.validation_accuracies),
+        ):
+            if train:
+                seen = history.examples_seen
+                plot_values(train, validation, epochs=epochs, examples_seen=seen, label=label, folder=folder)
+    print(f"saved to {output_dir}")
+
+
+def load_batches(
+    data_arguments: DataArguments, arguments: NativeArguments, encoding: tiktoken.Encoding
+) -> dict[str, native_loop.Batches]:
+    """The loaders of the three splits, and a line that says how long they are."""
+    splits = native_loop.split_messages(
+        read_messages(data_arguments),
+        data_arguments.train_fraction,
+        data_arguments.validation_fraction,
+        data_arguments.split_seed,
+    )
+    loaders = native_loop.build_loaders(
+        splits, encoding, data_arguments.max_length, arguments.per_device_train_batch_size
+    )
+    if not len(loaders["train"]):
+        raise UserError(
+            f"expected at least one training batch of {arguments.per_device_train_batch_size} messages, "
+            f"found {len(splits['train'])}."
+        )
+    ids, _ = next(iter(loaders["validation"]))
+    batches = ", ".join(f"{len(loader)} {name}" for name, loader in loaders.items())
+    print(f"batches: {batches}; each {list(ids.shape)}")
+    return loaders
+
+
+def build_language_model(model: GPTModel, checkpoint: GPT2Checkpoint | None, seed: int) -> GPTModel:
+    """The language model from a checkpoint, or as torch initialises it right after seeding."""
+    if checkpoint is None:
+        torch.manual_seed(seed)
+        return GPTModel(model.config)
+    fill(model, checkpoint)
+    return model
+
+
+def print_generated(model: GPTModel, encoding: tiktoken.Encoding, checkpoint: GPT2Checkpoint | None) -> None:
+    """What a pretrained model says by itself, and when asked whether a message is spam."""
+    if checkpoint is None:
+        return
+    for prompt in (PROMPT, native_loop.ZERO_SHOT.format(text=EXAMPLES[0])):
+        ids = native_loop.generate(model, encoding.encode(prompt), 15)
+        print(f"generated: {encoding.decode(ids)!r}")
+
+
+def accuracies(model: GPTModel, loaders: dict[str, native_loop.Batches], num_batches: int | None = None) -> str:
+    """One line with each split's accuracy."""
+    shares = {name: native_loop.loader_accuracy(model, loader, num_batches) for name, loader in loaders.items()}
+    return ", ".join(f"{name} accuracy {share:.2%}" for name, share in shares.items())

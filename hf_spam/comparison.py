@@ -1,0 +1,154 @@
+"""Two routes' results side by side: how far apart they are, and where they part first."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .records import Record
+
+Value = Tensor | float | str
+
+# What of a record is compared, in the order in which a difference spreads: a wrong label shows before its loss.
+QUANTITIES = (
+    "token ids of each batch",
+    "labels of each batch",
+    "loss of each step",
+    "gradient norm of each step",
+    "learning rate of each step",
+    "interim estimates",
+    "accuracy of each split",
+    "final parameters",
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One line of the table.
+
+    Attributes:
+        level: Of the proof, 1 to 7; see `commands/check_equivalence.py`.
+        what: What was compared.
+        values: How many numbers or texts.
+        difference: The largest; infinite where texts or shapes differ or one side lacks a value.
+        tolerance: The largest that passes; 0 asks for the last bit.
+        where: The first place beyond the tolerance, if there is one.
+    """
+
+    level: int
+    what: str
+    values: int
+    difference: float
+    tolerance: float
+    where: str | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether no place is beyond the tolerance, of at least one compared."""
+        return self.where is None and self.values > 0
+
+
+def compare(
+    level: int, what: str, expected: Mapping[str, Value], found: Mapping[str, Value], tolerance: float = 0.0
+) -> Comparison:
+    """Compare values place by place, in the order of `expected`; a place that one side lacks is a difference."""
+    largest, where, values = 0.0, None, 0
+    for place in {**expected, **found}:
+        one, other = expected.get(place), found.get(place)
+        difference = _difference(one, other)
+        largest = max(largest, difference)
+        if where is None and difference > tolerance:
+            where = place
+        values += one.numel() if isinstance(one, Tensor) else 1
+    return Comparison(level, what, values, largest, tolerance, where)
+
+
+def _difference(one: Value | None, other: Value | None) -> float:
+    """Largest absolute difference; infinite for what cannot be subtracted. NaN equals NaN alone."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        if one.shape != other.shape:
+            return math.inf
+        if torch.equal(one, other):
+            return 0.0
+        apart = (one.double() - other.double()).abs().max().item()
+        return math.inf if math.isnan(apart) else apart
+    if isinstance(one, float) and isinstance(other, float):
+        if one == other or (math.isnan(one) and math.isnan(other)):
+            return 0.0
+        return math.inf if math.isnan(one - other) else abs(one - other)
+    return 0.0 if isinstance(one, str) and one == other else math.inf
+
+
+def compare_records(
+    level: int, pairs: Mapping[str, tuple[Record, Record]], tolerances: Mapping[str, float], prefix: str = ""
+) -> list[Comparison]:
+    """Compare pairs of fine-tunings, each quantity over all pairs together.
+
+    Args:
+        level: Of the comparison.
+        pairs: The expected and the found record of each configuration, by the configuration's name.
+        tolerances: For the `QUANTITIES` to compare.
+        prefix: Begins each line.
+    """
+    expected, found = (_tabulate({name: pair[side] for name, pair in pairs.items()}) for side in (0, 1))
+    return [
+        compare(level, prefix + what, expected[what], found[what], tolerances[what])
+        for what in QUANTITIES
+        if what in tolerances
+    ]
+
+
+def _tabulate(records: Mapping[str, Record]) -> dict[str, dict[str, Value]]:
+    """The values of each of the `QUANTITIES`, by place; steps count from 0, as in the chapter's log."""
+    table: dict[str, dict[str, Value]] = {what: {} for what in QUANTITIES}
+    for configuration, record in records.items():
+        for number, step in enumerate(record.steps):
+            place = f"{configuration}, step {number}"
+            quantities: tuple[Value, ...] = (step.ids, step.labels, step.loss, step.gradient_norm, step.learning_rate)
+            for what, value in zip(QUANTITIES, quantities, strict=False):
+                table[what][place] = value
+        for name, values in asdict(record.history).items():
+            for number, value in enumerate(values if isinstance(values, list) else [values]):
+                table["interim estimates"][f"{configuration}, {name} {number}"] = float(value)
+        for name, accuracy in record.accuracies.items():
+            table["accuracy of each split"][f"{configuration}, {name}"] = accuracy
+        for name, parameter in record.parameters.items():
+            table["final parameters"][f"{configuration}, {name}"] = parameter
+    return table
+
+
+def format_table(comparisons: Sequence[Comparison], names: Mapping[int, str]) -> str:
+    """A table in plain text; the level's name stands at its first line."""
+    rows, level = [], 0
+    for comparison in comparisons:
+        name = names[comparison.level] if comparison.level != level else ""
+        level = comparison.level
+        verdict = "passed" if comparison.passed else f"FAILED, first at {comparison.where or 'nothing to compare'}"
+        tolerance = f"{comparison.tolerance:.2g}" if comparison.tolerance else "last bit"
+        rows.append(
+            [name, comparison.what, f"{comparison.values:,}", f"{comparison.difference:.2g}", tolerance, verdict]
+        )
+    columns = ["level", "compared", "values", "largest difference", "tolerance", ""]
+    widths = [max(len(row[column]) for row in [columns, *rows]) for column in range(len(columns))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if number in (2, 3, 4) else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in [columns, *rows]
+    )
+
+
+def to_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """The table for machines: `null` for an infinite difference."""
+    return [
+        asdict(comparison)
+        | {
+            "passed": comparison.passed,
+            "difference": comparison.difference if math.isfinite(comparison.difference) else None,
+        }
+        for comparison in comparisons
+    ]

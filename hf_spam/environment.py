@@ -1,0 +1,30 @@
+"""Where a figure was measured: machine, versions, threads."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "tokenizers")
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions of Python and of what computes, the platform, the device's name, and torch's CPU threads."""
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def cpu_name() -> str:
+    """The processor's name and the instructions that torch uses on it."""
+    cpuinfo = Path("/proc/cpuinfo")  # platform.processor() is empty on Linux
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
