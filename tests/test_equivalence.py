@@ -1,13 +1,14 @@
 """The proof, level by level, and that each level can fail: bent routes are noticed and the first difference named.
 
 pytest tests/test_equivalence.py
+
+The whole proof, on the real collection, is a command of the README: see tests/test_readme.py.
 """
 
 import dataclasses
 import functools
 import json
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
 from datasets import DatasetDict
 from torch import Tensor
 from torch.nn import functional as F
@@ -68,41 +68,6 @@ def failures(comparisons: list[Comparison]) -> dict[str, str | None]:
 
 
 # --- straight ---------------------------------------------------------------------------------------------------------
-
-
-def test_every_level_on_the_real_collection(
-    run: Callable[..., tuple[int, str, str]], collection: Path, tmp_path: Path
-) -> None:
-    """The command as a user runs it: 650 steps four times each way, to the last bit."""
-    code, output, _ = run("check_equivalence", "--data_file", collection, "--output_dir", tmp_path / "report")
-    assert code == 0, output
-    report = json.loads((tmp_path / "report" / "equivalence.json").read_text())
-    assert report["passed"]
-    assert {comparison["level"] for comparison in report["comparisons"]} == set(range(1, 8))
-    assert all(comparison["passed"] for comparison in report["comparisons"])
-    values = {(one["level"], one["what"]): one["values"] for one in report["comparisons"]}
-    assert values[1, "label and text of each row"] == 1045 + 149 + 300
-    assert values[2, "ids of each batch, 5 epochs"] == 5 * (1040 + 149 + 300) * 120
-    assert values[4, "loss of each step"] == 4 * 650
-    trained = [one for one in report["comparisons"] if one["level"] == 4]
-    assert len(trained) == 8
-    assert all(one["difference"] == one["tolerance"] == 0 for one in trained)
-    assert report["subject"]["messages"]["train"]["total"] == 1045
-    assert set(report["environment"]) >= {"torch", "transformers", "accelerate", "python", "device", "threads"}
-    losses = report["losses"]["all, dropout 0.1"]
-    assert losses["native"] == losses["trainer"]
-    assert sum(losses["native"][-50:]) < sum(losses["native"][:50]) / 10  # it learns
-    assert "all 7 levels passed: " in output
-    readme = (ROOT / "README.md").read_text(
-        encoding="utf-8"
-    )  # shows this table; times and roundings are the machine's
-    for one in report["comparisons"]:
-        assert re.search(rf"{re.escape(one['what'])} +{one['values']:,} .* passed$", readme, re.MULTILINE), one["what"]
-    assert {path.name for path in (tmp_path / "report").iterdir()} == {
-        "equivalence.json",
-        "loss-curves.pdf",
-        "loss-curves.png",
-    }
 
 
 def test_the_small_subject_passes(subject: Subject) -> None:

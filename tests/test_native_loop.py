@@ -47,8 +47,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 @given(texts=st.lists(texts, min_size=1, max_size=5), max_length=st.none() | st.integers(1, 30))
-def test_rows_are_texts_cut_or_padded(texts: list[str], max_length: int | None) -> None:
-    encoding = gpt2_encoding()
+def test_rows_are_texts_cut_or_padded(encoding: tiktoken.Encoding, texts: list[str], max_length: int | None) -> None:
     frame = pd.DataFrame({"Label": [0] * len(texts), "Text": texts})
     tokens = [encoding.encode(text, disallowed_special=()) for text in texts]
     width = max_length or max(map(len, tokens))

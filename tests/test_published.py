@@ -3,6 +3,7 @@
 pytest -m network tests/test_published.py
 """
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -100,10 +101,9 @@ def test_the_whole_log(run: Callable[..., tuple[int, str, str]], tmp_path: Path,
         assert "spam      You are a winner" in output
         assert "not spam  Hey, just wanted" in output
     else:
-        table = {line.split()[0]: numbers(line)[0] for line in output.splitlines() if line.endswith(("1045", "149"))}
-        test = next(line for line in output.splitlines() if line.startswith("test "))
-        assert numbers(test)[0] == pytest.approx(95.67, abs=100 * ACCURACY)
-        assert all(accuracy > 95 for accuracy in table.values())
+        splits = json.loads((tmp_path / "run" / "metrics.json").read_text())["splits"]
+        found = [100 * splits[name]["accuracy"] for name in data.SPLITS]
+        assert found == pytest.approx([97.21, 97.32, 95.67], abs=100 * ACCURACY)
 
 
 def test_row_16_of_the_variations(small: GPT2Checkpoint, tmp_path: Path) -> None:

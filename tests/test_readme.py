@@ -19,6 +19,7 @@ import pytest
 from conftest import ROOT
 
 from hf_spam import GPTModel, SpamGPTConfig, native_loop
+from hf_spam.data import SPLITS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -46,8 +47,6 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, messages: pd.DataFrame, 
 def prepared(command: str) -> str:
     """A command as it is run here: installed already, and without what only a network can bring."""
     command = command.removeprefix(f"{INSTALL} && ")
-    if command == "python scripts/check_equivalence.py":
-        return f"{command} --steps 2"  # whole in tests/test_equivalence.py
     if not command.startswith(("hf-spam train", "accelerate launch", "python scripts/native")) or "--help" in command:
         return command
     if command == "hf-spam train --preset quickstart":
@@ -93,6 +92,37 @@ def test_what_the_quickstart_prints(workplace: Path) -> None:
     assert f"data   642 ham + 642 spam: {sizes}; longest train text " in shown
     for example in metrics["examples"]:
         assert re.search(f"^{example['label']:5}[01]\\.\\d+  {re.escape(example['text'])}$", shown, re.MULTILINE)
+
+
+def test_the_whole_proof(workplace: Path) -> None:
+    """What `check_equivalence` found: every level, 650 steps four times each way on the real split, to the last bit."""
+    report = json.loads((workplace / "outputs" / "equivalence" / "equivalence.json").read_text())
+    comparisons = report["comparisons"]
+    assert report["passed"]
+    assert all(comparison["passed"] for comparison in comparisons)
+    assert {comparison["level"] for comparison in comparisons} == set(range(1, 8))
+    values = {(one["level"], one["what"]): one["values"] for one in comparisons}
+    train, validation, test = (report["subject"]["messages"][name]["total"] for name in SPLITS)
+    if "HF_SPAM_TEST_DATA" in os.environ:
+        assert (train, validation, test) == (1045, 149, 300)
+    steps, row_length = train // 8, report["subject"]["row_length"]
+    assert values[1, "label and text of each row"] == train + validation + test
+    assert values[2, "ids of each batch, 5 epochs"] == 5 * (steps * 8 + validation + test) * row_length
+    assert values[4, "loss of each step"] == 4 * 5 * steps
+    trained = [one for one in comparisons if one["level"] == 4]
+    assert len(trained) == 8
+    assert all(one["difference"] == one["tolerance"] == 0 for one in trained)
+    assert set(report["environment"]) >= {"torch", "transformers", "accelerate", "python", "device", "threads"}
+    losses = report["losses"]["all, dropout 0.1"]
+    assert losses["native"] == losses["trainer"]
+    assert sum(losses["native"][-50:]) < sum(losses["native"][:50]) / 10  # it learns
+    assert {path.name for path in (workplace / "outputs" / "equivalence").iterdir()} == {
+        "equivalence.json",
+        "loss-curves.pdf",
+        "loss-curves.png",
+    }
+    for name in (comparison["what"] for comparison in comparisons):  # the README's table has every line
+        assert re.search(rf"{re.escape(name)} +[0-9,]+ .* passed$", README, re.MULTILINE), name
 
 
 def test_ci_installs_and_tests_as_the_readme_says() -> None:
