@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -38,7 +39,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "drop_rate": 0.1,
         "trainable": "all",
         "num_train_epochs": 5,
-        "per_device_train_batch_size": 16,
+        "global_batch_size": 16,
         "learning_rate": 5e-4,
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.1,
@@ -49,7 +50,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 # Options that answer the same question. Where a later level answers it, an earlier level's answer is dropped;
 # two answers on one level contradict each other.
-_ALTERNATIVES = (("data_source", "data_file", "data_dir"),)
+_ALTERNATIVES = (
+    ("data_source", "data_file", "data_dir"),
+    ("global_batch_size", "per_device_train_batch_size"),
+)
 
 
 def option(default: Any, help: str) -> Any:
@@ -110,12 +114,18 @@ class ModelArguments:
 
 @dataclass
 class SpamTrainingArguments(TrainingArguments):
-    """`TrainingArguments` with the chapter's recipe as defaults, and three options of ours.
+    """`TrainingArguments` with the chapter's recipe as defaults, and options of ours.
+
+    The batch is that of an optimizer step, `global_batch_size`, and shared by the processes and the accumulated
+    batches: the same options train the same model on one process and on many. Who gives `per_device_train_batch_size`
+    has the Trainer's own rule instead.
 
     Defaults that differ from `TrainingArguments`: `output_dir` outputs/<preset>, `seed` 123, `num_train_epochs` 5,
     `weight_decay` 0.1, `lr_scheduler_type` constant, `max_grad_norm` 0 (no clipping), `optim` adamw_torch,
-    `dataloader_drop_last` true (training only), `dataloader_pin_memory` false without a GPU, `eval_strategy` epoch,
-    `save_strategy` no, `logging_strategy` no, `ddp_find_unused_parameters` false. Weight decay applies to every
+    `dataloader_drop_last` true (training only), `dataloader_pin_memory` false and `use_cpu` true without a GPU,
+    `eval_strategy` epoch, `save_strategy` epoch, `save_total_limit` 1, `logging_strategy` no,
+    `restore_callback_states_from_checkpoint` true, `ddp_find_unused_parameters` false, and
+    `per_device_train_batch_size` as said. Weight decay applies to every
     parameter.
     """
 
@@ -127,12 +137,23 @@ class SpamTrainingArguments(TrainingArguments):
     optim: str = option("adamw_torch", "Optimiser.")
     dataloader_drop_last: bool = option(True, "Drop a last, smaller batch in training (never in evaluation).")
     eval_strategy: str = option("epoch", "When the whole validation split is evaluated during training.")
-    save_strategy: str = option("no", "When checkpoints are kept during training.")
+    save_strategy: str = option("epoch", "When a checkpoint is saved, to go on from after an interruption.")
+    save_total_limit: int | None = option(1, "How many checkpoints are kept during training, beside the best.")
     logging_strategy: str = option("no", "When the Trainer logs the running loss.")
+    restore_callback_states_from_checkpoint: bool = option(True, "Resume early stopping where it was.")
     ddp_find_unused_parameters: bool | None = option(False, "For DistributedDataParallel.")
     eval_freq: int = option(50, "Estimate the losses every so many steps, as the chapter does; 0: never.")
     eval_iter: int = option(5, "Batches of each such estimate, and of the accuracies after each epoch.")
     overwrite_output_dir: bool = option(False, "Replace a run that --output_dir holds already.")
+    global_batch_size: int | None = option(None, "Messages of an optimizer step over all processes (default: 8).")
+    per_device_train_batch_size: int | None = option(  # type: ignore[assignment]
+        None, "Messages of a process at once, instead of --global_batch_size."
+    )
+    early_stopping_patience: int | None = option(
+        None, "Stop after so many evaluations without a better --metric_for_best_model (default metric: loss)."
+    )
+    early_stopping_threshold: float = option(0.0, "By how much a metric must be better to count.")
+    keep_checkpoints: bool = option(False, "Keep the checkpoints of --save_strategy in the finished run, too.")
 
     def __post_init__(self) -> None:
         """Check our options, then the Trainer's."""
@@ -143,7 +164,43 @@ class SpamTrainingArguments(TrainingArguments):
             )
         if not torch.accelerator.is_available():
             self.dataloader_pin_memory = False  # it would only warn
+            self.use_cpu = True  # said, several processes meet there, and bf16 is allowed
+        _check_trackers(self.report_to)
+        if self.early_stopping_patience is not None:
+            self.load_best_model_at_end = True
         super().__post_init__()
+        if self.per_device_train_batch_size is None:
+            self.per_device_train_batch_size = self._share(self.global_batch_size or 8)
+
+    @property
+    def messages_per_step(self) -> int:
+        """Messages of an optimizer step, over all processes and accumulated batches."""
+        return self.train_batch_size * self.gradient_accumulation_steps * self._processes_per_batch
+
+    @property
+    def _processes_per_batch(self) -> int:
+        config: Any = self.accelerator_config  # an AcceleratorConfig by now
+        return 1 if config.split_batches else int(self.world_size)
+
+    def _share(self, global_batch_size: int) -> int:
+        """Each process's part of a batch that is accumulated."""
+        parts = self.gradient_accumulation_steps * self._processes_per_batch * max(1, self.n_gpu)
+        share, rest = divmod(global_batch_size, parts)
+        if rest or not share:
+            raise UserError(
+                f"expected a global_batch_size that {self.world_size} processes can share, each in "
+                f"{self.gradient_accumulation_steps} accumulated batches, found {global_batch_size}."
+            )
+        return share
+
+
+def _check_trackers(names: str | list[str] | None) -> None:
+    """Refuse a tracker of our extras that is not installed."""
+    for name in [names] if isinstance(names, str) else names or []:
+        if name in ("tensorboard", "trackio") and importlib.util.find_spec(name) is None:
+            raise UserError(
+                f'--report_to {name} needs the extra [{name}], which is missing: pip install -e ".[{name}]"'
+            )
 
 
 class OptionParser(HfArgumentParser):

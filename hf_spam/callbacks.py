@@ -1,8 +1,12 @@
 """What the Trainer does beside training: the chapter's interim estimates, readable lines, a record of every step."""
 
+import json
 import math
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +17,8 @@ from tqdm.auto import tqdm
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from .arguments import SpamTrainingArguments
+from .checkpoints import HISTORY
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
 from .records import History, Step, digest, gradient_norm
 
@@ -47,12 +53,36 @@ class InterimEstimates(TrainerCallback):
         self.eval_iter = eval_iter
         self.log = log
         self.history = History()
+        self._seconds_before = 0.0
+        self._start = time.perf_counter()
 
-    def on_step_end(
+    @property
+    def seconds(self) -> float:
+        """Time in training so far, that before an interruption included."""
+        return self._seconds_before + time.perf_counter() - self._start
+
+    def save(self, checkpoint: Path) -> None:
+        """Write history and time into a checkpoint."""
+        text = json.dumps({"seconds": self.seconds, **asdict(self.history)}, indent=2)
+        (checkpoint / HISTORY).write_text(text + "\n", encoding="utf-8")
+
+    def restore(self, checkpoint: Path) -> None:
+        """Go on from what `save` wrote."""
+        record = json.loads((checkpoint / HISTORY).read_text(encoding="utf-8"))
+        self._seconds_before = record.pop("seconds")
+        self.history = History(**record)
+
+    def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        """Start the clock."""
+        self._start = time.perf_counter()
+
+    def on_step_end(  # type: ignore[override]
+        self, args: SpamTrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Count the step's messages and, when it is time, estimate both losses."""
-        self.history.examples_seen += args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        self.history.examples_seen += args.messages_per_step
         step = state.global_step - 1  # the chapter counts steps from 0
         if self.eval_freq and step % self.eval_freq == 0:
             train, _ = estimate(kwargs["model"], self.train, self.eval_iter)
@@ -74,6 +104,32 @@ class InterimEstimates(TrainerCallback):
         self.history.validation_accuracies.append(validation)
         if state.is_world_process_zero:
             self.log(f"Training accuracy: {train:.2%} | Validation accuracy: {validation:.2%}")
+
+
+class EpochEndCheckpoints(TrainerCallback):
+    """Puts off a checkpoint after an epoch's last step until the epoch's estimates and evaluation are in it.
+
+    Otherwise a run that goes on from it would lack them. It has to come after every callback that asks for one.
+    """
+
+    def __init__(self) -> None:
+        self.put_off = False
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Put off, if the epoch ends here."""
+        ends = float(state.epoch or 0).is_integer() or state.global_step >= state.max_steps
+        if control.should_save and ends:
+            control.should_save = False
+            self.put_off = True
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Ask for it again."""
+        control.should_save = control.should_save or self.put_off
+        self.put_off = False
 
 
 class ProgressBars(ProgressCallback):

@@ -201,7 +201,7 @@ def check_training(pairs: Mapping[str, tuple[Record, Record]]) -> list[Compariso
 
 def check_variants(subject: Subject) -> list[Comparison]:
     """Accumulated batches against whole ones for an epoch, and bf16 against fp32."""
-    steps = len(subject.tokenized["train"]) // BATCH_SIZE  # an epoch's last batch is smaller where it accumulates
+    steps = len(subject.tokenized["train"]) // BATCH_SIZE
     options = {"max_steps": min(steps, subject.max_steps or steps), "eval_freq": 0}
     whole = train_with_trainer(subject, "all", **options)
     comparisons = []
@@ -265,6 +265,7 @@ def book_arguments(subject: Subject, folder: str, **options: Any) -> SpamTrainin
         "learning_rate": subject.learning_rate,
         "max_steps": subject.max_steps or -1,
         "eval_strategy": "epoch" if subject.max_steps is None else "no",
+        "save_strategy": "no",
         "use_cpu": True,
         "disable_tqdm": True,
     }

@@ -1,5 +1,6 @@
 """A run's folder: written beside its final place, renamed when the run is complete."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -7,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from . import processes
 from .errors import UserError
 
 ARGUMENTS = "arguments.json"
@@ -29,8 +33,8 @@ def check_writable(folder: str | os.PathLike[str], overwrite: bool = False) -> N
     unfinished = partial_folder(folder)
     if _has_checkpoints(unfinished) and not overwrite:
         raise UserError(
-            f"{unfinished}: holds the checkpoints of a run that did not finish. Choose another --output_dir, or drop "
-            f"them with --overwrite_output_dir."
+            f"{unfinished}: holds the checkpoints of a run that did not finish. Go on with --resume_from_checkpoint "
+            f"last, choose another --output_dir, or drop them with --overwrite_output_dir."
         )
     parent = folder.parent
     while not parent.exists():
@@ -52,26 +56,77 @@ def _has_checkpoints(folder: Path) -> bool:
 
 
 @contextmanager
-def staged(folder: str | os.PathLike[str]) -> Iterator[Path]:
+def _locked(folder: Path) -> Iterator[None]:
+    """Be the only one at work in a folder. The system lets go of what a dead process held."""
+    path = folder.with_name(f"{folder.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{folder}: another run is at work there. Choose another --output_dir.") from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def staged(folder: str | os.PathLike[str], keep: bool = False) -> Iterator[Path]:
     """A new folder beside `folder` that takes its place when the block ends without an error.
 
     Until then whatever `folder` holds stays as it is. After an error the staged folder is removed, unless it holds
-    the Trainer's checkpoints: hours of work are not thrown away.
+    the Trainer's checkpoints: hours of work are not thrown away. Of several processes the main one makes, renames and
+    removes.
+
+    Args:
+        folder: Where the run goes.
+        keep: Go on in the staged folder of an unfinished run.
+
+    Raises:
+        UserError: If the disk is full, or another run is at work in the staged folder.
     """
     folder = Path(folder)
     staging = partial_folder(folder)
-    if staging.exists():
-        shutil.rmtree(staging)
-    try:
-        staging.mkdir(parents=True)
+    if processes.rank() > 0:
+        processes.wait_for_all()
         yield staging
-        replaced = folder.with_name(f"{folder.name}.replaced")
-        if folder.exists():
-            shutil.rmtree(replaced, ignore_errors=True)
-            os.replace(folder, replaced)
-        os.replace(staging, folder)
+        processes.wait_for_all()
+        return
+    with _locked(staging):
+        try:
+            if staging.exists() and not keep:
+                shutil.rmtree(staging)
+            staging.mkdir(parents=True, exist_ok=True)
+            processes.wait_for_all()
+            yield staging
+            processes.wait_for_all()
+            _take_place(staging, folder)
+        except BaseException as error:
+            full = is_disk_full(error, folder.parent)
+            kept = _has_checkpoints(staging)
+            if not kept:
+                shutil.rmtree(staging, ignore_errors=True)
+            if full:
+                remedy = "go on with --resume_from_checkpoint last" if kept else "start anew, nothing was kept"
+                raise UserError(f"{folder}: the disk is full. Make room, then {remedy}.") from None
+            raise
+
+
+def _take_place(staging: Path, folder: Path) -> None:
+    replaced = folder.with_name(f"{folder.name}.replaced")
+    if folder.exists():
         shutil.rmtree(replaced, ignore_errors=True)
-    except BaseException:
-        if not _has_checkpoints(staging):
-            shutil.rmtree(staging, ignore_errors=True)
-        raise
+        os.replace(folder, replaced)
+    os.replace(staging, folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def is_disk_full(error: BaseException, folder: Path) -> bool:
+    """Whether an error came of a full disk. Not all libraries say so: some stumble over the half-written file."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if "No space left on device" in str(error):
+        return True
+    return isinstance(error, Exception) and shutil.disk_usage(folder).free < 2**20

@@ -2,62 +2,41 @@
 
 import json
 import math
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset, DatasetDict
-from torch import nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
-from transformers import DataCollatorWithPadding, GPT2Tokenizer, PrinterCallback, ProgressCallback, Trainer
-from transformers.trainer_utils import EvalLoopOutput
+from transformers import (
+    DataCollatorWithPadding,
+    EarlyStoppingCallback,
+    GPT2Tokenizer,
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+)
 
+from . import processes
 from .arguments import SpamTrainingArguments
-from .callbacks import InterimEstimates, Log, LogLines, ProgressBars
+from .callbacks import EpochEndCheckpoints, InterimEstimates, Log, LogLines, ProgressBars
+from .checkpoints import list_checkpoints
 from .data import SPLITS, count, fingerprint
 from .environment import environment
-from .errors import UserError
+from .errors import Interrupted, UserError
 from .freezing import Trainable, freeze
 from .inference import EXAMPLES, SpamClassifier
+from .interruption import OrderlyStop, describe
 from .metrics import METRICS as METRIC_NAMES
 from .metrics import build_compute_metrics
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
 from .plots import plot_values
 from .records import History
 from .run_folder import METRICS
-
-
-class SpamTrainer(Trainer):
-    """The Trainer, held to the chapter's loop: AdamW decays every parameter, and evaluation changes nothing."""
-
-    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """All of them; the Trainer's own groups would spare biases and some norms."""
-        return [name for name, _ in model.named_parameters()]
-
-    def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader[Any]:
-        """Every sample: `dataloader_drop_last` is for training."""
-        return self._with_last_batch(super().get_eval_dataloader, eval_dataset)
-
-    def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader[Any]:
-        """Every sample: `dataloader_drop_last` is for training."""
-        return self._with_last_batch(super().get_test_dataloader, test_dataset)
-
-    def _with_last_batch(self, get_dataloader: Any, dataset: Any) -> DataLoader[Any]:
-        drop_last = self.args.dataloader_drop_last
-        self.args.dataloader_drop_last = False
-        try:
-            loader: DataLoader[Any] = get_dataloader(dataset)
-            return loader
-        finally:
-            self.args.dataloader_drop_last = drop_last
-
-    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
-        """Evaluate without touching the random stream that training draws from."""
-        with torch.random.fork_rng(devices=[]):
-            return super().evaluation_loop(*args, **kwargs)
+from .trainer import SpamTrainer
 
 
 @dataclass(frozen=True)
@@ -90,17 +69,25 @@ def fine_tune(
         tokenizer: Pads the batches.
         texts: The splits, for the record.
         tokenized: The same after `tokenization.tokenize`.
-        arguments: The Trainer's, with ours.
+        arguments: The Trainer's, with ours. `resume_from_checkpoint` is a folder; see `checkpoints.find_checkpoint`.
         trainable: What trains; see `freezing.freeze`.
 
     Raises:
-        UserError: If the training split does not fill one batch.
+        UserError: If the training split does not fill one batch, or the disk is full.
+        Interrupted: If SIGTERM or Ctrl-C came; a checkpoint is saved then.
     """
     trained = freeze(model.model, trainable)
     trainer, interim = build_trainer(model, tokenizer, tokenized, arguments)
-    start = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - start
+    checkpoint = arguments.resume_from_checkpoint
+    if checkpoint is not None:
+        interim.restore(Path(checkpoint))
+    print(describe_start(trainer, len(tokenized["train"]), checkpoint))
+    with OrderlyStop() as stop:
+        trainer.add_callback(stop)
+        trainer.add_callback(EpochEndCheckpoints())
+        trainer.train(resume_from_checkpoint=checkpoint)
+    if stop.signal is not None and list_checkpoints(Path(arguments.output_dir or ".")):  # it came after the last step
+        raise Interrupted(stop.signal, describe(stop.signal, trainer.state.global_step, trainer.state.max_steps))
     parameters = {name: parameter.numel() for name, parameter in model.model.named_parameters()}
     return Run(
         model=model,
@@ -108,12 +95,13 @@ def fine_tune(
         splits={name: evaluate_split(trainer, tokenized[name]) for name in SPLITS},
         history=interim.history,
         training={
-            "seconds": round(seconds, 2),
+            "seconds": round(interim.seconds, 2),
             "steps": trainer.state.global_step,
             "epochs": trainer.state.epoch,
             "parameters": sum(parameters.values()),
             "trained_parameters": sum(parameters[name] for name in trained),
             "best_checkpoint_step": trainer.state.best_global_step,
+            "processes": arguments.world_size,
         },
         data={"counts": count(texts).to_dict(orient="index"), "fingerprint": fingerprint(texts)},
     )
@@ -129,9 +117,12 @@ def build_trainer(
     """The Trainer of `fine_tune`, ready to train, and the callback that will hold the interim estimates.
 
     Raises:
-        UserError: If the training split does not fill one batch.
+        UserError: If the training split does not fill one batch, or `metric_for_best_model` is none of ours.
     """
-    train, batch_size = tokenized["train"], arguments.train_batch_size
+    metric = (arguments.metric_for_best_model or "loss").removeprefix("eval_")
+    if metric not in (*METRIC_NAMES, "loss"):
+        raise UserError(f"expected a metric_for_best_model of {', '.join(METRIC_NAMES)} or loss, found {metric!r}.")
+    train, batch_size = tokenized["train"], arguments.messages_per_step
     if arguments.dataloader_drop_last and len(train) < batch_size:
         raise UserError(f"expected at least one training batch of {batch_size} messages, found {len(train)}.")
     collator = DataCollatorWithPadding(tokenizer)
@@ -142,6 +133,10 @@ def build_trainer(
         arguments.eval_iter,
         log,
     )
+    callbacks: list[TrainerCallback] = [interim, LogLines(log)]
+    if arguments.early_stopping_patience is not None:
+        patience, threshold = arguments.early_stopping_patience, arguments.early_stopping_threshold
+        callbacks.append(EarlyStoppingCallback(patience, threshold))
     trainer = SpamTrainer(  # seeds: what was drawn before, for the model, does not matter
         model=model,
         args=arguments,
@@ -150,12 +145,29 @@ def build_trainer(
         eval_dataset=tokenized["validation"],
         processing_class=tokenizer,
         compute_metrics=build_compute_metrics(model.model.out_head.out_features),
-        callbacks=[interim, LogLines(log)],
+        callbacks=callbacks,
+        extra_files=interim.save,
     )
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(ProgressBars)
     trainer.pop_callback(PrinterCallback)  # what takes its place under disable_tqdm
     return trainer, interim
+
+
+def describe_start(trainer: SpamTrainer, messages: int, checkpoint: str | None) -> str:
+    """The start-up line: who works on what, how much at a time, and from where."""
+    arguments = trainer.args
+    global_batch, device = arguments.messages_per_step, arguments.device
+    precision = trainer.accelerator.mixed_precision  # an option's, or the launcher's
+    line = processes.describe(
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        precision="fp32" if precision == "no" else precision,
+        per_process=global_batch // arguments.gradient_accumulation_steps // arguments.world_size,
+        accumulated=arguments.gradient_accumulation_steps,
+        global_batch=global_batch,
+        steps=messages // global_batch if arguments.dataloader_drop_last else -(-messages // global_batch),
+    )
+    return line if checkpoint is None else f"{line}; goes on from {checkpoint}"
 
 
 def evaluate_split(trainer: Trainer, rows: Dataset) -> dict[str, float]:

@@ -48,15 +48,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = importlib.import_module(f"hf_spam.commands.{name}")
     from transformers.utils.logging import disable_progress_bar
 
-    from hf_spam.errors import UserError
+    from hf_spam.errors import Interrupted, UserError
+    from hf_spam.processes import is_first_to_fail, one_voice
 
     disable_progress_bar()  # of reading and writing weights; training keeps its own
     try:
-        with _warnings_shown():
+        with _warnings_shown(), one_voice():
             failed: int | None = command.main(command.parse(rest))
     except UserError as error:
-        print(f"hf-spam: error: {error}", file=sys.stderr)
+        if is_first_to_fail():
+            print(f"hf-spam: error: {error}", file=sys.stderr, flush=True)
         return 2
+    except Interrupted as stop:
+        if is_first_to_fail():
+            print(f"\nhf-spam: {stop.message}", file=sys.stderr, flush=True)
+        return 128 + stop.signal
     except BrokenPipeError:  # whoever read our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -68,8 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _warnings_shown() -> Iterator[None]:
-    """Show our warnings, and only ours: the libraries have handlers of their own."""
-    handler = logging.StreamHandler()
+    """Show our warnings, once and only ours: the libraries have handlers of their own."""
+    handler = logging.StreamHandler() if os.environ.get("RANK", "0") == "0" else logging.NullHandler()
     handler.setFormatter(logging.Formatter("hf-spam: warning: %(message)s"))
     logger = logging.getLogger("hf_spam")
     logger.addHandler(handler)

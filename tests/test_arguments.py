@@ -23,10 +23,18 @@ def test_every_changed_default_is_listed(tmp_path: Path) -> None:
     theirs = {field.name: field.default for field in dataclasses.fields(TrainingArguments)}
     ours = {field.name: field.default for field in dataclasses.fields(SpamTrainingArguments)}
     changed = {name for name, default in theirs.items() if ours[name] != default}
-    changed |= {"output_dir", "dataloader_pin_memory"}  # decided when they are built
+    changed |= {"output_dir", "dataloader_pin_memory", "use_cpu"}  # decided when they are built
     docstring = SpamTrainingArguments.__doc__ or ""
     assert set(re.findall(r"`([a-z_0-9]+)` ", docstring)) - {"TrainingArguments"} == changed
-    assert set(ours) - set(theirs) == {"eval_freq", "eval_iter", "overwrite_output_dir"}
+    assert set(ours) - set(theirs) == {
+        "eval_freq",
+        "eval_iter",
+        "overwrite_output_dir",
+        "global_batch_size",
+        "early_stopping_patience",
+        "early_stopping_threshold",
+        "keep_checkpoints",
+    }
 
 
 def test_the_book_is_the_chapter(tmp_path: Path) -> None:
@@ -128,11 +136,13 @@ def test_a_file_that_is_not_there() -> None:
         (["--learning_rate"], "argument --learning_rate/--learning-rate: expected one argument"),
         (["--preset", "x"], "argument --preset: invalid choice: 'x'"),
         (["--data_file", "a", "--data_dir", "b"], "found --data_file and --data_dir"),
+        (["--global_batch_size", "7", "--gradient_accumulation_steps", "2"], "in 2 accumulated batches, found 7"),
+        (["--global_batch_size", "8", "--per_device_train_batch_size", "8"], "found --global_batch_size and --per_"),
         (["--max_length", "0"], "expected a max_length of at least 1, found 0"),
         (["--train_fraction", "0.95"], "found 0.95 and 0.1"),
         (["--eval_iter", "0"], "eval_iter of at least 1, found 50 and 0"),
         (["--lr_scheduler_type", "zigzag"], "zigzag is not a valid SchedulerType, please select one of"),
-        (["--load_best_model_at_end", "true"], "save and eval strategy to match"),
+        (["--load_best_model_at_end", "true", "--save_strategy", "no"], "save and eval strategy to match"),
     ],
 )
 def test_command_lines_with_mistakes(tmp_path: Path, argv: list[str], message: str) -> None:

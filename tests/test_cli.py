@@ -396,19 +396,23 @@ def test_a_failure_in_training_keeps_what_was_there(
     with pytest.raises(ZeroDivisionError):
         run(*argv, "--overwrite_output_dir", "true")
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
-    assert {path.name for path in tmp_path.iterdir()} == {"run"}
+    assert {path.name for path in (tmp_path / "run.partial").iterdir()} >= {"checkpoint-1", "arguments.json"}
 
 
 def test_checkpoints_of_an_unfinished_run_are_kept(
     run: Run, short: list[str], few_messages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    argv = ["train", "--data_file", few_messages, *short, "--save_strategy", "epoch", "--output_dir", tmp_path / "run"]
+    argv = ["train", "--data_file", few_messages, *short, "--save_total_limit", 2, "--output_dir", tmp_path / "run"]
     with monkeypatch.context() as broken:
         broken.setattr("hf_spam.training.evaluate_split", lambda *args: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(*argv)
     assert {path.name for path in tmp_path.iterdir()} == {"run.partial"}
-    assert {path.name for path in (tmp_path / "run.partial").iterdir()} == {"checkpoint-11", "checkpoint-22"}
+    assert {path.name for path in (tmp_path / "run.partial").iterdir()} == {
+        "arguments.json",
+        "checkpoint-11",
+        "checkpoint-22",
+    }
     code, _, err = run(*argv)
     assert code == 2
     assert f"{tmp_path}/run.partial: holds the checkpoints of a run that did not finish" in err
@@ -429,15 +433,21 @@ def test_interrupted(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["outputs/quikstart", "quikstart", "/no/such/folder"])
-def test_no_such_checkpoint(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["predict", "outputs/quikstart", "hi"],
+        ["evaluate", "quikstart", "--data_source", "sample"],
+        ["predict", "/no/such/folder", "hi"],
+    ],
+)
+def test_no_such_checkpoint(argv: list[str], tmp_path: Path) -> None:
     """Told at once, although the first two could be on the Hub."""
-    env = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
-    for argv in (["predict", name, "hi"], ["evaluate", name, "--data_source", "sample"]):
-        result = hf_spam(*argv, **env)
-        assert (result.returncode, result.stdout) == (2, "")
-        (line,) = result.stderr.splitlines()
-        assert line.startswith(f"hf-spam: error: {name}: found no such folder, and could not download {name} from the")
+    result = hf_spam(*argv, HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path))
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    name = argv[1]
+    assert line.startswith(f"hf-spam: error: {name}: found no such folder, and could not download {name} from the")
 
 
 def test_a_checkpoint_on_the_hub(server: LoopbackServer, checkpoints: dict[str, Path], tmp_path: Path) -> None:
@@ -481,11 +491,3 @@ def test_scripts_run_alone(name: str) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert f"usage: hf-spam {name}" in result.stdout
-
-
-def test_accelerate_launch(short: list[str], few_messages: Path, tmp_path: Path) -> None:
-    launcher = [Path(sys.executable).with_name("accelerate"), "launch", "--cpu", "--num_processes", "1"]
-    argv = ["--data_file", few_messages, *short, "--max_steps", "2", "--output_dir", tmp_path / "run"]
-    result = subprocess.run([*launcher, ROOT / "scripts" / "train.py", *argv], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert (tmp_path / "run" / "model.safetensors").is_file()

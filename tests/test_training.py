@@ -62,7 +62,7 @@ def fine_tune(
     trainable: Trainable = "all",
     **options: Any,
 ) -> training.Run:
-    options = {"learning_rate": 1e-3, "disable_tqdm": True, **options}
+    options = {"learning_rate": 1e-3, "disable_tqdm": True, "save_strategy": "no", **options}
     arguments = SpamTrainingArguments(output_dir=str(folder), **options)
     return training.fine_tune(model, tokenizer, splits, tokenized, arguments, trainable)
 
@@ -139,6 +139,7 @@ def test_the_best_checkpoint_is_kept(
         num_train_epochs=4,
         learning_rate=0.1,
         save_strategy="epoch",
+        save_total_limit=4,
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
     )
@@ -160,6 +161,13 @@ def test_fewer_messages_than_a_batch(
         fine_tune(tiny_model(), tokenizer, splits, tokenized, tmp_path, per_device_train_batch_size=92)
 
 
+def test_a_metric_that_is_none_of_ours(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="of accuracy, precision, recall, f1 or loss, found 'f2'"):
+        fine_tune(tiny_model(), tokenizer, splits, tokenized, tmp_path, metric_for_best_model="f2")
+
+
 def test_interim_lines_are_the_chapters(
     splits: DatasetDict,
     tokenized: DatasetDict,
@@ -168,7 +176,8 @@ def test_interim_lines_are_the_chapters(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = fine_tune(tiny_model(), tokenizer, splits, tokenized, tmp_path, num_train_epochs=2, eval_freq=12)
-    lines = capsys.readouterr().out.splitlines()
+    start, *lines = capsys.readouterr().out.splitlines()
+    assert start == "run    1 process on cpu, fp32; batch 8 = 8 messages a step, 11 steps an epoch"
     losses = [
         f"Train loss {a:.3f}, Val loss {b:.3f}"
         for a, b in zip(run.history.train_losses, run.history.validation_losses, strict=True)

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from sklearn.metrics import confusion_matrix
 
+from .. import processes
 from ..arguments import DataArguments, OptionParser, build, merge, read_config
 from ..builders import build_splits, read_messages
 from ..data import SPLITS, fingerprint
@@ -41,8 +42,10 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 
 def main(options: dict[str, Any]) -> None:
     """Report on the messages that the options name."""
-    texts, labels, name = choose_messages(options)
-    classifier = SpamClassifier.from_pretrained(options["model"], options.get("batch_size", 32))
+    processes.join()
+    with processes.main_first():
+        texts, labels, name = choose_messages(options)
+        classifier = SpamClassifier.from_pretrained(options["model"], options.get("batch_size", 32))
     figures, confusion = report(classifier, texts, labels)
     print(f"{options['model']} on {name}, {len(texts):,} messages")
     print("  ".join(f"{metric} {figures[metric]:.2%}" for metric in METRIC_NAMES) + f"  loss {figures['loss']:.3f}")
@@ -77,8 +80,11 @@ def choose_messages(options: dict[str, Any]) -> tuple[list[str], list[int], str]
 
 
 def report(classifier: SpamClassifier, texts: list[str], labels: list[int]) -> tuple[dict[str, float], pd.DataFrame]:
-    """`METRICS` and the mean loss, and the confusion matrix (rows: true labels; columns: predicted)."""
-    logits = classifier.logits(texts)
+    """`METRICS` and the mean loss, and the confusion matrix (rows: true labels; columns: predicted).
+
+    Several processes share the texts; each text is scored once, and every process has the whole report.
+    """
+    logits = processes.gather_rows(classifier.logits(processes.own_rows(texts)), len(texts))
     predictions = logits.argmax(dim=1).tolist()
     figures: dict[str, float] = build_metrics().compute(predictions=predictions, references=labels)
     figures["loss"] = float(torch.nn.functional.cross_entropy(logits, torch.tensor(labels)))

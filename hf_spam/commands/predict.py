@@ -1,18 +1,19 @@
-"""`hf-spam predict`: classify texts given as arguments, or one a line on standard input.
+"""`hf-spam predict`: classify texts given as arguments, or one a line on standard input, or those of a file.
 
-Prints label, score and text, separated by tabs, in the order of the texts.
+Prints label, score and text, separated by tabs, in the order of the texts. With --input and --output, a file of any
+size becomes a JSONL of text, label and score; killed and started again it goes on where it was.
 """
 
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from pathlib import Path
 
+from .. import processes
 from ..arguments import OptionParser
+from ..batch_prediction import CHUNK, chunked, predict_file
 from ..errors import UserError
 from ..inference import SpamClassifier
-
-CHUNK = 1024  # lines of standard input scored together
 
 
 def make_parser() -> OptionParser:
@@ -20,6 +21,9 @@ def make_parser() -> OptionParser:
     parser = OptionParser(prog="hf-spam predict", description=__doc__)
     parser.add_argument("model", metavar="MODEL", help="A folder that `hf-spam train` saved.")
     parser.add_argument("texts", metavar="TEXT", nargs="*", help="Texts; none: one a line on standard input.")
+    parser.add_argument("--input", type=Path, help="Texts from a CSV or JSONL, or one a line; needs --output.")
+    parser.add_argument("--output", type=Path, help="The JSONL to write.")
+    parser.add_argument("--text_column", help="Column of the texts in --input (default: text, in any case).")
     parser.add_argument("--batch_size", type=int, default=32, help="Texts scored at once.")
     return parser
 
@@ -29,13 +33,21 @@ def parse(argv: Sequence[str]) -> Namespace:
     args = make_parser().parse_args(list(argv))
     if args.batch_size < 1:
         raise UserError(f"expected a batch_size of at least 1, found {args.batch_size}.")
+    if (args.input is None) != (args.output is None) or (args.input and args.texts):
+        raise UserError("expected --input and --output together and no TEXT, or neither.")
     return args
 
 
 def main(args: Namespace) -> None:
     """Classify and print."""
-    classifier = SpamClassifier.from_pretrained(args.model, args.batch_size)
-    for texts in chunks(args.texts or lines(sys.stdin.buffer), CHUNK):
+    processes.join()
+    with processes.main_first():
+        classifier = SpamClassifier.from_pretrained(args.model, args.batch_size)
+    if args.input is not None:
+        count = predict_file(classifier, args.input, args.output, model=args.model, text_column=args.text_column)
+        print(f"{count:,} texts classified: {args.output}")
+        return
+    for texts in chunked(args.texts or lines(sys.stdin.buffer), CHUNK):
         for text, prediction in zip(texts, classifier(texts), strict=True):
             one_line = text.replace("\t", " ").replace("\n", " ").replace("\r", " ")
             print(f"{prediction.label}\t{prediction.score:.4f}\t{one_line}", flush=True)
@@ -45,10 +57,3 @@ def lines(stream: Iterable[bytes]) -> Iterator[str]:
     """The lines of a byte stream as text; bytes that are not UTF-8 become U+FFFD."""
     for line in stream:
         yield line.decode("utf-8", errors="replace").rstrip("\r\n")
-
-
-def chunks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Lists of up to `size` texts."""
-    iterator = iter(texts)
-    while chunk := list(islice(iterator, size)):
-        yield chunk

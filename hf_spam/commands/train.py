@@ -1,13 +1,15 @@
 """`hf-spam train`: fine-tune, evaluate on the whole of each split, save a checkpoint."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from datasets import DatasetDict
+from datasets import DatasetDict, disable_progress_bars
 
+from .. import processes
 from ..arguments import (
     PRESETS,
     DataArguments,
@@ -20,11 +22,13 @@ from ..arguments import (
     to_argv,
 )
 from ..builders import build_config, build_model, build_splits
+from ..checkpoints import discard_staging, find_checkpoint, list_checkpoints
 from ..data import count
-from ..errors import UserError
+from ..download import write_atomically
+from ..errors import Interrupted, UserError
 from ..metrics import METRICS
 from ..modeling_spam_gpt import SpamGPTForSequenceClassification
-from ..run_folder import ARGUMENTS, check_writable, staged
+from ..run_folder import ARGUMENTS, check_writable, partial_folder, staged
 from ..sources import LABELS
 from ..tokenization import build_tokenizer, longest_text, tokenize
 from ..training import Run, classify_examples, fine_tune, save_run
@@ -47,7 +51,8 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     """The options given: a preset's, overridden by a file's, overridden by the command line's.
 
     Returns:
-        Options by name, `preset` and `output_dir` always among them; what is left out has its default.
+        Options by name, `preset` and `output_dir` always among them; what is left out has its default. A run that is
+        resumed has the options that it started with, but for those given now.
     """
     parser = make_parser()
     given = parser.given(argv)
@@ -59,23 +64,38 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
     preset = given.get("preset") or from_file.get("preset") or "default"
-    return merge({"output_dir": f"outputs/{preset}"}, PRESETS[preset], from_file, given, {"preset": preset})
+    options = merge({"output_dir": f"outputs/{preset}"}, PRESETS[preset], from_file, given, {"preset": preset})
+    if "resume_from_checkpoint" not in options:
+        return options
+    stored = partial_folder(Path(options["output_dir"])) / ARGUMENTS
+    if options["resume_from_checkpoint"] != "last":
+        stored = Path(options["resume_from_checkpoint"]).parent / ARGUMENTS
+    return merge(read_config(stored), from_file, given) if stored.is_file() else options
 
 
 def main(options: dict[str, Any]) -> None:
     """Fine-tune as `parse`'s options say, and print what came of it."""
+    processes.join()
     model_arguments = build(ModelArguments, options)
     data_arguments = build(DataArguments, options)
     arguments = build(SpamTrainingArguments, options)
     output_dir = Path(arguments.output_dir)
-    check_writable(output_dir, arguments.overwrite_output_dir)
+    resume = arguments.resume_from_checkpoint
+    is_main = processes.rank() == 0
+    if not is_main:
+        disable_progress_bars()
 
     checkpoint = None
-    if model_arguments.weights != "random":
-        cache_dir = data_arguments.cache_dir
-        checkpoint = load_checkpoint(model_arguments.weights, model_arguments.model_size, cache_dir)
-    splits = build_splits(data_arguments)
-    tokenizer = build_tokenizer(bpe_dir=data_arguments.bpe_dir)
+    with processes.main_first():
+        if resume is not None:
+            arguments.resume_from_checkpoint = str(find_checkpoint(resume, partial_folder(output_dir)))
+        elif is_main:
+            check_writable(output_dir, arguments.overwrite_output_dir)
+        if model_arguments.weights != "random":
+            cache_dir = data_arguments.cache_dir
+            checkpoint = load_checkpoint(model_arguments.weights, model_arguments.model_size, cache_dir)
+        splits = build_splits(data_arguments)
+        tokenizer = build_tokenizer(bpe_dir=data_arguments.bpe_dir)
     longest = longest_text(tokenizer, list(splits["train"]["text"]))
     config = build_config(model_arguments, checkpoint, len(tokenizer), data_arguments.max_length, longest)
     max_length = data_arguments.max_length or config.max_text_length
@@ -83,14 +103,25 @@ def main(options: dict[str, Any]) -> None:
     print(describe_data(splits, longest))
     tokenized = tokenize(splits, tokenizer, max_length)
 
-    with staged(output_dir) as folder:
+    with staged(output_dir, keep=resume is not None) as folder:
+        if is_main:
+            discard_staging(folder)
+            text = json.dumps({k: v for k, v in options.items() if k != "resume_from_checkpoint"}, indent=2)
+            write_atomically(folder / ARGUMENTS, f"{text}\n".encode())
         arguments.output_dir = str(folder)
         model = build_model(config, checkpoint, arguments.seed)
         print(describe_model(model, model_arguments))
-        run = fine_tune(model, tokenizer, splits, tokenized, arguments, model_arguments.trainable)
+        try:
+            run = fine_tune(model, tokenizer, splits, tokenized, arguments, model_arguments.trainable)
+        except Interrupted as stop:
+            stop.message += f". Go on with: hf-spam train --output_dir {output_dir} --resume_from_checkpoint last"
+            raise
         examples = classify_examples(run)
-        save_run(run, examples, folder)
-        (folder / ARGUMENTS).write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
+        if is_main:
+            save_run(run, examples, folder)
+            if not arguments.keep_checkpoints:
+                for path in list_checkpoints(folder):
+                    shutil.rmtree(path)
     print(describe_run(run, examples, output_dir))
 
 
