@@ -45,11 +45,14 @@ class OrderlyStop(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Ask for a checkpoint, if any process got a signal."""
+        agreed = self.signal
         if args.world_size > 1:
-            noted = torch.tensor(self.signal or 0, device=args.device)
-            torch.distributed.all_reduce(noted, torch.distributed.ReduceOp.MAX)
-            self.signal = int(noted) or None
-        self._agreed = self.signal is not None
+            highest = torch.tensor(agreed or 0, device=args.device)
+            torch.distributed.all_reduce(highest, torch.distributed.ReduceOp.MAX)
+            agreed = int(highest) or None  # a signal that came meanwhile is for the next step
+        if agreed is not None:
+            self.signal = agreed
+        self._agreed = agreed is not None
         control.should_save = control.should_save or self._agreed
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
