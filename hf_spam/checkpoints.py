@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 SEAL = "seal.json"
 HISTORY = "history.json"
 PREFIX = "checkpoint-"
+SUPERSEDED = "superseded-"
 
 
 def staging_folder(run_folder: Path, step: int) -> Path:
@@ -77,6 +78,24 @@ def find_checkpoint(which: str, run_folder: Path) -> Path:
             return candidate
         logger.warning("%s is torn: its files are not those of %s; trying the one before", candidate, SEAL)
     raise UserError(f"{candidates[0]}: torn, and there is no complete checkpoint before it. Start anew.")
+
+
+def set_aside_later(checkpoint: Path) -> None:
+    """Rename what a run saved after the checkpoint that it goes on from, torn or whole.
+
+    Otherwise a later number would pass for the latest checkpoint, and the new ones be dropped in its favour.
+    """
+    for path in list_checkpoints(checkpoint.parent):
+        if _step(path) > _step(checkpoint):
+            aside = path.with_name(f"{SUPERSEDED}{path.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.replace(aside)
+
+
+def remove_all(run_folder: Path) -> None:
+    """Remove a finished run's checkpoints, and those that were set aside."""
+    for path in (*list_checkpoints(run_folder), *run_folder.glob(f"{SUPERSEDED}*")):
+        shutil.rmtree(path)
 
 
 def discard_staging(run_folder: Path) -> None:

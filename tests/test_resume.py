@@ -196,9 +196,18 @@ def test_a_torn_checkpoint(
     torn = unfinished / "checkpoint-78" / "optimizer.pt"
     torn.write_bytes(torn.read_bytes()[:-1000])
     output = warm.run([*RESUME, which], workplace)
+    assert not list((workplace / "kept").glob("superseded-*"))
     assert "kept.partial/checkpoint-78 is torn: its files are not those of seal.json; trying the one before" in output
     assert "goes on from kept.partial/checkpoint-76\n" in output
     assert_same_run(workplace / "kept", uninterrupted)
+
+
+def test_going_back(workplace: Path, warm: WarmProcess, unfinished: Path) -> None:
+    """From a checkpoint that is not the latest: what came after it is kept aside."""
+    which = "kept.partial/checkpoint-76"
+    warm.run(["train", "--output_dir", "kept", "--resume_from_checkpoint", which], workplace)
+    folders = {path.name for path in (workplace / "kept").iterdir() if path.is_dir()}
+    assert folders == {"checkpoint-76", "checkpoint-78", "superseded-checkpoint-78"}
 
 
 def test_early_stopping_goes_on_counting(workplace: Path, warm: WarmProcess) -> None:
@@ -300,6 +309,22 @@ def test_a_seal(tmp_path: Path) -> None:
     ):
         break_it()
         assert not is_complete(folder)
+
+
+def test_what_was_saved_later_is_set_aside(tmp_path: Path) -> None:
+    """A torn checkpoint of a later step must not outlive the new ones as the run's latest."""
+    two, nine, ten = (write_checkpoint(tmp_path, step) for step in (2, 9, 10))
+    (ten / "model.safetensors").unlink()
+    checkpoints.set_aside_later(two)
+    assert list_checkpoints(tmp_path) == [two]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint-2",
+        "superseded-checkpoint-10",
+        "superseded-checkpoint-9",
+    ]
+    assert not nine.exists()
+    checkpoints.remove_all(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_which_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,7 +1,6 @@
 """`hf-spam train`: fine-tune, evaluate on the whole of each split, save a checkpoint."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from ..arguments import (
     to_argv,
 )
 from ..builders import build_config, build_model, build_splits
-from ..checkpoints import discard_staging, find_checkpoint, list_checkpoints
+from ..checkpoints import discard_staging, find_checkpoint, remove_all, set_aside_later
 from ..data import count
 from ..download import write_atomically
 from ..errors import Interrupted, UserError
@@ -106,6 +105,8 @@ def main(options: dict[str, Any]) -> None:
     with staged(output_dir, keep=resume is not None) as folder:
         if is_main:
             discard_staging(folder)
+            if resume is not None:
+                set_aside_later(Path(arguments.resume_from_checkpoint))
             text = json.dumps({k: v for k, v in options.items() if k != "resume_from_checkpoint"}, indent=2)
             write_atomically(folder / ARGUMENTS, f"{text}\n".encode())
         arguments.output_dir = str(folder)
@@ -120,8 +121,7 @@ def main(options: dict[str, Any]) -> None:
         if is_main:
             save_run(run, examples, folder)
             if not arguments.keep_checkpoints:
-                for path in list_checkpoints(folder):
-                    shutil.rmtree(path)
+                remove_all(folder)
     print(describe_run(run, examples, output_dir))
 
 
