@@ -153,6 +153,13 @@ class SpamTrainingArguments(TrainingArguments):
         None, "Stop after so many evaluations without a better --metric_for_best_model (default metric: loss)."
     )
     early_stopping_threshold: float = option(0.0, "By how much a metric must be better to count.")
+    prefix_cache: Literal["auto", "on", "off"] = option(
+        "auto", "Compute the frozen blocks' output once: where it can be kept (auto), or fail (on), or never (off)."
+    )
+    prefix_cache_limit: float = option(8.0, "Largest size of that cache, in GB; a larger one is not made.")
+    prefix_cache_dir: str | None = option(
+        None, "Keep that cache here for other runs (default: in the run's folder until the run is complete)."
+    )
     keep_checkpoints: bool = option(False, "Keep the checkpoints of --save_strategy in the finished run, too.")
 
     def __post_init__(self) -> None:
@@ -165,6 +172,8 @@ class SpamTrainingArguments(TrainingArguments):
         if not torch.accelerator.is_available():
             self.dataloader_pin_memory = False  # it would only warn
             self.use_cpu = True  # said, several processes meet there, and bf16 is allowed
+        if self.prefix_cache_limit < 0:
+            raise UserError(f"expected a prefix_cache_limit of at least 0 GB, found {self.prefix_cache_limit}.")
         _check_trackers(self.report_to)
         if self.early_stopping_patience is not None:
             self.load_best_model_at_end = True

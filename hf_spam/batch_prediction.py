@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,7 @@ from .inference import Prediction
 CHUNK = 1024  # texts scored and written together
 _PLAN = "plan.json"
 
-Classify = Callable[[list[str]], list[Prediction]]
+Classify = Callable[[Iterable[list[str]]], Iterator[list[Prediction]]]
 
 
 def predict_file(
@@ -37,7 +38,7 @@ def predict_file(
     """Score every text of a file.
 
     Args:
-        classify: Texts → predictions.
+        classify: Chunks of texts → those of predictions; `SpamClassifier.stream`.
         source: A CSV or JSONL with a column of texts, or anything else with a text on each line.
         target: The JSONL to write, one object a text: `text`, `label`, `score`. It appears when it is complete.
         model: The checkpoint's name: a run that goes on must go on with the same.
@@ -55,11 +56,20 @@ def predict_file(
         if processes.rank() == 0:
             _prepare(source, target, parts, {"model": model, "chunk_size": chunk_size, "text_column": text_column})
     texts = chunks = 0
-    for number, chunk in enumerate(chunked(read_texts(source, text_column), chunk_size)):
-        texts, chunks = texts + len(chunk), chunks + 1
-        part = parts / f"{number:09d}.jsonl"
-        if number % processes.world_size() == processes.rank() and not part.is_file():
-            write_atomically(part, "".join(_lines(chunk, classify(chunk))).encode())
+    in_work: deque[tuple[Path, list[str]]] = deque()
+
+    def own_chunks() -> Iterator[list[str]]:
+        nonlocal texts, chunks
+        for number, chunk in enumerate(chunked(read_texts(source, text_column), chunk_size)):
+            texts, chunks = texts + len(chunk), chunks + 1
+            part = parts / f"{number:09d}.jsonl"
+            if number % processes.world_size() == processes.rank() and not part.is_file():
+                in_work.append((part, chunk))
+                yield chunk
+
+    for predictions in classify(own_chunks()):
+        part, chunk = in_work.popleft()
+        write_atomically(part, "".join(_lines(chunk, predictions)).encode())
     processes.wait_for_all()
     if processes.rank() == 0:
         _join(parts, chunks, target)

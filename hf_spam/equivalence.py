@@ -28,7 +28,7 @@ from .gpt import GPTModel
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
 from .records import Record
 from .tokenization import build_tokenizer, gpt2_encoding, longest_text, tokenize
-from .training import build_trainer, evaluate_split
+from .training import build_trainer, evaluate_split, use_prefix_cache
 from .weights import GPT2Checkpoint
 
 CONFIGURATIONS: tuple[Trainable, ...] = ("last_block", "all")
@@ -53,6 +53,14 @@ ACCUMULATED = {
     "loss of each step": 1e-5,
     "gradient norm of each step": 1e-3,
     "learning rate of each step": 0.0,
+}
+CACHED = {
+    "token ids of each batch": 0.0,
+    "labels of each batch": 0.0,
+    "loss of each step": 1e-5,
+    "interim estimates": 1e-5,
+    "accuracy of each split": 0.0,
+    "final parameters": 1e-5,
 }
 BF16 = {"token ids of each batch": 0.0, "loss of each step": 0.1}
 
@@ -187,7 +195,7 @@ def train_both_ways(subject: Subject) -> dict[str, tuple[Record, Record]]:
     return {
         f"{trainable}, dropout {drop_rate:g}": (
             train_natively(subject, trainable, drop_rate),
-            train_with_trainer(subject, trainable, drop_rate),
+            train_with_trainer(subject, trainable, drop_rate=drop_rate),
         )
         for trainable in CONFIGURATIONS
         for drop_rate in (0.0, 0.1)
@@ -200,9 +208,9 @@ def check_training(pairs: Mapping[str, tuple[Record, Record]]) -> list[Compariso
 
 
 def check_variants(subject: Subject) -> list[Comparison]:
-    """Accumulated batches against whole ones for an epoch, and bf16 against fp32."""
+    """Accumulated batches against whole ones for an epoch, the frozen blocks cached or not, and bf16 against fp32."""
     steps = len(subject.tokenized["train"]) // BATCH_SIZE
-    options = {"max_steps": min(steps, subject.max_steps or steps), "eval_freq": 0}
+    options: dict[str, Any] = {"max_steps": min(steps, subject.max_steps or steps), "eval_freq": 0}
     whole = train_with_trainer(subject, "all", **options)
     comparisons = []
     for size, times in ((4, 2), (1, 8)):
@@ -211,6 +219,9 @@ def check_variants(subject: Subject) -> list[Comparison]:
         )
         pair = {f"{times} batches of {size}": (whole, accumulated)}
         comparisons += compare_records(5, pair, ACCUMULATED, prefix=f"accumulated {times}×{size}: ")
+    uncached, cached = (train_with_trainer(subject, "last_block", "sdpa", prefix_cache=it) for it in ("off", "on"))
+    pair = {"frozen blocks cached": (uncached, cached)}
+    comparisons += compare_records(5, pair, CACHED, prefix="frozen blocks cached: ")
     fp32, bf16 = (train_with_trainer(subject, "last_block", bf16=bf16) for bf16 in (False, True))
     comparisons += compare_records(5, {"bf16": (fp32, bf16)}, BF16, prefix="bf16: ")
     expected: dict[str, Value] = {"test": fp32.accuracies["test"]}
@@ -237,9 +248,11 @@ def train_natively(subject: Subject, trainable: Trainable, drop_rate: float = 0.
     return Record(steps, history, accuracies, dict(model.named_parameters()))
 
 
-def train_with_trainer(subject: Subject, trainable: Trainable, drop_rate: float = 0.0, **options: Any) -> Record:
+def train_with_trainer(
+    subject: Subject, trainable: Trainable, attention: str = "eager", drop_rate: float = 0.0, **options: Any
+) -> Record:
     """The Trainer with the `book` preset on the subject; options of `SpamTrainingArguments` bend it."""
-    model = SpamGPTForSequenceClassification(subject.configure(drop_rate=drop_rate))
+    model = SpamGPTForSequenceClassification(subject.configure(drop_rate=drop_rate, attn_implementation=attention))
     model.load_state_dict(subject.classifier.state_dict())
     freeze(model.model, trainable)
     with tempfile.TemporaryDirectory() as folder:
@@ -247,6 +260,7 @@ def train_with_trainer(subject: Subject, trainable: Trainable, drop_rate: float 
         trainer, interim = build_trainer(model, subject.tokenizer, subject.tokenized, arguments, log=_silent)
         recorder = StepRecorder()
         trainer.add_callback(recorder)
+        use_prefix_cache(trainer, model, subject.tokenized, log=_silent)
         trainer.train()
         accuracies = {}
         for name in SPLITS:
@@ -264,6 +278,7 @@ def book_arguments(subject: Subject, folder: str, **options: Any) -> SpamTrainin
         "seed": subject.seed,
         "learning_rate": subject.learning_rate,
         "max_steps": subject.max_steps or -1,
+        "prefix_cache": "off",
         "eval_strategy": "epoch" if subject.max_steps is None else "no",
         "save_strategy": "no",
         "use_cpu": True,

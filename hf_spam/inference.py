@@ -1,18 +1,28 @@
 """A saved checkpoint and texts → labels and scores."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .download import download_repository
 from .errors import UserError
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
+from .token_batches import token_batches
 from .tokenization import encode, truncate
+
+Precision = Literal["fp32", "bf16"]
+T = TypeVar("T")
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_CPU_BUDGET, _GPU_BUDGET = 2048, 65536
 
 CHECKPOINT_FILES = ["config.json", "model*.safetensors*", "tokenizer*.json"]
 
@@ -37,22 +47,34 @@ class SpamClassifier:
     Args:
         model: Used where it is; put in evaluation mode.
         tokenizer: The checkpoint's.
-        batch_size: Texts scored at once. It changes the speed, not the scores.
+        token_budget: Positions of a batch at most, padding included; by default what fills a CPU, or a GPU. It
+            changes the speed, not the scores.
     """
 
     def __init__(
-        self, model: SpamGPTForSequenceClassification, tokenizer: PreTrainedTokenizerBase, batch_size: int = 32
+        self,
+        model: SpamGPTForSequenceClassification,
+        tokenizer: PreTrainedTokenizerBase,
+        token_budget: int | None = None,
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
-        self.batch_size = batch_size
+        self.token_budget = token_budget or (_CPU_BUDGET if model.device.type == "cpu" else _GPU_BUDGET)
 
     @classmethod
-    def from_pretrained(cls, checkpoint: str | os.PathLike[str], batch_size: int = 32) -> "SpamClassifier":
+    def from_pretrained(
+        cls, checkpoint: str | os.PathLike[str], token_budget: int | None = None, precision: Precision = "fp32"
+    ) -> "SpamClassifier":
         """Load a checkpoint that `hf-spam train` saved, onto a GPU if there is one.
 
+        Args:
+            checkpoint: A folder, or a repository on the Hub.
+            token_budget: See the class.
+            precision: Of the weights and of what is computed with them. bf16 takes half the memory, and a fraction of
+                the time where the processor multiplies in it; scores then have two to three digits.
+
         Raises:
-            UserError: If `checkpoint` is no such folder (or repository on the Hub).
+            UserError: If `checkpoint` is no such folder or repository.
         """
         folder = Path(checkpoint)
         if not folder.is_dir():
@@ -61,23 +83,24 @@ class SpamClassifier:
             except UserError as error:
                 raise UserError(f"{checkpoint}: found no such folder, and {error}") from None
         try:
-            model = SpamGPTForSequenceClassification.from_pretrained(folder)
+            model = SpamGPTForSequenceClassification.from_pretrained(folder, dtype=_DTYPES[precision])
             tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{checkpoint}: expected a checkpoint saved by hf-spam train: {reason}") from None
         if torch.cuda.is_available():
             model = model.to("cuda")  # type: ignore[arg-type]
-        return cls(model, tokenizer, batch_size)
+        return cls(model, tokenizer, token_budget)
 
     def __call__(self, texts: Sequence[str]) -> list[Prediction]:
         """The label and score of each text."""
-        probabilities = self.logits(texts).softmax(dim=1)
-        scores, ids = probabilities.max(dim=1)
-        labels = self.model.config.id2label
-        return [Prediction(labels[id_], score) for id_, score in zip(ids.tolist(), scores.tolist(), strict=True)]
+        return self._predictions(self.logits(texts))
 
-    @torch.inference_mode()
+    def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[list[Prediction]]:
+        """The labels and scores of one chunk after the other; the next is read and tokenized meanwhile."""
+        for ids in ahead(self._tokenize(chunk) for chunk in chunks):
+            yield self._predictions(self._score(ids))
+
     def logits(self, texts: Sequence[str]) -> Tensor:
         """The class scores of each text, in float32 on the CPU.
 
@@ -86,20 +109,38 @@ class SpamClassifier:
         Returns:
             *Shape:* `[len(texts), num_labels]`.
         """
-        config = self.model.config
-        max_length = min(self.tokenizer.model_max_length, config.max_text_length)
-        ids = truncate(encode(self.tokenizer, list(texts)), max_length) if texts else []
-        by_length = sorted(range(len(ids)), key=lambda text: len(ids[text]))
+        return self._score(self._tokenize(texts))
+
+    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        max_length = min(self.tokenizer.model_max_length, self.model.config.max_text_length)
+        return truncate(encode(self.tokenizer, list(texts)), max_length) if texts else []
+
+    @torch.inference_mode()
+    def _score(self, ids: list[list[int]]) -> Tensor:
+        """Rows of ids → logits `[N, num_labels]`."""
+        config, device = self.model.config, self.model.device
+        width = config.pad_to_length if config.pooling == "last_position" else None
         logits = torch.empty(len(ids), config.num_labels)
-        for start in range(0, len(ids), self.batch_size):
-            batch = by_length[start : start + self.batch_size]
-            width = max(1, *(len(ids[text]) for text in batch))
-            input_ids = torch.full((len(batch), width), config.pad_token_id)
-            attention_mask = torch.zeros_like(input_ids)
-            for row, text in enumerate(batch):
-                input_ids[row, : len(ids[text])] = torch.tensor(ids[text], dtype=torch.long)
-                attention_mask[row, : len(ids[text])] = 1
-            device = self.model.device
-            output = self.model(input_ids.to(device), attention_mask.to(device))
+        for batch in token_batches([width or len(row) for row in ids], self.token_budget):
+            rows = [torch.tensor(ids[text], dtype=torch.long) for text in batch]
+            input_ids = pad_sequence(rows, batch_first=True, padding_value=config.pad_token_id)  # [B, T]
+            lengths = torch.tensor([[len(row)] for row in rows])
+            attention_mask = torch.arange(input_ids.shape[1]) < lengths  # [B, T]
+            output = self.model(input_ids.to(device), attention_mask.long().to(device))
             logits[batch] = output.logits.float().cpu()
         return logits
+
+    def _predictions(self, logits: Tensor) -> list[Prediction]:
+        scores, ids = logits.softmax(dim=1).max(dim=1)
+        labels = self.model.config.id2label
+        return [Prediction(labels[id_], score) for id_, score in zip(ids.tolist(), scores.tolist(), strict=True)]
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """Draw items one ahead, in a thread: the next is made while the caller works on one."""
+    iterator, end = iter(items), object()
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        coming = thread.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, iterator, end)
+            yield cast(T, item)

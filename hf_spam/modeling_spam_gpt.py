@@ -4,6 +4,8 @@ Both accept padding on either side. Under a mask each row's real tokens are move
 positions count from 0 and causal attention never sees the padding; so no other code has to know of it.
 """
 
+from typing import Any, Self
+
 import torch
 from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel
@@ -12,6 +14,8 @@ from transformers.modeling_outputs import CausalLMOutput, SequenceClassifierOutp
 
 from .configuration_spam_gpt import SpamGPTConfig
 from .gpt import GPTModel, LayerNorm
+
+_ALIGNMENT = 64  # bytes: torch's own on a CPU
 
 
 def align_left(input_ids: Tensor, attention_mask: Tensor, pad_token_id: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -56,6 +60,20 @@ class SpamGPTPreTrainedModel(PreTrainedModel):
         else:
             super()._init_weights(module)
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Self:
+        """As in transformers, and then copy the weights to aligned memory.
+
+        They are read in place from the file, at whatever offset its header leaves, and a matrix-vector product may
+        round its last bit by the alignment of its operands: the saved model and the loaded one would differ in it.
+        """
+        loaded: Any = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded  # with `output_loading_info`
+        for parameter in model.parameters():
+            if parameter.device.type == "cpu" and parameter.data_ptr() % _ALIGNMENT:
+                parameter.data = parameter.data.clone()
+        return loaded
+
     def get_input_embeddings(self) -> nn.Module:
         return self.model.tok_emb
 
@@ -81,6 +99,7 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
+        prefix_states: Tensor | None = None,
         **kwargs: object,
     ) -> SequenceClassifierOutput:
         """Score a batch of texts.
@@ -90,6 +109,8 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
                 `config.max_text_length`.
             attention_mask: 1 for real tokens, 0 for padding, on either side. *Shape:* `[B, T]`.
             labels: Class ids, or targets of a regression where `num_labels` is 1. *Shape:* `[B]`.
+            prefix_states: What the frozen blocks make of these texts, instead of computing it: see
+                `GPTModel.forward`. Rows are padded on the right, to T or to `pad_to_length`.
             **kwargs: Passed to the loss (the Trainer's `num_items_in_batch`).
 
         Returns:
@@ -114,12 +135,11 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
         elif input_ids.shape[1] > self.config.context_length:
             input_ids = self._to_width(input_ids, self.config.context_length, last)
 
-        logits = self.model(input_ids)  # [B, T, num_labels]
-        pooled_logits = logits[torch.arange(logits.shape[0], device=logits.device), last]  # [B, num_labels]
+        logits = self.model(input_ids, last, prefix_states)  # [B, num_labels]
         loss = None
         if labels is not None:
-            loss = self.loss_function(labels=labels, pooled_logits=pooled_logits, config=self.config, **kwargs)
-        return SequenceClassifierOutput(loss=loss, logits=pooled_logits)
+            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config, **kwargs)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
 
     def _to_width(self, input_ids: Tensor, width: int, last: Tensor) -> Tensor:
         """Pad rows on the right to `width`, or cut padding off; never a real token. `last` is each row's last one."""

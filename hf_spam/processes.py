@@ -26,6 +26,11 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def local_world_size() -> int:
+    """How many of them are on this machine; launchers say so, and accelerate where MPI does."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))
+
+
 def rank() -> int:
     """This process's number; 0 is the main process."""
     return int(os.environ.get("RANK", "0"))

@@ -36,11 +36,8 @@ def check_writable(folder: str | os.PathLike[str], overwrite: bool = False) -> N
             f"{unfinished}: holds the checkpoints of a run that did not finish. Go on with --resume_from_checkpoint "
             f"last, choose another --output_dir, or drop them with --overwrite_output_dir."
         )
-    parent = folder.parent
-    while not parent.exists():
-        parent = parent.parent
     try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=".hf-spam-"):
+        with tempfile.TemporaryDirectory(dir=_existing(folder.parent), prefix=".hf-spam-"):
             pass
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}. Choose another --output_dir.") from None
@@ -121,6 +118,17 @@ def _take_place(staging: Path, folder: Path) -> None:
         os.replace(folder, replaced)
     os.replace(staging, folder)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+def free_space(folder: Path) -> int:
+    """Bytes that are free where `folder` is or will be."""
+    return shutil.disk_usage(_existing(folder.absolute())).free
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists():
+        folder = folder.parent
+    return folder
 
 
 def is_disk_full(error: BaseException, folder: Path) -> bool:

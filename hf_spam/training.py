@@ -11,7 +11,6 @@ from datasets import Dataset, DatasetDict
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import (
-    DataCollatorWithPadding,
     EarlyStoppingCallback,
     GPT2Tokenizer,
     PrinterCallback,
@@ -28,6 +27,7 @@ from .data import SPLITS, count, fingerprint
 from .environment import environment
 from .errors import Interrupted, UserError
 from .freezing import Trainable, freeze
+from .frozen_prefix import PrefixCache, PrefixCollator, load_or_fill, plan, reason_against
 from .inference import EXAMPLES, SpamClassifier
 from .interruption import OrderlyStop, describe
 from .metrics import METRICS as METRIC_NAMES
@@ -35,7 +35,7 @@ from .metrics import build_compute_metrics
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
 from .plots import plot_values
 from .records import History
-from .run_folder import METRICS
+from .run_folder import METRICS, free_space
 from .trainer import SpamTrainer
 
 
@@ -82,17 +82,22 @@ def fine_tune(
     if checkpoint is not None:
         interim.restore(Path(checkpoint))
     print(describe_start(trainer, len(tokenized["train"]), checkpoint))
+    cache = use_prefix_cache(trainer, model, tokenized)
     with OrderlyStop() as stop:
         trainer.add_callback(stop)
         trainer.add_callback(EpochEndCheckpoints())
         trainer.train(resume_from_checkpoint=checkpoint)
     if stop.signal is not None and list_checkpoints(Path(arguments.output_dir or ".")):  # it came after the last step
         raise Interrupted(stop.signal, describe(stop.signal, trainer.state.global_step, trainer.state.max_steps))
+    splits = {name: evaluate_split(trainer, tokenized[name]) for name in SPLITS}
+    processes.wait_for_all()
+    if cache is not None and arguments.prefix_cache_dir is None and processes.rank() == 0:
+        cache.file.unlink()
     parameters = {name: parameter.numel() for name, parameter in model.model.named_parameters()}
     return Run(
         model=model,
         tokenizer=tokenizer,
-        splits={name: evaluate_split(trainer, tokenized[name]) for name in SPLITS},
+        splits=splits,
         history=interim.history,
         training={
             "seconds": round(interim.seconds, 2),
@@ -125,7 +130,7 @@ def build_trainer(
     train, batch_size = tokenized["train"], arguments.messages_per_step
     if arguments.dataloader_drop_last and len(train) < batch_size:
         raise UserError(f"expected at least one training batch of {batch_size} messages, found {len(train)}.")
-    collator = DataCollatorWithPadding(tokenizer)
+    collator = PrefixCollator(tokenizer)
     interim = InterimEstimates(
         DataLoader(train, batch_size, shuffle=True, drop_last=arguments.dataloader_drop_last, collate_fn=collator),
         DataLoader(tokenized["validation"], batch_size, collate_fn=collator),
@@ -152,6 +157,35 @@ def build_trainer(
         trainer.add_callback(ProgressBars)
     trainer.pop_callback(PrinterCallback)  # what takes its place under disable_tqdm
     return trainer, interim
+
+
+def use_prefix_cache(
+    trainer: SpamTrainer, model: SpamGPTForSequenceClassification, tokenized: DatasetDict, log: Log = print
+) -> PrefixCache | None:
+    """Have the frozen blocks' output computed once, where the options and the machine allow it, and say so.
+
+    Raises:
+        UserError: If `prefix_cache` is `on` and something is against it.
+    """
+    arguments: SpamTrainingArguments = trainer.args
+    folder = Path(arguments.prefix_cache_dir or arguments.output_dir or ".")
+    planned = plan(model, tokenized)
+    size = f"{len(planned.texts):,} distinct texts, {planned.size / 1e9:.2g} GB"
+    against = "--prefix_cache off" if arguments.prefix_cache == "off" else None
+    against = against or reason_against(model, trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
+    if against is None and planned.size > arguments.prefix_cache_limit * 1e9:
+        against = f"{size}, more than --prefix_cache_limit {arguments.prefix_cache_limit:g} GB"
+    if against is None and processes.broadcast(int(free_space(folder) < planned.size)):
+        against = f"{size}, more than is free in {folder}"
+    if against is not None:
+        if arguments.prefix_cache == "on":
+            raise UserError(f"--prefix_cache on: cannot be made: {against}.")
+        log(f"cache  none: {against}")
+        return None
+    log(f"cache  output of the {model.model.frozen_blocks} frozen blocks: {size}")
+    cache = load_or_fill(model, planned, folder, trainer.accelerator.mixed_precision, trainer.accelerator.autocast())
+    trainer.data_collator.cache = cache  # type: ignore[union-attr]
+    return cache
 
 
 def describe_start(trainer: SpamTrainer, messages: int, checkpoint: str | None) -> str:

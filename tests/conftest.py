@@ -225,7 +225,8 @@ class WarmProcess:
             port = str(free.getsockname()[1])
         started = []
         for rank in range(processes):
-            environment = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+            environment = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            environment |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
             environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
             started.append(self.start(argv, folder, **(environment if processes > 1 else {})))
         codes = [self.wait(process) for process in started]

@@ -9,7 +9,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -20,13 +20,15 @@ from hypothesis import strategies as st
 
 from hf_spam import Prediction, UserError
 from hf_spam.batch_prediction import predict_file, read_texts
+from hf_spam.inference import ahead
 
 Run = Callable[..., tuple[int, str, str]]
 
 
-def by_length(texts: list[str]) -> list[Prediction]:
-    """A classifier whose score tells its text."""
-    return [Prediction("spam" if len(text) % 2 else "ham", len(text) / 100) for text in texts]
+def by_length(chunks: Iterable[list[str]]) -> Iterator[list[Prediction]]:
+    """A classifier whose score tells its text, and which reads ahead as ours does."""
+    for texts in ahead(chunks):
+        yield [Prediction("spam" if len(text) % 2 else "ham", len(text) / 100) for text in texts]
 
 
 def read_predictions(path: Path) -> list[dict[str, object]]:
@@ -51,7 +53,7 @@ def test_every_text_once_and_in_order(
             file.writelines(json.dumps({"id": n, "Text": text}) + "\n" for n, text in enumerate(texts))
     assert predict_file(by_length, source, target, model="m", chunk_size=chunk_size) == len(texts)
     found = [json.loads(line) for line in target.read_text(encoding="utf-8").split("\n") if line]
-    expected = [prediction for text in texts for prediction in by_length([text])]
+    expected = [prediction for predictions in by_length([[text] for text in texts]) for prediction in predictions]
     assert [row["text"] for row in found] == texts
     assert [(row["label"], row["score"]) for row in found] == [(one.label, one.score) for one in expected]
     assert sorted(path.name for path in folder.iterdir()) == [source.name, "out.jsonl"]
@@ -91,10 +93,11 @@ def test_nothing_is_overwritten_or_mixed_up(tmp_path: Path) -> None:
         predict_file(by_length, source, target, model="m")
     source.write_text("a\nb\nc\n")
 
-    def fail_at_c(texts: list[str]) -> list[Prediction]:
-        if "c" in texts:
-            raise RuntimeError("out of memory")
-        return by_length(texts)
+    def fail_at_c(chunks: Iterable[list[str]]) -> Iterator[list[Prediction]]:
+        for chunk in chunks:
+            if "c" in chunk:
+                raise RuntimeError("out of memory")
+            yield from by_length([chunk])
 
     with pytest.raises(RuntimeError, match="out of memory"):
         predict_file(fail_at_c, source, target, model="m", chunk_size=2)
@@ -104,7 +107,11 @@ def test_nothing_is_overwritten_or_mixed_up(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"out\.jsonl\.parts: holds the parts of another input, model or option"):
             predict_file(by_length, source, target, **{"model": "m", "chunk_size": 2, **changed})  # type: ignore[arg-type]
     seen: list[str] = []
-    predict_file(lambda texts: seen.extend(texts) or by_length(texts), source, target, model="m", chunk_size=2)  # type: ignore[func-returns-value]
+
+    def note(chunks: Iterable[list[str]]) -> Iterator[list[Prediction]]:
+        return by_length(seen.extend(chunk) or chunk for chunk in chunks)  # type: ignore[func-returns-value]
+
+    predict_file(note, source, target, model="m", chunk_size=2)
     assert seen == ["c"]  # what was done is not done again
     assert [row["text"] for row in read_predictions(target)] == ["a", "b", "c"]
     with pytest.raises(UserError, match=r"out\.jsonl: exists already, and nothing is overwritten"):

@@ -129,7 +129,7 @@ def test_pipeline_and_classifier_and_command_agree(
 ) -> None:
     folder = checkpoints[pooling]
     texts = [*EXAMPLES, *pd.read_csv(few_messages)["Text"].head(30), "", "a\tb", "<|endoftext|>"]
-    classifier = SpamClassifier.from_pretrained(folder, batch_size=7)
+    classifier = SpamClassifier.from_pretrained(folder, token_budget=100)
     expected = classifier(texts)
     classify = pipeline("text-classification", model=str(folder))
     for batch_size in (1, 8):

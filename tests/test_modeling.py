@@ -134,7 +134,7 @@ def test_padding_and_company_never_change_a_score(
 def test_last_token_reads_the_last_token(classifier: SpamGPTForSequenceClassification) -> None:
     ids = rows_of_ids(3, 9)
     every_position = classifier.model(ids)
-    assert torch.equal(classifier(ids).logits, every_position[:, -1])
+    torch.testing.assert_close(classifier(ids).logits, every_position[:, -1], rtol=0, atol=1e-6)
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
     ids[1, 5:] = PAD
@@ -142,13 +142,81 @@ def test_last_token_reads_the_last_token(classifier: SpamGPTForSequenceClassific
     torch.testing.assert_close(classifier(ids).logits[1], every_position[1, 4])  # recognised by the pad id
 
 
+@pytest.mark.parametrize("n_layers", [1, 3])
+@pytest.mark.parametrize("qkv_bias", [True, False])
+def test_one_position_alone_is_the_same_function(tiny_config: SpamGPTConfig, n_layers: int, qkv_bias: bool) -> None:
+    """Scores and every gradient of the last block at one position, against those of every position."""
+    tiny_config.n_layers, tiny_config.qkv_bias = n_layers, qkv_bias
+    torch.manual_seed(0)
+    gpt = GPTModel(tiny_config, num_labels=2).double()
+    for parameter in gpt.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)  # biases, too
+    ids, at, labels = rows_of_ids(5, 9), torch.tensor([8, 0, 3, 5, 8]), torch.tensor([0, 1, 1, 0, 1])
+
+    def gradients(logits: Tensor) -> dict[str, Tensor]:
+        gpt.zero_grad()
+        torch.nn.functional.cross_entropy(logits, labels).backward()
+        return {
+            name: parameter.grad.clone() for name, parameter in gpt.named_parameters() if parameter.grad is not None
+        }
+
+    whole = gpt(ids)[torch.arange(5), at]
+    alone = gpt(ids, at)
+    torch.testing.assert_close(alone, whole, rtol=0, atol=1e-12)
+    expected, found = gradients(whole), gradients(alone)
+    assert found.keys() == expected.keys() == dict(gpt.named_parameters()).keys()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    if qkv_bias:
+        assert not any(grad.any() for name, grad in found.items() if "W_key.bias" in name)  # zero, not rounding
+
+
+def test_an_adapter_in_the_place_of_a_projection(tiny_config: SpamGPTConfig) -> None:
+    """What is put in a projection's place is used at one position, too."""
+    torch.manual_seed(0)
+    gpt = GPTModel(tiny_config, num_labels=2)
+    ids, at = rows_of_ids(2, 5), torch.tensor([4, 2])
+    attention = gpt.trf_blocks[-1].att
+    attention.W_key = torch.nn.Sequential(attention.W_key, torch.nn.Linear(16, 16))
+    torch.testing.assert_close(gpt(ids, at), gpt(ids)[torch.arange(2), at], rtol=0, atol=1e-6)
+
+
+def test_dropout_at_one_position(tiny_config: SpamGPTConfig) -> None:
+    """On the attention weights, the value's bias with them, and on the shortcuts; the mean is what it is without."""
+    tiny_config.drop_rate = 0.5
+    torch.manual_seed(0)
+    attention = GPTModel(tiny_config).trf_blocks[0].att.double()
+    torch.nn.init.normal_(attention.W_value.bias)
+    x, at = torch.randn(1, 6, 16, dtype=torch.double), torch.tensor([4])
+    with torch.no_grad():
+        many = torch.stack([attention(x, at)[0, 0] for _ in range(4000)])
+        mean = attention.eval()(x)[0, 4]
+    assert many.std(dim=0).min() > 0.01
+    torch.testing.assert_close(many.mean(dim=0), mean, rtol=0, atol=0.08)
+
+
+@pytest.mark.parametrize("frozen", [1, 2, 3])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_states_of_the_frozen_blocks(tiny_config: SpamGPTConfig, frozen: int, attention: str) -> None:
+    tiny_config.n_layers, tiny_config._attn_implementation = 3, attention
+    torch.manual_seed(0)
+    gpt = GPTModel(tiny_config, num_labels=2)
+    gpt.requires_grad_(False).out_head.requires_grad_(True)
+    for block in gpt.trf_blocks[frozen:]:
+        block.requires_grad_(True)
+    assert gpt.frozen_blocks == frozen
+    ids, at = rows_of_ids(4, 7), torch.tensor([6, 2, 0, 4])
+    states = gpt.states(ids, frozen)
+    if frozen == 3:  # nothing but the head trains: the pooled position's alone
+        states = states[torch.arange(4), at][:, None]
+    torch.testing.assert_close(gpt(ids, at, states), gpt(ids)[torch.arange(4), at], rtol=0, atol=1e-6)
+
+
 def test_last_position_is_the_books(book_classifier: SpamGPTForSequenceClassification) -> None:
     ids = rows_of_ids(2, 7)
     padded = torch.nn.functional.pad(ids, (0, 5), value=PAD)
     expected = book_classifier.model(padded)[:, -1]
-    assert torch.equal(book_classifier(ids).logits, expected)
-    assert torch.equal(book_classifier(padded).logits, expected)
-    assert torch.equal(book_classifier(torch.nn.functional.pad(padded, (0, 30), value=PAD)).logits, expected)
+    for rows in (ids, padded, torch.nn.functional.pad(padded, (0, 30), value=PAD)):
+        torch.testing.assert_close(book_classifier(rows).logits, expected, rtol=0, atol=1e-6)
     with pytest.raises(ValueError, match="at most 12 tokens, found one of 13"):
         book_classifier(rows_of_ids(1, 13))
 
@@ -161,13 +229,14 @@ def test_without_a_mask_as_transformers_does(classifier: SpamGPTForSequenceClass
     ids[2] = PAD
     every_position = classifier.model(ids)
     expected = torch.stack([every_position[0, 5], every_position[1, 3], every_position[2, 0]])
-    assert torch.equal(classifier(ids).logits, expected)
+    torch.testing.assert_close(classifier(ids).logits, expected, rtol=0, atol=1e-6)
 
 
 def test_under_a_mask_a_final_marker_is_text(classifier: SpamGPTForSequenceClassification) -> None:
     ids = rows_of_ids(1, 6)
     ids[0, -1] = PAD
-    assert torch.equal(classifier(ids, torch.ones_like(ids)).logits, classifier.model(ids)[:, -1])
+    expected = classifier.model(ids)[:, -1]
+    torch.testing.assert_close(classifier(ids, torch.ones_like(ids)).logits, expected, rtol=0, atol=1e-6)
 
 
 def test_a_text_without_tokens_is_one_marker(classifier: SpamGPTForSequenceClassification) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import torch
@@ -13,7 +13,7 @@ from ..arguments import DataArguments, OptionParser, build, merge, read_config
 from ..builders import build_splits, read_messages
 from ..data import SPLITS, fingerprint
 from ..errors import UserError
-from ..inference import SpamClassifier
+from ..inference import Precision, SpamClassifier
 from ..metrics import METRICS as METRIC_NAMES
 from ..metrics import build_metrics
 from ..run_folder import ARGUMENTS, METRICS
@@ -31,7 +31,8 @@ def make_parser() -> OptionParser:
         choices=[*SPLITS, "all"],
         help="A split (default: test), or all messages as they are (default where another source is named).",
     )
-    parser.add_argument("--batch_size", type=int, help="Texts scored at once (default: 32).")
+    parser.add_argument("--precision", choices=get_args(Precision), help="fp32 (default), or bf16: faster.")
+    parser.add_argument("--token_budget", type=int, help="Tokens scored at once (default: what suits the device).")
     return parser
 
 
@@ -45,7 +46,9 @@ def main(options: dict[str, Any]) -> None:
     processes.join()
     with processes.main_first():
         texts, labels, name = choose_messages(options)
-        classifier = SpamClassifier.from_pretrained(options["model"], options.get("batch_size", 32))
+        classifier = SpamClassifier.from_pretrained(
+            options["model"], options.get("token_budget"), options.get("precision", "fp32")
+        )
     figures, confusion = report(classifier, texts, labels)
     print(f"{options['model']} on {name}, {len(texts):,} messages")
     print("  ".join(f"{metric} {figures[metric]:.2%}" for metric in METRIC_NAMES) + f"  loss {figures['loss']:.3f}")

@@ -8,12 +8,13 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 from .. import processes
 from ..arguments import OptionParser
 from ..batch_prediction import CHUNK, chunked, predict_file
 from ..errors import UserError
-from ..inference import SpamClassifier
+from ..inference import Precision, SpamClassifier
 
 
 def make_parser() -> OptionParser:
@@ -24,15 +25,16 @@ def make_parser() -> OptionParser:
     parser.add_argument("--input", type=Path, help="Texts from a CSV or JSONL, or one a line; needs --output.")
     parser.add_argument("--output", type=Path, help="The JSONL to write.")
     parser.add_argument("--text_column", help="Column of the texts in --input (default: text, in any case).")
-    parser.add_argument("--batch_size", type=int, default=32, help="Texts scored at once.")
+    parser.add_argument("--precision", choices=get_args(Precision), default="fp32", help="fp32, or bf16: faster.")
+    parser.add_argument("--token_budget", type=int, help="Tokens scored at once (default: what suits the device).")
     return parser
 
 
 def parse(argv: Sequence[str]) -> Namespace:
     """Everything on the command line."""
     args = make_parser().parse_args(list(argv))
-    if args.batch_size < 1:
-        raise UserError(f"expected a batch_size of at least 1, found {args.batch_size}.")
+    if args.token_budget is not None and args.token_budget < 1:
+        raise UserError(f"expected a token_budget of at least 1, found {args.token_budget}.")
     if (args.input is None) != (args.output is None) or (args.input and args.texts):
         raise UserError("expected --input and --output together and no TEXT, or neither.")
     return args
@@ -42,9 +44,10 @@ def main(args: Namespace) -> None:
     """Classify and print."""
     processes.join()
     with processes.main_first():
-        classifier = SpamClassifier.from_pretrained(args.model, args.batch_size)
+        classifier = SpamClassifier.from_pretrained(args.model, args.token_budget, args.precision)
     if args.input is not None:
-        count = predict_file(classifier, args.input, args.output, model=args.model, text_column=args.text_column)
+        model = f"{args.model} in {args.precision}"
+        count = predict_file(classifier.stream, args.input, args.output, model=model, text_column=args.text_column)
         print(f"{count:,} texts classified: {args.output}")
         return
     for texts in chunked(args.texts or lines(sys.stdin.buffer), CHUNK):
