@@ -44,7 +44,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.1,
         "max_grad_norm": 1.0,
-        "optim": "adamw_torch_fused",
     },
 }
 
@@ -121,7 +120,7 @@ class SpamTrainingArguments(TrainingArguments):
     has the Trainer's own rule instead.
 
     Defaults that differ from `TrainingArguments`: `output_dir` outputs/<preset>, `seed` 123, `num_train_epochs` 5,
-    `weight_decay` 0.1, `lr_scheduler_type` constant, `max_grad_norm` 0 (no clipping), `optim` adamw_torch,
+    `weight_decay` 0.1, `lr_scheduler_type` constant, `max_grad_norm` 0 (no clipping),
     `dataloader_drop_last` true (training only), `dataloader_pin_memory` false and `use_cpu` true without a GPU,
     `eval_strategy` epoch, `save_strategy` epoch, `save_total_limit` 1, `logging_strategy` no,
     `restore_callback_states_from_checkpoint` true, `ddp_find_unused_parameters` false, and
@@ -134,7 +133,7 @@ class SpamTrainingArguments(TrainingArguments):
     weight_decay: float = option(0.1, "AdamW's decay, of every parameter.")
     lr_scheduler_type: str = option("constant", "Learning-rate schedule.")
     max_grad_norm: float = option(0.0, "Clip gradients to this norm; 0: do not.")
-    optim: str = option("adamw_torch", "Optimiser.")
+    optim: str = option("adamw_torch_fused", "Optimiser.")
     dataloader_drop_last: bool = option(True, "Drop a last, smaller batch in training (never in evaluation).")
     eval_strategy: str = option("epoch", "When the whole validation split is evaluated during training.")
     save_strategy: str = option("epoch", "When a checkpoint is saved, to go on from after an interruption.")

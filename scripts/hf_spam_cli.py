@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": "classify texts given as arguments or on standard input",
     "native": "the chapter's own program in plain torch, without the Trainer",
     "check_equivalence": "compare the Trainer route with the native loop, and the model with GPT-2",
+    "benchmark": "measure our speed against the native loop's and transformers' own",
 }
 
 _USAGE = "usage: hf-spam COMMAND [OPTION ...]\n\nFine-tune a from-scratch GPT as a spam classifier.\n\ncommands:\n"

@@ -111,6 +111,7 @@ def main(options: dict[str, Any]) -> None:
             write_atomically(folder / ARGUMENTS, f"{text}\n".encode())
         arguments.output_dir = str(folder)
         model = build_model(config, checkpoint, arguments.seed)
+        del checkpoint  # as large as the model
         print(describe_model(model, model_arguments))
         try:
             run = fine_tune(model, tokenizer, splits, tokenized, arguments, model_arguments.trainable)
