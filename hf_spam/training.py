@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ from .plots import plot_values
 from .records import History
 from .run_folder import METRICS, free_space
 from .trainer import SpamTrainer
+from .used_rows import used_rows
+
+_ADAMW = ("adamw_torch", "adamw_torch_fused")  # which do nothing but decay to a row without a gradient
 
 
 @dataclass(frozen=True)
@@ -77,19 +81,24 @@ def fine_tune(
         Interrupted: If SIGTERM or Ctrl-C came; a checkpoint is saved then.
     """
     trained = freeze(model.model, trainable)
-    trainer, interim = build_trainer(model, tokenizer, tokenized, arguments)
-    checkpoint = arguments.resume_from_checkpoint
-    if checkpoint is not None:
-        interim.restore(Path(checkpoint))
-    print(describe_start(trainer, len(tokenized["train"]), checkpoint))
-    cache = use_prefix_cache(trainer, model, tokenized)
-    with OrderlyStop() as stop:
-        trainer.add_callback(stop)
-        trainer.add_callback(EpochEndCheckpoints())
-        trainer.train(resume_from_checkpoint=checkpoint)
-    if stop.signal is not None and list_checkpoints(Path(arguments.output_dir or ".")):  # it came after the last step
-        raise Interrupted(stop.signal, describe(stop.signal, trainer.state.global_step, trainer.state.max_steps))
-    splits = {name: evaluate_split(trainer, tokenized[name]) for name in SPLITS}
+    few_rows = (
+        arguments.used_rows and trainable == "all" and arguments.optim in _ADAMW and not arguments.shards_weights
+    )
+    with used_rows(model.model, tokenized, tokenizer.pad_token_id) if few_rows else nullcontext() as decay:
+        trainer, interim = build_trainer(model, tokenizer, tokenized, arguments)
+        checkpoint = arguments.resume_from_checkpoint
+        if checkpoint is not None:
+            interim.restore(Path(checkpoint))
+        print(describe_start(trainer, len(tokenized["train"]), checkpoint))
+        cache = use_prefix_cache(trainer, model, tokenized)
+        with OrderlyStop() as stop:
+            for callback in (decay, stop, EpochEndCheckpoints()):
+                if callback is not None:
+                    trainer.add_callback(callback)
+            trainer.train(resume_from_checkpoint=checkpoint)
+        if stop.signal is not None and list_checkpoints(Path(arguments.output_dir or ".")):  # after the last step
+            raise Interrupted(stop.signal, describe(stop.signal, trainer.state.global_step, trainer.state.max_steps))
+        splits = {name: evaluate_split(trainer, tokenized[name]) for name in SPLITS}
     processes.wait_for_all()
     if cache is not None and arguments.prefix_cache_dir is None and processes.rank() == 0:
         cache.file.unlink()
@@ -172,7 +181,7 @@ def use_prefix_cache(
     planned = plan(model, tokenized)
     size = f"{len(planned.texts):,} distinct texts, {planned.size / 1e9:.2g} GB"
     against = "--prefix_cache off" if arguments.prefix_cache == "off" else None
-    against = against or reason_against(model, trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
+    against = against or reason_against(model, arguments.shards_weights)
     if against is None and planned.size > arguments.prefix_cache_limit * 1e9:
         against = f"{size}, more than --prefix_cache_limit {arguments.prefix_cache_limit:g} GB"
     if against is None and processes.broadcast(int(free_space(folder) < planned.size)):
