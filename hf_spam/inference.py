@@ -10,9 +10,9 @@ from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .download import download_repository
+from .encoding import encode, truncate
 from .errors import UserError
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
-from .tokenization import encode, truncate
 
 CHECKPOINT_FILES = ["config.json", "model*.safetensors*", "tokenizer*.json"]
 

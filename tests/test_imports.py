@@ -24,7 +24,7 @@ HUB_TIER = {"configuration_spam_gpt", "gpt", "modeling_spam_gpt"}
 # From the leaves up: a module may import only what stands on an earlier line (the lines' names, in any order).
 LAYERS = [
     {"errors"},
-    {"configuration_spam_gpt", "processes", "interruption", "checkpoints"},
+    {"configuration_spam_gpt", "encoding", "processes", "interruption", "checkpoints"},
     {"gpt"},
     {"modeling_spam_gpt"},
     {"download", "environment", "freezing", "metrics", "plots", "records", "run_folder"},
@@ -198,3 +198,14 @@ def test_auto_classes_know_our_models(checkpoint: Path, imports: str) -> None:
         "assert type(modeling_auto.__loader__).__module__ != 'hf_spam.registration'\n"
     )
     run_fresh(program, checkpoint)
+
+
+def test_predict_imports_no_training(checkpoint: Path) -> None:
+    """Neither what reads messages nor what trains on them nor what measures."""
+    program = (
+        "import sys, hf_spam_cli\n"
+        "assert hf_spam_cli.main(['predict', sys.argv[1], 'Hello']) == 0\n"
+        "heavy = {'datasets', 'evaluate', 'matplotlib', 'pandas', 'sklearn', 'tiktoken', 'transformers.trainer'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, checkpoint], check=True, capture_output=True)
