@@ -31,11 +31,12 @@ from . import native_loop
 from .arguments import PRESETS, ModelArguments, SpamTrainingArguments, build
 from .builders import build_config, build_model
 from .data import SPLITS, prepare
+from .encoding import longest_text
 from .freezing import freeze
 from .measuring import matrix_product_rate, seconds
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
 from .token_batches import token_batches
-from .tokenization import build_tokenizer, gpt2_encoding, longest_text, tokenize
+from .tokenization import build_tokenizer, gpt2_encoding, tokenize
 from .training import build_trainer, fine_tune
 from .weights import SIZES
 

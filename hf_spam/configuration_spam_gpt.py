@@ -31,6 +31,7 @@ class SpamGPTConfig(PreTrainedConfig):
     """
 
     model_type: ClassVar[str] = "spam_gpt"
+    _auto_class: ClassVar[str | None] = "AutoConfig"  # as `register_for_auto_class` sets it: the code is saved, too
     attribute_map: ClassVar[dict[str, str]] = {
         "hidden_size": "emb_dim",
         "num_hidden_layers": "n_layers",

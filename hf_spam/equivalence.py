@@ -23,11 +23,12 @@ from .callbacks import StepRecorder
 from .comparison import Comparison, Value, compare, compare_records
 from .configuration_spam_gpt import SpamGPTConfig
 from .data import SPLITS, prepare
+from .encoding import longest_text
 from .freezing import Trainable, freeze
 from .gpt import GPTModel
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
 from .records import Record
-from .tokenization import build_tokenizer, gpt2_encoding, longest_text, tokenize
+from .tokenization import build_tokenizer, gpt2_encoding, tokenize
 from .training import build_trainer, evaluate_split, use_prefix_cache
 from .weights import GPT2Checkpoint
 

@@ -13,10 +13,10 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .download import download_repository
+from .encoding import encode, truncate
 from .errors import UserError
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
 from .token_batches import token_batches
-from .tokenization import encode, truncate
 
 Precision = Literal["fp32", "bf16"]
 T = TypeVar("T")

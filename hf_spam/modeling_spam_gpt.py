@@ -2,6 +2,9 @@
 
 Both accept padding on either side. Under a mask each row's real tokens are moved to the left (`align_left`), where
 positions count from 0 and causal attention never sees the padding; so no other code has to know of it.
+
+`_auto_class` sends the code along with the weights; `register_for_auto_class`, which sets it elsewhere, would import
+the Auto classes.
 """
 
 from typing import Any, Self
@@ -89,6 +92,8 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
     single `<|endoftext|>`.
     """
 
+    _auto_class = "AutoModelForSequenceClassification"
+
     def __init__(self, config: SpamGPTConfig) -> None:
         super().__init__(config)
         self.model = GPTModel(config, num_labels=config.num_labels)
@@ -159,6 +164,7 @@ class SpamGPTForCausalLM(SpamGPTPreTrainedModel, GenerationMixin):
     There is no key-value cache: `generate()` reads the whole sequence at every step, whatever `use_cache` says.
     """
 
+    _auto_class = "AutoModelForCausalLM"
     _tied_weights_keys = {"model.out_head.weight": "model.tok_emb.weight"}
 
     def __init__(self, config: SpamGPTConfig) -> None:
@@ -209,8 +215,3 @@ class SpamGPTForCausalLM(SpamGPTPreTrainedModel, GenerationMixin):
         if order is not None:  # each position's logits back to where its token stood
             logits = logits.gather(1, order.argsort(dim=1)[:, :, None].expand_as(logits))
         return CausalLMOutput(loss=loss, logits=logits)
-
-
-SpamGPTConfig.register_for_auto_class()
-SpamGPTForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
-SpamGPTForCausalLM.register_for_auto_class("AutoModelForCausalLM")

@@ -4,7 +4,6 @@ The files are recognised by the hashes that tiktoken pins, so it does not matter
 """
 
 import json
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,13 @@ import tiktoken
 from datasets import DatasetDict
 from tiktoken.load import read_file_cached
 from tiktoken_ext.openai_public import r50k_pat_str
-from transformers import GPT2Tokenizer, PreTrainedTokenizerBase
+from transformers import GPT2Tokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from .download import sha256
+from .encoding import encode, warn_truncated
 from .errors import UserError
 from .sources import read_wheel_file
-
-logger = logging.getLogger(__name__)
 
 END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 50256
@@ -101,28 +99,6 @@ def build_tokenizer(max_length: int = 1024, bpe_dir: str | os.PathLike[str] | No
     )
 
 
-def replace_lone_surrogates(text: str) -> str:
-    """Lone surrogates, which no UTF-8 can hold, become U+FFFD as tiktoken does; the fast tokenizer would raise."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    """The ids of each text, untruncated."""
-    ids: list[list[int]] = tokenizer([replace_lone_surrogates(text) for text in texts], verbose=False)["input_ids"]
-    return ids
-
-
-def longest_text(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:
-    """Length in tokens of the longest text."""
-    return max(map(len, encode(tokenizer, texts)))
-
-
-def truncate(ids: list[list[int]], max_length: int) -> list[list[int]]:
-    """Cut texts to `max_length` tokens, with one warning that says how many were cut."""
-    _warn_truncated(sum(len(row) > max_length for row in ids), len(ids), max_length)
-    return [row[:max_length] for row in ids]
-
-
 def tokenize(splits: DatasetDict, tokenizer: GPT2Tokenizer, max_length: int) -> DatasetDict:
     """Texts → ids: columns `input_ids`, `attention_mask` and `label`, unpadded.
 
@@ -136,7 +112,7 @@ def tokenize(splits: DatasetDict, tokenizer: GPT2Tokenizer, max_length: int) -> 
         desc="Tokenizing",
     )
     cut = sum(sum(rows["cut"]) for rows in tokenized.values())
-    _warn_truncated(cut, sum(map(len, tokenized.values())), max_length)
+    warn_truncated(cut, sum(map(len, tokenized.values())), max_length)
     return tokenized.remove_columns("cut")
 
 
@@ -148,8 +124,3 @@ def _to_ids(batch: dict[str, list[Any]], tokenizer: GPT2Tokenizer, max_length: i
         "attention_mask": [[1] * len(row) for row in kept],
         "cut": [len(row) > max_length for row in ids],
     }
-
-
-def _warn_truncated(cut: int, total: int, max_length: int) -> None:
-    if cut:
-        logger.warning("%d of %d texts have more than %d tokens and were cut to that length", cut, total, max_length)

@@ -1,6 +1,6 @@
 """The console command `hf-spam`: finds the subcommand, runs it, and turns errors into exit codes.
 
-It is installed as a module of its own, beside the package, so that `hf-spam --help` answers without importing torch.
+It is installed as a module of its own, beside the package, so that `hf-spam --help` imports nothing else.
 Exit codes: 0 done; 2 the caller's mistake or a missing resource, told without a traceback; 1 a defect of ours;
 130 interrupted.
 """

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_spam import UserError, data, sources
-from hf_spam.tokenization import GPT2Tokenizer, longest_text
+from hf_spam.encoding import longest_text
+from hf_spam.tokenization import GPT2Tokenizer
 
 
 def chapter_frames(collection: Path) -> dict[str, pd.DataFrame]:

@@ -1,18 +1,22 @@
-"""The house: which way imports point, what the package exports, how fast the command answers.
+"""The house: which way imports point, what the package exports, what importing it and asking for help leave out.
 
 pytest tests/test_imports.py
 """
 
 import ast
+import os
 import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from transformers import GPT2Tokenizer
 
 import hf_spam
+from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification
 
 PACKAGE = ROOT / "hf_spam"
 HUB_TIER = {"configuration_spam_gpt", "gpt", "modeling_spam_gpt"}
@@ -20,7 +24,7 @@ HUB_TIER = {"configuration_spam_gpt", "gpt", "modeling_spam_gpt"}
 # From the leaves up: a module may import only what stands on an earlier line (the lines' names, in any order).
 LAYERS = [
     {"errors", "measuring"},
-    {"configuration_spam_gpt", "processes", "interruption", "checkpoints"},
+    {"configuration_spam_gpt", "encoding", "processes", "interruption", "checkpoints"},
     {"gpt"},
     {"modeling_spam_gpt"},
     {"download", "environment", "freezing", "used_rows", "metrics", "plots", "records", "run_folder", "token_batches"},
@@ -31,6 +35,7 @@ LAYERS = [
     {"training", "native_loop"},  # which never meet but in:
     {"equivalence", "benchmark_inference", "benchmark_training"},
     {"model_equivalence"},
+    {"registration"},
     {"__init__"},
     {"commands"},
 ]
@@ -88,7 +93,13 @@ def test_public_names() -> None:
         "SpamGPTForSequenceClassification",
         "UserError",
     ]
-    assert all(getattr(hf_spam, name) for name in hf_spam.__all__)
+    assert all(getattr(hf_spam, name).__name__ == name for name in hf_spam.__all__)
+    assert set(hf_spam.__all__) <= set(dir(hf_spam))
+    starred: dict[str, object] = {}
+    exec("from hf_spam import *", starred)
+    assert set(starred) - {"__builtins__"} == set(hf_spam.__all__)
+    with pytest.raises(AttributeError, match="module 'hf_spam' has no attribute 'SpamGPT'"):
+        hf_spam.SpamGPT  # noqa: B018
     assert hf_spam.__version__ == version("hf-spam")
 
 
@@ -118,3 +129,83 @@ def test_help_imports_next_to_nothing() -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: GPT2Tokenizer) -> Path:
+    """A tiny classifier and its tokenizer, as a run saves them."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    config = SpamGPTConfig(context_length=32, emb_dim=16, n_heads=2, n_layers=1, id2label={0: "ham", 1: "spam"})
+    SpamGPTForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def run_fresh(program: str, *argv: object) -> None:
+    """Run a program in a process of its own, which must succeed and print nothing."""
+    command = [sys.executable, "-W", "error", "-c", program, *map(str, argv)]
+    environment = {**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_import_imports_next_to_nothing(checkpoint: Path, tmp_path: Path) -> None:
+    """The package neither torch nor transformers, the configuration no model, the models not what they register with."""
+    program = (
+        "import sys, hf_spam\n"
+        "def absent(*names):\n"
+        "    assert not set(names) & set(sys.modules), set(names) & set(sys.modules)\n"
+        "absent('torch', 'transformers', 'pandas', 'numpy')\n"
+        "hf_spam.SpamGPTConfig().save_pretrained(sys.argv[2])\n"
+        "absent('transformers.models.auto.configuration_auto')\n"
+        "from transformers import AutoConfig\n"
+        "assert type(AutoConfig.from_pretrained(sys.argv[1])) is hf_spam.SpamGPTConfig\n"
+        "absent('transformers.modeling_utils', 'hf_spam.modeling_spam_gpt')\n"
+        "assert hf_spam.SpamGPTForSequenceClassification and hf_spam.SpamGPTForCausalLM\n"
+        "absent('transformers.models.auto.modeling_auto')\n"
+    )
+    run_fresh(program, checkpoint, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "configuration_spam_gpt.py"}
+
+
+AUTO = "from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, pipeline"
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [f"import hf_spam; {AUTO}", f"{AUTO}; import hf_spam", f"import hf_spam.modeling_spam_gpt; {AUTO}"],
+    ids=["package first", "transformers first", "module first"],
+)
+def test_auto_classes_know_our_models(checkpoint: Path, imports: str) -> None:
+    """Whatever is imported first, and again after a reload."""
+    program = (
+        f"{imports}\n"
+        "import importlib, inspect, sys\n"
+        "from transformers.models.auto import configuration_auto, modeling_auto\n"
+        "[prediction] = pipeline('text-classification', model=sys.argv[1])('Hello')\n"
+        "assert prediction['label'] in ('ham', 'spam'), prediction\n"
+        "model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1])\n"
+        "assert type(model) is hf_spam.SpamGPTForSequenceClassification\n"
+        "config = AutoConfig.from_pretrained(sys.argv[1])\n"
+        "assert type(config) is hf_spam.SpamGPTConfig\n"
+        "assert type(AutoModelForCausalLM.from_config(config)) is hf_spam.SpamGPTForCausalLM\n"
+        "assert inspect.getsource(modeling_auto)\n"
+        "finders = len(sys.meta_path)\n"
+        "importlib.reload(hf_spam)\n"
+        "assert len(sys.meta_path) == finders\n"
+        "importlib.reload(configuration_auto)\n"
+        "assert configuration_auto.CONFIG_MAPPING['spam_gpt'] is hf_spam.SpamGPTConfig\n"
+        "assert type(modeling_auto.__loader__).__module__ != 'hf_spam.registration'\n"
+    )
+    run_fresh(program, checkpoint)
+
+
+def test_predict_imports_no_training(checkpoint: Path) -> None:
+    """Neither what reads messages nor what trains on them nor what measures."""
+    program = (
+        "import sys, hf_spam_cli\n"
+        "assert hf_spam_cli.main(['predict', sys.argv[1], 'Hello']) == 0\n"
+        "heavy = {'datasets', 'evaluate', 'matplotlib', 'pandas', 'sklearn', 'tiktoken', 'transformers.trainer'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, checkpoint], check=True, capture_output=True)

@@ -14,8 +14,9 @@ import torch
 from hf_spam import GPTModel, SpamGPTConfig, data, native_loop, sources
 from hf_spam.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.builders import build_config, build_model
+from hf_spam.encoding import longest_text
 from hf_spam.freezing import freeze
-from hf_spam.tokenization import build_tokenizer, gpt2_encoding, longest_text, tokenize
+from hf_spam.tokenization import build_tokenizer, gpt2_encoding, tokenize
 from hf_spam.training import fine_tune
 from hf_spam.weights import GPT2Checkpoint, load_checkpoint
 

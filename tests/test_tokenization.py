@@ -17,7 +17,8 @@ from tiktoken_ext.openai_public import gpt2
 from transformers import GPT2Tokenizer
 
 from hf_spam import UserError, data, sources, tokenization
-from hf_spam.tokenization import END_OF_TEXT, END_OF_TEXT_ID, build_tokenizer, encode
+from hf_spam.encoding import encode
+from hf_spam.tokenization import END_OF_TEXT, END_OF_TEXT_ID, build_tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ from typing import Any
 from ..arguments import DataArguments, OptionParser, build, merge
 from ..builders import build_splits
 from ..data import count, save_splits
-from ..tokenization import build_tokenizer, longest_text
+from ..encoding import longest_text
+from ..tokenization import build_tokenizer
 
 
 def make_parser() -> OptionParser:

@@ -24,12 +24,13 @@ from ..builders import build_config, build_model, build_splits
 from ..checkpoints import discard_staging, find_checkpoint, remove_all, set_aside_later
 from ..data import count
 from ..download import write_atomically
+from ..encoding import longest_text
 from ..errors import Interrupted, UserError
 from ..metrics import METRICS
 from ..modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..run_folder import ARGUMENTS, check_writable, partial_folder, staged
 from ..sources import LABELS
-from ..tokenization import build_tokenizer, longest_text, tokenize
+from ..tokenization import build_tokenizer, tokenize
 from ..training import Run, classify_examples, fine_tune, save_run
 from ..weights import load_checkpoint
 
