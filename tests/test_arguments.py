@@ -33,6 +33,10 @@ def test_every_changed_default_is_listed(tmp_path: Path) -> None:
         "global_batch_size",
         "early_stopping_patience",
         "early_stopping_threshold",
+        "prefix_cache",
+        "prefix_cache_limit",
+        "prefix_cache_dir",
+        "used_rows",
         "keep_checkpoints",
     }
 

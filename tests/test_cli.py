@@ -289,7 +289,7 @@ def test_no_command(run: Run) -> None:
     code, out, err = run("classify")
     assert (code, out) == (2, "")
     assert err == (
-        "hf-spam: error: expected one of data, train, evaluate, predict, native, check_equivalence, found 'classify'. "
+        "hf-spam: error: expected one of data, train, evaluate, predict, native, check_equivalence, benchmark, found 'classify'. "
         "Try: hf-spam --help\n"
     )
 

@@ -176,8 +176,9 @@ def test_interim_lines_are_the_chapters(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = fine_tune(tiny_model(), tokenizer, splits, tokenized, tmp_path, num_train_epochs=2, eval_freq=12)
-    start, *lines = capsys.readouterr().out.splitlines()
+    start, cache, *lines = capsys.readouterr().out.splitlines()
     assert start == "run    1 process on cpu, fp32; batch 8 = 8 messages a step, 11 steps an epoch"
+    assert cache == "cache  none: every block trains"
     losses = [
         f"Train loss {a:.3f}, Val loss {b:.3f}"
         for a, b in zip(run.history.train_losses, run.history.validation_losses, strict=True)
