@@ -54,7 +54,7 @@ class MultiHeadAttention(nn.Module):
         # Adapters and quantisers put modules of their own in the place of the linear ones, without a plain weight.
         plain = type(self.W_key) is nn.Linear and type(self.W_value) is nn.Linear
         if at is not None:
-            rows = torch.arange(len(at), device=at.device)
+            rows = torch.arange(at.shape[0], device=at.device)
             return self.out_proj(self._attend_from(x, at)) if plain else self.forward(x)[rows, at][:, None]
         B, T, C = x.shape
         split = (B, T, self.num_heads, self.head_dim)
@@ -194,7 +194,7 @@ class GPTModel(nn.Module):
             for block in blocks:
                 x = block(x)
             logits = self.out_head(self.final_norm(x))  # [B, T, num_logits]
-            return logits if at is None else logits[torch.arange(len(at), device=at.device), at]
+            return logits if at is None else logits[torch.arange(at.shape[0], device=at.device), at]
         for block in blocks[:-1]:
             x = block(x)
         for block in blocks[-1:]:

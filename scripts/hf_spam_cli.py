@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     _leave_scripts_folder()
+    # Large tensors in huge pages: a step allocates its gradients anew, and would wait for thousands of page faults.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     command = importlib.import_module(f"hf_spam.commands.{name}")
     from transformers.utils.logging import disable_progress_bar
 
