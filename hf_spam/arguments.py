@@ -123,10 +123,9 @@ class SpamTrainingArguments(TrainingArguments):
     Defaults that differ from `TrainingArguments`: `output_dir` outputs/<preset>, `seed` 123, `num_train_epochs` 5,
     `weight_decay` 0.1, `lr_scheduler_type` constant, `max_grad_norm` 0 (no clipping),
     `dataloader_drop_last` true (training only), `dataloader_pin_memory` false and `use_cpu` true without a GPU,
-    `eval_strategy` epoch, `save_strategy` epoch, `save_total_limit` 1, `logging_strategy` no,
-    `restore_callback_states_from_checkpoint` true, `ddp_find_unused_parameters` false, and
-    `per_device_train_batch_size` as said. Weight decay applies to every
-    parameter.
+    `per_device_eval_batch_size` 32, `eval_strategy` epoch, `save_strategy` epoch, `save_total_limit` 1,
+    `logging_strategy` no, `restore_callback_states_from_checkpoint` true, `ddp_find_unused_parameters` false, and
+    `per_device_train_batch_size` as said. Weight decay applies to every parameter.
     """
 
     seed: int = option(123, "Seed of the head's initialisation, the order of messages and dropout.")
@@ -136,6 +135,7 @@ class SpamTrainingArguments(TrainingArguments):
     max_grad_norm: float = option(0.0, "Clip gradients to this norm; 0: do not.")
     optim: str = option("adamw_torch_fused", "Optimiser.")
     dataloader_drop_last: bool = option(True, "Drop a last, smaller batch in training (never in evaluation).")
+    per_device_eval_batch_size: int = option(32, "Messages of similar length that are evaluated at once.")
     eval_strategy: str = option("epoch", "When the whole validation split is evaluated during training.")
     save_strategy: str = option("epoch", "When a checkpoint is saved, to go on from after an interruption.")
     save_total_limit: int | None = option(1, "How many checkpoints are kept during training, beside the best.")

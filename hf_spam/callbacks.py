@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.hooks import RemovableHandle
@@ -226,7 +227,7 @@ def estimate(model: SpamGPTForSequenceClassification, batches: DataLoader[Any], 
     model.eval()
     losses, right, seen = [], 0, 0
     for batch in islice(batches, limit):
-        output = model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
+        output = model(**send_to_device(batch, model.device))
         losses.append(output.loss.item())
         right += int((output.logits.argmax(dim=-1) == batch["labels"].to(model.device)).sum())
         seen += len(batch["labels"])

@@ -29,6 +29,7 @@ from .gpt import GPTModel
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
 from .records import Record
 from .tokenization import build_tokenizer, gpt2_encoding, tokenize
+from .trainer import by_length
 from .training import build_trainer, evaluate_split, use_prefix_cache
 from .weights import GPT2Checkpoint
 
@@ -155,15 +156,16 @@ def check_rows(subject: Subject) -> list[Comparison]:
 
 
 def check_batches(subject: Subject) -> list[Comparison]:
-    """Every padded batch of every loader and epoch: the Trainer's, as they reach the GPT, against the native ones."""
+    """Every padded row of every loader and epoch: the Trainer's, as they reach the GPT, against the native ones.
+
+    Training rows in the order of their batches; the Trainer evaluates in an order of its own (`trainer.by_length`).
+    """
     expected: dict[str, dict[str, Value]] = {"ids": {}, "labels": {}}
     native_loaders = native_loop.build_loaders(subject.frames, subject.encoding, batch_size=BATCH_SIZE)
     torch.manual_seed(subject.seed)
     for epoch in range(EPOCHS):
         for name, native_loader in native_loaders.items():
-            for number, (ids, labels) in enumerate(native_loader):
-                place = f"{name}, epoch {epoch + 1}, batch {number}"
-                expected["ids"][place], expected["labels"][place] = ids, labels
+            _note_rows(expected, f"{name}, epoch {epoch + 1}", list(native_loader))
 
     found: dict[str, dict[str, Value]] = {"ids": {}, "labels": {}}
     config = subject.configure(emb_dim=2, n_heads=1, n_layers=1)  # what reaches the GPT does not depend on its size
@@ -178,11 +180,21 @@ def check_batches(subject: Subject) -> list[Comparison]:
         torch.manual_seed(subject.seed)
         for epoch in range(EPOCHS):
             for name, loader in loaders.items():
-                for number, batch in enumerate(loader):
-                    model(**batch)
-                    place = f"{name}, epoch {epoch + 1}, batch {number}"
-                    found["ids"][place], found["labels"][place] = seen.pop(), batch["labels"]
+                labels = [batch["labels"] for batch in loader if model(**batch)]
+                order = None if name == "train" else by_length(subject.tokenized[name])
+                _note_rows(found, f"{name}, epoch {epoch + 1}", list(zip(seen, labels, strict=True)), order)
+                seen.clear()
     return [compare(2, f"{what} of each batch, {EPOCHS} epochs", expected[what], found[what]) for what in expected]
+
+
+def _note_rows(
+    rows: dict[str, dict[str, Value]], where: str, batches: list[tuple[Tensor, Tensor]], order: list[int] | None = None
+) -> None:
+    """Each row's ids and label, by place; `order` gives the place of each row if it is not that of the batches."""
+    for what, tensors in zip(rows, zip(*batches, strict=True), strict=True):
+        tensor = torch.cat(tensors)
+        for row, place in zip(tensor, order or range(len(tensor)), strict=True):
+            rows[what][f"{where}, batch {place // BATCH_SIZE}, row {place % BATCH_SIZE}"] = row
 
 
 # --- levels 4 and 5: training ----------------------------------------------------------------------------------------

@@ -38,11 +38,13 @@ class PrefixCache:
         states: Those of all texts, one after the other. *Shape:* `[positions, C]`.
         spans: For the ids of each text, its first row and the number of its rows: one for each position or, where no
             block trains, the pooled one's.
-        file: Where they are kept.
+        blocks: How many are frozen.
+        file: Where the states are kept.
     """
 
-    def __init__(self, states: Tensor, spans: dict[Ids, tuple[int, int]], file: Path) -> None:
+    def __init__(self, states: Tensor, spans: dict[Ids, tuple[int, int]], blocks: int, file: Path) -> None:
         self.states = states
+        self.blocks = blocks
         self.spans = spans
         self.file = file
 
@@ -61,9 +63,9 @@ class PrefixCollator(DataCollatorWithPadding):
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         """Tokenized texts → a batch."""
         texts = [feature["input_ids"] for feature in features]
-        batch: dict[str, Any] = super().__call__(features)
+        batch = dict(super().__call__(features))
         if self.cache is not None:
-            batch["prefix_states"] = self.cache(texts)
+            batch |= {"prefix_states": self.cache(texts), "prefix_blocks": self.cache.blocks}
         return batch
 
 
@@ -148,7 +150,7 @@ def load_or_fill(
             os.replace(partial, file)
         processes.wait_for_all()
     mapped = torch.from_file(str(file), shared=False, size=shape[0] * shape[1], dtype=model.dtype)
-    return PrefixCache(mapped.view(shape), planned.spans, file)
+    return PrefixCache(mapped.view(shape), planned.spans, model.model.frozen_blocks, file)
 
 
 @torch.no_grad()

@@ -168,7 +168,9 @@ class GPTModel(nn.Module):
             else nn.Linear(config.emb_dim, num_labels)
         )
 
-    def forward(self, in_idx: Tensor, at: Tensor | None = None, prefix_states: Tensor | None = None) -> Tensor:
+    def forward(
+        self, in_idx: Tensor, at: Tensor | None = None, prefix_states: Tensor | None = None, prefix_blocks: int = 0
+    ) -> Tensor:
         """Score every position, or one of each text.
 
         Args:
@@ -177,9 +179,10 @@ class GPTModel(nn.Module):
             at: The position of each text that is scored; every one where `None`. With the book's explicit attention
                 (`eager`) every position is computed all the same, as the book does.
                 *Shape:* `[B]`.
-            prefix_states: What `states` gives for the frozen blocks (`frozen_blocks`), instead of computing it: for
-                all T positions or, where no block trains, for position `at` alone. Needs `at`.
+            prefix_states: What `states` gives for the first blocks, instead of computing it: for all T positions or,
+                if that is all blocks, for position `at` alone. Needs `at`.
                 *Shape:* `[B, T, C]` or `[B, 1, C]`.
+            prefix_blocks: How many blocks that is.
 
         Returns:
             The head's logits, over the vocabulary or over the classes.
@@ -189,7 +192,7 @@ class GPTModel(nn.Module):
             ValueError: If a row is longer than the context.
         """
         x = self.states(in_idx) if prefix_states is None else prefix_states
-        blocks = list(self.trf_blocks)[0 if prefix_states is None else self.frozen_blocks :]
+        blocks = list(self.trf_blocks)[0 if prefix_states is None else prefix_blocks :]
         if at is None or (self.config._attn_implementation == "eager" and prefix_states is None):
             for block in blocks:
                 x = block(x)

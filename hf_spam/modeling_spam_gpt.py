@@ -105,6 +105,7 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         prefix_states: Tensor | None = None,
+        prefix_blocks: int = 0,
         **kwargs: object,
     ) -> SequenceClassifierOutput:
         """Score a batch of texts.
@@ -114,8 +115,9 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
                 `config.max_text_length`.
             attention_mask: 1 for real tokens, 0 for padding, on either side. *Shape:* `[B, T]`.
             labels: Class ids, or targets of a regression where `num_labels` is 1. *Shape:* `[B]`.
-            prefix_states: What the frozen blocks make of these texts, instead of computing it: see
+            prefix_states: What the first `prefix_blocks` blocks make of these texts, instead of computing it: see
                 `GPTModel.forward`. Rows are padded on the right, to T or to `pad_to_length`.
+            prefix_blocks: See `prefix_states`.
             **kwargs: Passed to the loss (the Trainer's `num_items_in_batch`).
 
         Returns:
@@ -140,7 +142,7 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
         elif input_ids.shape[1] > self.config.context_length:
             input_ids = self._to_width(input_ids, self.config.context_length, last)
 
-        logits = self.model(input_ids, last, prefix_states)  # [B, num_labels]
+        logits = self.model(input_ids, last, prefix_states, prefix_blocks)  # [B, num_labels]
         loss = None
         if labels is not None:
             loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config, **kwargs)

@@ -12,7 +12,7 @@ from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, Sampler
 from transformers import EarlyStoppingCallback, Trainer
-from transformers.trainer_utils import EvalLoopOutput, rotate_checkpoints
+from transformers.trainer_utils import EvalLoopOutput, IntervalStrategy, rotate_checkpoints
 
 from .arguments import SpamTrainingArguments
 from .checkpoints import discard_staging, seal, staging_folder
@@ -45,6 +45,12 @@ class UnseededSampler(Sampler[int]):
         return self.drawn
 
 
+def by_length(rows: Dataset) -> list[int]:
+    """The order in which `SpamTrainer` evaluates the rows of a split: the longest texts first."""
+    lengths = list(map(len, rows["input_ids"]))
+    return sorted(range(len(lengths)), key=lambda row: -lengths[row])
+
+
 class SpamTrainer(Trainer):
     """The Trainer with AdamW's decay on every parameter, exact evaluation, and checkpoints that are complete.
 
@@ -61,10 +67,23 @@ class SpamTrainer(Trainer):
         self._extra_files = extra_files
         self._staging: Path | None = None
         self._epoch_random_state = torch.get_rng_state()
+        self._order: list[int] = []  # of the rows that are evaluated
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """All of them; the Trainer's own groups would spare biases and some norms."""
         return [name for name, _ in model.named_parameters()]
+
+    # --- steps -------------------------------------------------------------------------------------------------------
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """The Trainer's, which reads and writes every gradient; only where somebody clips or logs it."""
+        if grad_norm is None and self.args.logging_strategy == IntervalStrategy.NO:
+            return None
+        return super()._get_grad_norm(model, grad_norm)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: the Trainer's estimate walks through all parameters, and takes frozen ones for computed."""
+        return 0
 
     # --- batches -----------------------------------------------------------------------------------------------------
 
@@ -82,18 +101,19 @@ class SpamTrainer(Trainer):
         return UnseededSampler(len(sampler.data_source), messages)
 
     def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader[Any]:
-        """Every sample: `dataloader_drop_last` is for training."""
-        return self._with_last_batch(super().get_eval_dataloader, eval_dataset)
+        """Every sample (`dataloader_drop_last` is for training), in batches of similar length."""
+        return self._whole(super().get_eval_dataloader, self.eval_dataset if eval_dataset is None else eval_dataset)
 
     def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader[Any]:
-        """Every sample: `dataloader_drop_last` is for training."""
-        return self._with_last_batch(super().get_test_dataloader, test_dataset)
+        """Every sample (`dataloader_drop_last` is for training), in batches of similar length."""
+        return self._whole(super().get_test_dataloader, test_dataset)
 
-    def _with_last_batch(self, get_dataloader: Any, dataset: Any) -> DataLoader[Any]:
+    def _whole(self, get_dataloader: Any, dataset: Any) -> DataLoader[Any]:
         drop_last = self.args.dataloader_drop_last
         self.args.dataloader_drop_last = False
+        self._order = by_length(dataset)
         try:
-            loader: DataLoader[Any] = get_dataloader(dataset)
+            loader: DataLoader[Any] = get_dataloader(dataset.select(self._order))
             return loader
         finally:
             self.args.dataloader_drop_last = drop_last
@@ -103,14 +123,16 @@ class SpamTrainer(Trainer):
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Evaluate without touching the random stream that training draws from, each sample counted once.
 
-        The Trainer's own loss counts some samples of the last batches twice where processes share them.
+        The Trainer's own loss counts some samples of the last batches twice where processes share them. What comes
+        back stands in the order of the dataset.
         """
         with torch.random.fork_rng(devices=[]):
             output = super().evaluation_loop(*args, **kwargs)
         (name,) = [name for name in output.metrics or {} if name.endswith("_loss")]
-        logits, labels = torch.as_tensor(output.predictions), torch.as_tensor(output.label_ids)
+        back = torch.tensor(self._order).argsort()
+        logits, labels = torch.as_tensor(output.predictions)[back], torch.as_tensor(output.label_ids)[back]
         output.metrics[name] = nn.functional.cross_entropy(logits.double(), labels).item()  # type: ignore[index]
-        return output
+        return output._replace(predictions=logits.numpy(), label_ids=labels.numpy())
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
 

@@ -208,7 +208,7 @@ def test_states_of_the_frozen_blocks(tiny_config: SpamGPTConfig, frozen: int, at
     states = gpt.states(ids, frozen)
     if frozen == 3:  # nothing but the head trains: the pooled position's alone
         states = states[torch.arange(4), at][:, None]
-    torch.testing.assert_close(gpt(ids, at, states), gpt(ids)[torch.arange(4), at], rtol=0, atol=1e-6)
+    torch.testing.assert_close(gpt(ids, at, states, frozen), gpt(ids)[torch.arange(4), at], rtol=0, atol=1e-6)
 
 
 def test_last_position_is_the_books(book_classifier: SpamGPTForSequenceClassification) -> None:
