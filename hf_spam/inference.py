@@ -12,9 +12,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from .download import download_repository
 from .errors import UserError
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
+from .onnx_model import OnnxModel, is_exported
 from .tokenization import encode, truncate
 
-CHECKPOINT_FILES = ["config.json", "model*.safetensors*", "tokenizer*.json"]
+CHECKPOINT_FILES = ["config.json", "model*.safetensors*", "model.onnx*", "tokenizer*.json"]
 
 # The chapter's two examples, the first spam, the second not.
 EXAMPLES = (
@@ -41,7 +42,10 @@ class SpamClassifier:
     """
 
     def __init__(
-        self, model: SpamGPTForSequenceClassification, tokenizer: PreTrainedTokenizerBase, batch_size: int = 32
+        self,
+        model: SpamGPTForSequenceClassification | OnnxModel,
+        tokenizer: PreTrainedTokenizerBase,
+        batch_size: int = 32,
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
@@ -49,10 +53,10 @@ class SpamClassifier:
 
     @classmethod
     def from_pretrained(cls, checkpoint: str | os.PathLike[str], batch_size: int = 32) -> "SpamClassifier":
-        """Load a checkpoint that `hf-spam train` saved, onto a GPU if there is one.
+        """Load a checkpoint that `hf-spam train` saved, onto a GPU if there is one, or its export to ONNX.
 
         Raises:
-            UserError: If `checkpoint` is no such folder (or repository on the Hub).
+            UserError: If `checkpoint` is no such folder (or repository on the Hub), or needs the extra `onnx`.
         """
         folder = Path(checkpoint)
         if not folder.is_dir():
@@ -61,11 +65,13 @@ class SpamClassifier:
             except UserError as error:
                 raise UserError(f"{checkpoint}: found no such folder, and {error}") from None
         try:
-            model = SpamGPTForSequenceClassification.from_pretrained(folder)
+            model = None if is_exported(folder) else SpamGPTForSequenceClassification.from_pretrained(folder)
             tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{checkpoint}: expected a checkpoint saved by hf-spam train: {reason}") from None
+        if model is None:
+            return cls(OnnxModel(folder), tokenizer, batch_size)
         if torch.cuda.is_available():
             model = model.to("cuda")  # type: ignore[arg-type]
         return cls(model, tokenizer, batch_size)
