@@ -23,7 +23,7 @@ LAYERS = [
     {"configuration_spam_gpt", "processes", "interruption", "checkpoints"},
     {"gpt"},
     {"modeling_spam_gpt"},
-    {"download", "environment", "freezing", "metrics", "plots", "records", "run_folder"},
+    {"agreement", "onnx_model", "download", "environment", "freezing", "metrics", "plots", "records", "run_folder"},
     {"sources"},
     {"data", "tokenization", "openai_checkpoint"},
     {"weights", "inference", "arguments"},
@@ -107,6 +107,7 @@ def test_every_dependency_is_imported() -> None:
     files = [str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")]
     imported = {name for file in files for name in imports(file)[1]} - set(sys.stdlib_module_names)
     implied = {"tiktoken_ext", "tensorflow"}  # tiktoken's own plugin; the extra [openai]
+    implied |= {"onnx", "onnxruntime", "onnxscript"}  # the extra [onnx]
     assert {names.get(name, name) for name in asked} == imported - implied
 
 
