@@ -138,7 +138,7 @@ def test_large_models_keep_their_weights_beside(tmp_path: Path, int8: bool, monk
 
 @pytest.mark.onnx
 def test_int8_is_small_and_near(tmp_path: Path) -> None:
-    """A quarter of the bytes in what is multiplied and looked up; the model itself stays as it was."""
+    """A quarter of the bytes in what is multiplied for every token and looked up; the model stays as it was."""
     model = classifier(vocab_size=1000, emb_dim=128, initializer_range=0.05)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     sizes, logits = {}, {}
@@ -150,7 +150,7 @@ def test_int8_is_small_and_near(tmp_path: Path) -> None:
         sizes[int8] = (folder / "model.onnx").stat().st_size
         logits[int8] = OnnxModel(folder)(ids, mask).logits
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert sizes[True] < 0.35 * sizes[False]
+    assert sizes[True] < 0.4 * sizes[False]
     difference = (logits[True] - logits[False]).abs().max()
     assert 0 < difference < 0.06 * logits[False].abs().max()
     import onnx
