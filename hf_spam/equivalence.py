@@ -1,6 +1,7 @@
 """The Trainer route against the native loop: the same rows, batches, steps and parameters, or where they part.
 
-Levels 1, 2, 4 and 5 of the comparison; `model_equivalence` has the others. Both routes start from a `Subject`.
+Levels 4 and 5 of the comparison, the training; `data_equivalence` has 1 and 2, `model_equivalence` the others. Both
+routes start from a `Subject`.
 """
 
 import tempfile
@@ -12,7 +13,6 @@ import pandas as pd
 import tiktoken
 import torch
 from datasets import DatasetDict
-from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import GPT2Tokenizer
 
@@ -29,7 +29,6 @@ from .gpt import GPTModel
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
 from .records import Record
 from .tokenization import build_tokenizer, gpt2_encoding, tokenize
-from .trainer import by_length
 from .training import build_trainer, evaluate_split, use_prefix_cache
 from .weights import GPT2Checkpoint
 
@@ -137,66 +136,6 @@ def prepare_subject(
     )
 
 
-# --- levels 1 and 2: what goes in ------------------------------------------------------------------------------------
-
-
-def check_rows(subject: Subject) -> list[Comparison]:
-    """Label and text of every row of the `DatasetDict`, against pandas alone."""
-    expected: dict[str, Value] = {
-        f"{name}, row {number}": f"{row.Label} {row.Text}"
-        for name, frame in subject.frames.items()
-        for number, row in enumerate(frame.itertuples(index=False))
-    }
-    found: dict[str, Value] = {
-        f"{name}, row {number}": f"{row['label']} {row['text']}"
-        for name, rows in subject.splits.items()
-        for number, row in enumerate(rows)
-    }
-    return [compare(1, "label and text of each row", expected, found)]
-
-
-def check_batches(subject: Subject) -> list[Comparison]:
-    """Every padded row of every loader and epoch: the Trainer's, as they reach the GPT, against the native ones.
-
-    Training rows in the order of their batches; the Trainer evaluates in an order of its own (`trainer.by_length`).
-    """
-    expected: dict[str, dict[str, Value]] = {"ids": {}, "labels": {}}
-    native_loaders = native_loop.build_loaders(subject.frames, subject.encoding, batch_size=BATCH_SIZE)
-    torch.manual_seed(subject.seed)
-    for epoch in range(EPOCHS):
-        for name, native_loader in native_loaders.items():
-            _note_rows(expected, f"{name}, epoch {epoch + 1}", list(native_loader))
-
-    found: dict[str, dict[str, Value]] = {"ids": {}, "labels": {}}
-    config = subject.configure(emb_dim=2, n_heads=1, n_layers=1)  # what reaches the GPT does not depend on its size
-    model = SpamGPTForSequenceClassification(config)
-    seen: list[Tensor] = []
-    model.model.register_forward_pre_hook(lambda gpt, inputs: seen.append(inputs[0]))
-    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
-        arguments = book_arguments(subject, folder)
-        trainer, _ = build_trainer(model, subject.tokenizer, subject.tokenized, arguments, log=_silent)
-        loaders = {"train": trainer.get_train_dataloader()}
-        loaders |= {name: trainer.get_test_dataloader(subject.tokenized[name]) for name in ("validation", "test")}
-        torch.manual_seed(subject.seed)
-        for epoch in range(EPOCHS):
-            for name, loader in loaders.items():
-                labels = [batch["labels"] for batch in loader if model(**batch)]
-                order = None if name == "train" else by_length(subject.tokenized[name])
-                _note_rows(found, f"{name}, epoch {epoch + 1}", list(zip(seen, labels, strict=True)), order)
-                seen.clear()
-    return [compare(2, f"{what} of each batch, {EPOCHS} epochs", expected[what], found[what]) for what in expected]
-
-
-def _note_rows(
-    rows: dict[str, dict[str, Value]], where: str, batches: list[tuple[Tensor, Tensor]], order: list[int] | None = None
-) -> None:
-    """Each row's ids and label, by place; `order` gives the place of each row if it is not that of the batches."""
-    for what, tensors in zip(rows, zip(*batches, strict=True), strict=True):
-        tensor = torch.cat(tensors)
-        for row, place in zip(tensor, order or range(len(tensor)), strict=True):
-            rows[what][f"{where}, batch {place // BATCH_SIZE}, row {place % BATCH_SIZE}"] = row
-
-
 # --- levels 4 and 5: training ----------------------------------------------------------------------------------------
 
 
@@ -252,7 +191,7 @@ def train_natively(subject: Subject, trainable: Trainable, drop_rate: float = 0.
     torch.manual_seed(subject.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=subject.learning_rate, weight_decay=0.1)
     steps, history = native_loop.train(
-        model, loaders["train"], loaders["validation"], optimizer, max_steps=subject.max_steps, log=_silent
+        model, loaders["train"], loaders["validation"], optimizer, max_steps=subject.max_steps, log=silent
     )
     accuracies = {  # the training loader would leave out the messages of its last, smaller batch
         name: native_loop.loader_accuracy(model, DataLoader(loader.dataset, BATCH_SIZE), subject.max_steps)
@@ -270,10 +209,10 @@ def train_with_trainer(
     freeze(model.model, trainable)
     with tempfile.TemporaryDirectory() as folder:
         arguments = book_arguments(subject, folder, **options)
-        trainer, interim = build_trainer(model, subject.tokenizer, subject.tokenized, arguments, log=_silent)
+        trainer, interim = build_trainer(model, subject.tokenizer, subject.tokenized, arguments, log=silent)
         recorder = StepRecorder()
         trainer.add_callback(recorder)
-        use_prefix_cache(trainer, model, subject.tokenized, log=_silent)
+        use_prefix_cache(trainer, model, subject.tokenized, log=silent)
         trainer.train()
         accuracies = {}
         for name in SPLITS:
@@ -307,5 +246,5 @@ def accuracy_noise(accuracy: float, messages: int) -> float:
     return 1.96 * (share * (1 - share) / (messages + 4)) ** 0.5
 
 
-def _silent(line: str) -> None:
-    pass
+def silent(line: str) -> None:
+    """A log that nobody reads."""

@@ -16,6 +16,7 @@ from .download import download_repository
 from .encoding import encode, truncate
 from .errors import UserError
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
+from .onnx_model import OnnxModel, is_exported
 from .token_batches import token_batches
 
 Precision = Literal["fp32", "bf16"]
@@ -24,7 +25,7 @@ T = TypeVar("T")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _CPU_BUDGET, _GPU_BUDGET = 2048, 65536
 
-CHECKPOINT_FILES = ["config.json", "model*.safetensors*", "tokenizer*.json"]
+CHECKPOINT_FILES = ["config.json", "model*.safetensors*", "model.onnx*", "tokenizer*.json"]
 
 # The chapter's two examples, the first spam, the second not.
 EXAMPLES = (
@@ -53,7 +54,7 @@ class SpamClassifier:
 
     def __init__(
         self,
-        model: SpamGPTForSequenceClassification,
+        model: SpamGPTForSequenceClassification | OnnxModel,
         tokenizer: PreTrainedTokenizerBase,
         token_budget: int | None = None,
     ) -> None:
@@ -65,7 +66,7 @@ class SpamClassifier:
     def from_pretrained(
         cls, checkpoint: str | os.PathLike[str], token_budget: int | None = None, precision: Precision = "fp32"
     ) -> "SpamClassifier":
-        """Load a checkpoint that `hf-spam train` saved, onto a GPU if there is one.
+        """Load a checkpoint that `hf-spam train` saved, onto a GPU if there is one, or its export to ONNX.
 
         Args:
             checkpoint: A folder, or a repository on the Hub.
@@ -74,7 +75,8 @@ class SpamClassifier:
                 the time where the processor multiplies in it; scores then have two to three digits.
 
         Raises:
-            UserError: If `checkpoint` is no such folder or repository.
+            UserError: If `checkpoint` is no such folder or repository, or needs the extra `onnx`, or if bf16 is asked
+                of an export, which has the precision that it was exported in.
         """
         folder = Path(checkpoint)
         if not folder.is_dir():
@@ -83,11 +85,18 @@ class SpamClassifier:
             except UserError as error:
                 raise UserError(f"{checkpoint}: found no such folder, and {error}") from None
         try:
-            model = SpamGPTForSequenceClassification.from_pretrained(folder, dtype=_DTYPES[precision])
+            dtype = _DTYPES[precision]
+            model = (
+                None if is_exported(folder) else SpamGPTForSequenceClassification.from_pretrained(folder, dtype=dtype)
+            )
             tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{checkpoint}: expected a checkpoint saved by hf-spam train: {reason}") from None
+        if model is None:
+            if precision != "fp32":
+                raise UserError(f"{checkpoint}: an export to ONNX has its own precision. Leave out {precision}.")
+            return cls(OnnxModel(folder), tokenizer, token_budget)
         if torch.cuda.is_available():
             model = model.to("cuda")  # type: ignore[arg-type]
         return cls(model, tokenizer, token_budget)

@@ -38,9 +38,9 @@ def align_left(input_ids: Tensor, attention_mask: Tensor, pad_token_id: int) -> 
             f"expected an attention mask of the ids' shape {list(input_ids.shape)}, found {list(attention_mask.shape)}"
         )
     padding = attention_mask == 0
-    order = padding.int().argsort(dim=1, stable=True)
-    lengths = input_ids.shape[1] - padding.sum(dim=1)
     positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+    order = (positions + 2**30 * padding).argsort(dim=1)  # distinct keys: a stable sort has no export to ONNX
+    lengths = input_ids.shape[1] - padding.sum(dim=1)
     aligned = input_ids.gather(1, order).masked_fill(positions >= lengths[:, None], pad_token_id)
     return aligned, lengths, order
 

@@ -289,12 +289,12 @@ def test_no_command(run: Run) -> None:
     code, out, err = run("classify")
     assert (code, out) == (2, "")
     assert err == (
-        "hf-spam: error: expected one of data, train, evaluate, predict, native, check_equivalence, benchmark, found 'classify'. "
-        "Try: hf-spam --help\n"
+        "hf-spam: error: expected one of data, train, evaluate, predict, export, native, check_equivalence, benchmark, "
+        "found 'classify'. Try: hf-spam --help\n"
     )
 
 
-@pytest.mark.parametrize("command", ["data", "train", "evaluate", "predict"])
+@pytest.mark.parametrize("command", ["data", "train", "evaluate", "predict", "export"])
 def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str], run: Run) -> None:
     with pytest.raises(SystemExit) as done:
         run(command, "--help")

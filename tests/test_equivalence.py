@@ -27,11 +27,10 @@ from hf_spam import SpamGPTForCausalLM, SpamGPTForSequenceClassification, gpt, n
 from hf_spam.commands import check_equivalence as command
 from hf_spam.comparison import Comparison
 from hf_spam.data import SPLITS
+from hf_spam.data_equivalence import check_batches, check_rows
 from hf_spam.equivalence import (
     Subject,
     accuracy_noise,
-    check_batches,
-    check_rows,
     check_training,
     check_variants,
     prepare_subject,
@@ -159,7 +158,7 @@ def test_a_swapped_label(subject: Subject, native: Record) -> None:
     where = str(found["labels of each batch, 5 epochs"])
     assert where.startswith(epoch_1)  # and in training, in the same batch:
     found = failures(against(native, bent))
-    step = f"{ALL}, step {where.removeprefix(epoch_1)}"
+    step = f"{ALL}, step {where.removeprefix(epoch_1).split(',')[0]}"
     assert "token ids of each batch" not in found
     assert (found["labels of each batch"], found["loss of each step"]) == (step, step)
 
@@ -183,7 +182,7 @@ def test_a_changed_character(subject: Subject) -> None:
 
 def drop_last_batches(patch: Patch) -> None:
     """As the Trainer does by itself: what training drops, evaluation drops."""
-    patch.setattr(SpamTrainer, "_with_last_batch", lambda self, get, rows: get(rows))
+    patch.setattr(SpamTrainer, "_whole", lambda self, get, rows: get(rows))
 
 
 def shift_positions(patch: Patch) -> None:
@@ -209,9 +208,9 @@ def draw_once_more(patch: Patch) -> None:
 
 
 BENT_BATCHES: dict[str, tuple[Callable[[Patch], None], str]] = {
-    "a dropped last batch": (drop_last_batches, "validation, epoch 1, batch 1"),
-    "a shifted position": (shift_positions, "train, epoch 1, batch 0"),
-    "one more random draw": (draw_once_more, "train, epoch 2, batch 0"),
+    "a dropped last batch": (drop_last_batches, "validation, epoch 1, batch 0, row 0"),
+    "a shifted position": (shift_positions, "train, epoch 1, batch 0, row 0"),
+    "one more random draw": (draw_once_more, "train, epoch 2, batch 0, row 0"),
 }
 
 
@@ -240,7 +239,7 @@ def no_mask(patch: Patch) -> None:
     def attention(queries: Tensor, keys: Tensor, values: Tensor, **options: Any) -> Tensor:
         return F.scaled_dot_product_attention(queries, keys, values)
 
-    functions = SimpleNamespace(layer_norm=F.layer_norm, scaled_dot_product_attention=attention)
+    functions = SimpleNamespace(layer_norm=F.layer_norm, linear=F.linear, scaled_dot_product_attention=attention)
     patch.setattr(gpt, "F", functions)  # for our model alone
 
 
@@ -290,14 +289,14 @@ IDS, ESTIMATES, ACCURACIES, PARAMETERS = (
     "accuracy of each split",
     "final parameters",
 )
-# The option, what it bends first, and the step where that shows. Fused AdamW rounds alike for a step.
-BENT_RECIPES: list[tuple[dict[str, Any], str, int]] = [
+# The option, what it bends first, and the step where that shows; fused AdamW may round alike for a step.
+BENT_RECIPES: list[tuple[dict[str, Any], str, int | None]] = [
     ({"seed": 124}, IDS, 0),
     ({"accelerator_config": {"use_seedable_sampler": True}}, IDS, 0),
     ({"dataloader_drop_last": False}, IDS, 11),
     ({"max_grad_norm": 0.1}, NORM, 0),
     ({"weight_decay": 0.0}, LOSS, 1),
-    ({"optim": "adamw_torch_fused"}, LOSS, 2),
+    ({"optim": "adamw_torch_fused"}, LOSS, None),
     ({"adam_epsilon": 1e-7}, LOSS, 1),
     ({"lr_scheduler_type": "linear"}, RATE, 1),
     ({"eval_freq": 10}, ESTIMATES, 0),
@@ -305,13 +304,13 @@ BENT_RECIPES: list[tuple[dict[str, Any], str, int]] = [
 
 
 @pytest.mark.parametrize(("bent", "what", "step"), BENT_RECIPES, ids=[str(bent) for bent, _, _ in BENT_RECIPES])
-def test_bent_recipes(subject: Subject, native: Record, bent: dict[str, Any], what: str, step: int) -> None:
+def test_bent_recipes(subject: Subject, native: Record, bent: dict[str, Any], what: str, step: int | None) -> None:
     found = failures(against(native, subject, **bent))
     if what == ESTIMATES:  # other draws from then on: the second epoch's order
         assert found[IDS] == f"{ALL}, step 11"
         assert str(found[what]).startswith(f"{ALL}, steps ")
     else:
-        assert found[what] == f"{ALL}, step {step}"
+        assert found[what] in [f"{ALL}, step {number}" for number in ([1, 2] if step is None else [step])]
     assert PARAMETERS in found
 
 
@@ -343,7 +342,7 @@ def test_a_shifted_position(subject: Subject, native: Record, monkeypatch: Patch
 def test_a_dropped_last_batch(subject: Subject, native: Record, monkeypatch: Patch) -> None:
     """Training is the same; the accuracies are those of fewer messages."""
     drop_last_batches(monkeypatch)
-    found = failures(against(native, subject))
+    found = failures(against(native, subject, per_device_eval_batch_size=8))
     assert found == {ACCURACIES: found[ACCURACIES]}
 
 
@@ -374,9 +373,9 @@ def test_accumulation_that_forgets_the_number_of_items(subject: Subject, monkeyp
 def test_bf16_of_another_run(subject: Subject, monkeypatch: Patch) -> None:
     train = train_with_trainer
 
-    def bent(subject: Subject, trainable: Any, drop_rate: float = 0.0, **options: Any) -> Record:
+    def bent(subject: Subject, *args: Any, **options: Any) -> Record:
         rate = subject.learning_rate * (30 if options.get("bf16") else 1)
-        return train(dataclasses.replace(subject, learning_rate=rate), trainable, drop_rate, **options)
+        return train(dataclasses.replace(subject, learning_rate=rate), *args, **options)
 
     monkeypatch.setattr("hf_spam.equivalence.train_with_trainer", bent)
     found = failures(check_variants(subject))

@@ -23,18 +23,18 @@ HUB_TIER = {"configuration_spam_gpt", "gpt", "modeling_spam_gpt"}
 
 # From the leaves up: a module may import only what stands on an earlier line (the lines' names, in any order).
 LAYERS = [
-    {"errors", "measuring"},
+    {"errors", "measuring", "token_batches"},
     {"configuration_spam_gpt", "encoding", "processes", "interruption", "checkpoints"},
     {"gpt"},
     {"modeling_spam_gpt"},
-    {"download", "environment", "freezing", "used_rows", "metrics", "plots", "records", "run_folder", "token_batches"},
-    {"sources", "frozen_prefix"},
+    {"agreement", "download", "environment", "freezing", "metrics", "onnx_model", "plots", "records", "run_folder"},
+    {"sources", "frozen_prefix", "used_rows"},
     {"data", "tokenization", "openai_checkpoint"},
     {"weights", "inference", "arguments"},
     {"builders", "comparison", "callbacks", "trainer", "batch_prediction"},
     {"training", "native_loop"},  # which never meet but in:
     {"equivalence", "benchmark_inference", "benchmark_training"},
-    {"model_equivalence"},
+    {"data_equivalence", "model_equivalence"},
     {"registration"},
     {"__init__"},
     {"commands"},
@@ -118,6 +118,7 @@ def test_every_dependency_is_imported() -> None:
     files = [str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")]
     imported = {name for file in files for name in imports(file)[1]} - set(sys.stdlib_module_names)
     implied = {"tiktoken_ext", "tensorflow"}  # tiktoken's own plugin; the extra [openai]
+    implied |= {"onnx", "onnxruntime", "onnxscript"}  # the extra [onnx]
     assert {names.get(name, name) for name in asked} == imported - implied
 
 

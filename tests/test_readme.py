@@ -27,6 +27,8 @@ COMMANDS = [
     for kind, block in BLOCKS
     for command in ([block] if kind == "python" else block.strip().splitlines())
 ]
+NEEDS_EXTRA = pytest.mark.onnx  # the only one whose commands stand in a block
+CASES = [pytest.param(*case, marks=[NEEDS_EXTRA] if "outputs/onnx" in case[1] else []) for case in COMMANDS]
 INSTALL = 'pip install -e ".[sample,test]"'
 
 
@@ -76,10 +78,12 @@ def prepared(command: str) -> str:
     return " ".join([command, *extra])
 
 
-@pytest.mark.parametrize(("kind", "command"), COMMANDS, ids=[command.split("\n")[0][:70] for _, command in COMMANDS])
-def test_command(workplace: Path, kind: str, command: str) -> None:
+@pytest.mark.parametrize(("kind", "command"), CASES, ids=[command.split("\n")[0][:70] for _, command in COMMANDS])
+def test_command(workplace: Path, warm: WarmProcess, kind: str, command: str) -> None:
     if command == "pytest":
         return  # it is what runs this
+    if "outputs/onnx" in command and not (workplace / "outputs" / "quickstart").is_dir():
+        warm.run(["train", "--preset", "quickstart"], workplace)  # run by themselves, with -m onnx
     if kind == "python":
         argv = [sys.executable, "-c", command]
     else:

@@ -20,11 +20,10 @@ import torch
 from ..arguments import OptionParser, build, option
 from ..comparison import Comparison, format_table, to_json
 from ..data import count
+from ..data_equivalence import check_batches, check_rows
 from ..environment import environment
 from ..equivalence import (
     Subject,
-    check_batches,
-    check_rows,
     check_training,
     check_variants,
     prepare_subject,

@@ -1,0 +1,75 @@
+"""`hf-spam export`: a checkpoint as an ONNX file for ONNX Runtime, in float32 or int8, checked before it is kept.
+
+The converted model scores the messages of a split of the checkpoint's own data, or others. If too many of its labels
+are not those of the checkpoint, it is refused and nothing is written. Needs the extra [onnx].
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..agreement import MAX_CHANGED, compare
+from ..arguments import DataArguments, OptionParser, merge
+from ..errors import UserError
+from ..inference import SpamClassifier
+from ..onnx_model import MODEL, OnnxModel, export, require_extra
+from ..run_folder import ARGUMENTS, METRICS, check_writable, staged
+from .evaluate import choose_messages
+
+AGREEMENT = "agreement.json"
+
+
+def make_parser() -> OptionParser:
+    """The checkpoint, the folder to write, what may change, and the data options."""
+    parser = OptionParser(DataArguments, prog="hf-spam export", description=__doc__)
+    parser.add_argument("model", metavar="MODEL", help="A folder that `hf-spam train` saved.")
+    parser.add_argument("--output_dir", required=True, help="The folder to write.")
+    parser.add_argument("--overwrite_output_dir", action="store_true", help="Replace what it holds.")
+    parser.add_argument("--int8", action="store_true", help="Eight bits a weight: a quarter of the size, faster.")
+    parser.add_argument(
+        "--max_changed", type=float, help=f"Share of the labels that may change (default: {MAX_CHANGED})."
+    )
+    parser.add_argument(
+        "--split", choices=["train", "validation", "test", "all"], help="What to compare on (default: test)."
+    )
+    return parser
+
+
+def parse(argv: Sequence[str]) -> dict[str, Any]:
+    """The options given."""
+    options = merge(make_parser().given(argv))
+    share = options.setdefault("max_changed", MAX_CHANGED)
+    if not 0 <= share <= 1:
+        raise UserError(f"expected a max_changed between 0 and 1, a share of the labels, found {share}.")
+    return options
+
+
+def main(options: dict[str, Any]) -> None:
+    """Export, compare, and keep or refuse."""
+    require_extra()
+    model, output_dir, int8 = Path(options["model"]), Path(options["output_dir"]), options.get("int8", False)
+    if model.resolve() == output_dir.resolve():
+        raise UserError(f"{output_dir}: is the checkpoint itself. Choose another --output_dir.")
+    check_writable(output_dir, options.get("overwrite_output_dir", False))
+    classifier = SpamClassifier.from_pretrained(options["model"])
+    if isinstance(classifier.model, OnnxModel):
+        raise UserError(f"{model}: is exported already. Name the checkpoint that it was exported from.")
+    classifier.model.to("cpu")
+    texts, labels, name = choose_messages(options)
+    before = classifier.logits(texts)
+    with staged(output_dir) as folder:
+        export(classifier.model, folder, int8)
+        classifier.tokenizer.save_pretrained(folder)
+        for file in (ARGUMENTS, METRICS):  # `hf-spam evaluate` finds the data by them
+            if (model / file).is_file():
+                shutil.copyfile(model / file, folder / file)
+        agreement = compare(before, SpamClassifier.from_pretrained(folder).logits(texts), labels)
+        agreement.require(options["max_changed"])
+        record = {"model": options["model"], "int8": int8, "messages_of": name, **agreement.to_dict()}
+        (folder / AGREEMENT).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        size = sum(path.stat().st_size for path in folder.glob(f"{MODEL}*")) / 2**20
+    print(f"{'int8' if int8 else 'float32'}, {size:,.1f} MiB")
+    print(f"{name}: {agreement}")
+    print(f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"')
