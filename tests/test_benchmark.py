@@ -64,7 +64,7 @@ def test_mistakes(run: Run) -> None:
 
 @pytest.mark.slow
 def test_the_whole_benchmark(warm: WarmProcess, tmp_path: Path) -> None:
-    argv = ["benchmark", "--model_size", "tiny", "--steps", 2, "--some", 10, "--data_source", "sample"]
+    argv = ["benchmark", "--model_size", "tiny", "--steps", 2, "--some", 10]
     warm.run([*argv, "--output", tmp_path / "report"], tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
     assert {row["system"] for row in report["training"]} >= {"ours", "ours, preset book", "ours without the cache"}

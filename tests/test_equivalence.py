@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import Trainer
 
-from hf_spam import SpamGPTForCausalLM, SpamGPTForSequenceClassification, gpt, native_loop
+from hf_spam import SpamGPTForCausalLM, SpamGPTForSequenceClassification, gpt, native_loop, sources
 from hf_spam.commands import check_equivalence as command
 from hf_spam.comparison import Comparison
 from hf_spam.data import SPLITS
@@ -114,7 +114,7 @@ def test_the_small_subject_passes(subject: Subject) -> None:
 
 def test_rows_against_pandas_reading_the_file(collection: Path) -> None:
     """Level 1 from the file on, with nothing of ours on the native side."""
-    whole = prepare_subject(command.choose_messages(str(collection)))
+    whole = prepare_subject(sources.read_at_hand(str(collection)))
     frames = native_loop.split_messages(pd.read_csv(collection, sep="\t", header=None, names=["Label", "Text"]))
     assert failures(check_rows(dataclasses.replace(whole, frames=frames))) == {}
 
@@ -463,6 +463,6 @@ def test_the_command_says_what_is_wrong(run: Callable[..., tuple[int, str, str]]
 
 def test_which_messages_it_takes(collection: Path, monkeypatch: Patch) -> None:
     monkeypatch.setenv("HF_SPAM_TEST_DATA", str(collection.parent))
-    assert len(command.choose_messages(None)) == 5572
+    assert len(sources.read_at_hand()) == 5572
     monkeypatch.delenv("HF_SPAM_TEST_DATA")
-    assert len(command.choose_messages(None)) == 4862
+    assert len(sources.read_at_hand()) == 4862

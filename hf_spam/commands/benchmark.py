@@ -1,6 +1,6 @@
 """`hf-spam benchmark`: our speed as ratios to named peers, measured in one run on one machine.
 
-Every system runs in a process of its own; the messages are real, the weights random (speed does not depend on them).
+Every system runs in a process of its own; the messages are real, the weights random, on which speed does not depend.
 """
 
 import json
@@ -14,12 +14,12 @@ import torch
 
 from .. import benchmark_inference as inference
 from .. import benchmark_training as training
-from ..arguments import DataArguments, OptionParser, build, merge
-from ..builders import read_messages
+from ..arguments import OptionParser
 from ..download import write_atomically
 from ..environment import environment
 from ..errors import UserError
 from ..measuring import in_own_process, python_seconds, start_seconds
+from ..sources import COLLECTION, DATA_VARIABLE, read_at_hand
 from ..weights import SIZES
 
 PARTS = ("start", "training", "inference")
@@ -28,7 +28,9 @@ _GIGA = 1e9
 
 def make_parser() -> OptionParser:
     """The messages, the shape, and how much of the peers is timed."""
-    parser = OptionParser(DataArguments, prog="hf-spam benchmark", description=__doc__)
+    parser = OptionParser(prog="hf-spam benchmark", description=__doc__)
+    collection = f"${DATA_VARIABLE}'s {COLLECTION}, else the sample's"
+    parser.add_argument("--data_file", help=f"Messages, as `hf-spam train` takes them (default: {collection}).")
     parser.add_argument("--model_size", choices=list(SIZES), help="Width and depth (default: small).")
     parser.add_argument("--steps", type=int, help="Steps timed of what is scaled (default: 12).")
     parser.add_argument("--some", type=int, help="Messages that the peers classify (default: 200).")
@@ -43,12 +45,12 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     for name in ("steps", "some"):
         if given.get(name, 1) < 1:
             raise UserError(f"expected at least 1 of {name}, found {given[name]}.")
-    return merge({"model_size": "small", "steps": 12, "some": 200, "parts": list(PARTS)}, given)
+    return {"model_size": "small", "steps": 12, "some": 200, "parts": list(PARTS), **given}
 
 
 def main(options: dict[str, Any]) -> None:
     """Measure, print the tables, and write them."""
-    messages = read_messages(build(DataArguments, options))
+    messages = read_at_hand(options.get("data_file"))
     size, parts = options["model_size"], options["parts"]
     report: dict[str, Any] = {"model_size": size, "messages": len(messages)}
     if "start" in parts:

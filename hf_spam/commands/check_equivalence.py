@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import datasets
-import pandas as pd
 import torch
 
 from ..arguments import OptionParser, build, option
@@ -32,10 +31,9 @@ from ..equivalence import (
 from ..errors import UserError
 from ..model_equivalence import check_generation, check_logits, check_persistence
 from ..plots import plot_losses
-from ..sources import COLLECTION, read_file, read_sample
+from ..sources import COLLECTION, DATA_VARIABLE, read_at_hand
 from ..weights import load_checkpoint
 
-DATA_VARIABLE = "HF_SPAM_TEST_DATA"
 REPORT = "equivalence.json"
 LEVELS = {
     1: "1 rows",
@@ -95,7 +93,7 @@ def main(options: dict[str, Any]) -> int:
     if arguments.weights != "random":
         checkpoint = load_checkpoint(arguments.weights, arguments.model_size if "model_size" in options else None)
     subject = prepare_subject(
-        choose_messages(arguments.data_file),
+        read_at_hand(arguments.data_file),
         model_size=arguments.model_size,
         checkpoint=checkpoint,
         max_steps=arguments.steps,
@@ -143,14 +141,6 @@ def main(options: dict[str, Any]) -> int:
             os.replace(file, folder / file.name)
     print(text if arguments.json else describe(report, comparisons, folder))
     return 0 if report["passed"] else 1
-
-
-def choose_messages(data_file: str | None) -> pd.DataFrame:
-    """The messages of a file, else the real collection where the tests find it, else the sample's."""
-    folder = os.environ.get(DATA_VARIABLE)
-    if data_file is None and folder and Path(folder, COLLECTION).is_file():
-        data_file = str(Path(folder, COLLECTION))
-    return read_sample() if data_file is None else read_file(data_file)
 
 
 def describe_subject(subject: Subject, arguments: CheckArguments) -> dict[str, Any]:
