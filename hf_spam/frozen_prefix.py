@@ -35,15 +35,20 @@ class PrefixCache:
     """The residual stream of known texts after the frozen blocks.
 
     Args:
-        states: Those of all texts, one after the other. *Shape:* `[positions, C]`.
+        states: Those of all texts, one after the other, in the precision that they were computed in.
+            *Shape:* `[positions, C]`.
         spans: For the ids of each text, its first row and the number of its rows: one for each position or, where no
             block trains, the pooled one's.
         blocks: How many are frozen.
+        dtype: The model's.
         file: Where the states are kept.
     """
 
-    def __init__(self, states: Tensor, spans: dict[Ids, tuple[int, int]], blocks: int, file: Path) -> None:
+    def __init__(
+        self, states: Tensor, spans: dict[Ids, tuple[int, int]], blocks: int, dtype: torch.dtype, file: Path
+    ) -> None:
         self.states = states
+        self.dtype = dtype
         self.blocks = blocks
         self.spans = spans
         self.file = file
@@ -51,7 +56,8 @@ class PrefixCache:
     def __call__(self, texts: Sequence[Sequence[int]]) -> Tensor:
         """The states of a batch of texts, padded with zeros on the right: *shape* `[B, T, C]`."""
         spans = [self.spans[tuple(ids)] for ids in texts]
-        return pad_sequence([self.states[start : start + length] for start, length in spans], batch_first=True)
+        rows = [self.states[start : start + length] for start, length in spans]
+        return pad_sequence(rows, batch_first=True).to(self.dtype)
 
 
 @dataclass
@@ -94,16 +100,24 @@ class PrefixPlan:
     Attributes:
         texts: Their ids.
         spans: See `PrefixCache`.
+        dtype: Of the states: half the precision takes half the room.
         size: Bytes.
     """
 
     texts: list[Ids]
     spans: dict[Ids, tuple[int, int]]
+    dtype: torch.dtype
     size: int
 
 
-def plan(model: SpamGPTForSequenceClassification, tokenized: DatasetDict) -> PrefixPlan:
-    """Find the distinct texts and lay them out, without computing anything."""
+def plan(model: SpamGPTForSequenceClassification, tokenized: DatasetDict, precision: str) -> PrefixPlan:
+    """Find the distinct texts and lay them out, without computing anything.
+
+    Args:
+        model: What the states depend on.
+        tokenized: The splits.
+        precision: accelerate's name of it: `no` (the model's own), `bf16` or `fp16`.
+    """
     config, pooled_alone = model.config, model.model.frozen_blocks == model.config.n_layers
     distinct = {tuple(ids) for split in tokenized.values() for ids in split["input_ids"]}
     texts = sorted(distinct, key=lambda ids: (-len(ids), ids))
@@ -112,7 +126,8 @@ def plan(model: SpamGPTForSequenceClassification, tokenized: DatasetDict) -> Pre
         width = config.pad_to_length if config.pooling == "last_position" else max(1, len(ids))
         spans[ids] = (positions, 1 if pooled_alone or width is None else width)
         positions += spans[ids][1]
-    return PrefixPlan(texts, spans, positions * config.emb_dim * model.dtype.itemsize)
+    dtype = torch.bfloat16 if precision == "bf16" else model.dtype
+    return PrefixPlan(texts, spans, dtype, positions * config.emb_dim * dtype.itemsize)
 
 
 def load_or_fill(
@@ -134,7 +149,7 @@ def load_or_fill(
         precision: The name of what `autocast` does.
         autocast: The context of the computation.
     """
-    shape = (planned.size // model.dtype.itemsize // model.config.emb_dim, model.config.emb_dim)
+    shape = (planned.size // planned.dtype.itemsize // model.config.emb_dim, model.config.emb_dim)
     key = processes.broadcast(_key(model, planned, precision) if processes.rank() == 0 else 0)
     file = folder / f"prefix-{key:016x}.bin"
     if processes.broadcast(int(file.is_file() and file.stat().st_size == planned.size)) == 0:
@@ -149,8 +164,8 @@ def load_or_fill(
         if processes.rank() == 0:
             os.replace(partial, file)
         processes.wait_for_all()
-    mapped = torch.from_file(str(file), shared=False, size=shape[0] * shape[1], dtype=model.dtype)
-    return PrefixCache(mapped.view(shape), planned.spans, model.model.frozen_blocks, file)
+    mapped = torch.from_file(str(file), shared=False, size=shape[0] * shape[1], dtype=planned.dtype)
+    return PrefixCache(mapped.view(shape), planned.spans, model.model.frozen_blocks, model.dtype, file)
 
 
 @torch.no_grad()
@@ -158,14 +173,14 @@ def _fill(model: SpamGPTForSequenceClassification, planned: PrefixPlan, file: Pa
     """Compute this process's share of the batches and write it to its places in the file."""
     training = model.training
     model.eval()
-    itemsize = model.config.emb_dim * model.dtype.itemsize
+    row_size = model.config.emb_dim * planned.dtype.itemsize
     batches = processes.own_rows(list(_batches(model, planned.texts)))
     with file.open("r+b") as target, tqdm(total=sum(map(len, batches)), desc="Frozen blocks", unit=" texts") as bar:
         for texts in batches:
             for ids, states in zip(texts, _compute(model, texts), strict=True):
                 start, length = planned.spans[ids]
-                target.seek(start * itemsize)
-                target.write(states[:length].to(model.dtype).cpu().contiguous().view(torch.uint8).numpy().data)
+                target.seek(start * row_size)
+                target.write(states[:length].to(planned.dtype).cpu().contiguous().view(torch.uint8).numpy().data)
             bar.update(len(texts))
     model.train(training)
 

@@ -126,7 +126,8 @@ class SpamTrainer(Trainer):
         The Trainer's own loss counts some samples of the last batches twice where processes share them. What comes
         back stands in the order of the dataset.
         """
-        with torch.random.fork_rng(devices=[]):
+        # One autocast around all batches casts the weights once.
+        with torch.random.fork_rng(devices=[]), self.accelerator.autocast():
             output = super().evaluation_loop(*args, **kwargs)
         (name,) = [name for name in output.metrics or {} if name.endswith("_loss")]
         back = torch.tensor(self._order).argsort()

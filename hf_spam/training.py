@@ -178,7 +178,8 @@ def use_prefix_cache(
     """
     arguments: SpamTrainingArguments = trainer.args
     folder = Path(arguments.prefix_cache_dir or arguments.output_dir or ".")
-    planned = plan(model, tokenized)
+    precision = trainer.accelerator.mixed_precision
+    planned = plan(model, tokenized, precision)
     size = f"{len(planned.texts):,} distinct texts, {planned.size / 1e9:.2g} GB"
     against = "--prefix_cache off" if arguments.prefix_cache == "off" else None
     against = against or reason_against(model, arguments.shards_weights)
@@ -192,7 +193,7 @@ def use_prefix_cache(
         log(f"cache  none: {against}")
         return None
     log(f"cache  output of the {model.model.frozen_blocks} frozen blocks: {size}")
-    cache = load_or_fill(model, planned, folder, trainer.accelerator.mixed_precision, trainer.accelerator.autocast())
+    cache = load_or_fill(model, planned, folder, precision, trainer.accelerator.autocast())
     trainer.data_collator.cache = cache  # type: ignore[union-attr]
     return cache
 
