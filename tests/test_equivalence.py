@@ -38,6 +38,7 @@ from hf_spam.equivalence import (
     train_natively,
     train_with_trainer,
 )
+from hf_spam.frozen_prefix import PrefixCache
 from hf_spam.model_equivalence import check_generation, check_logits, check_persistence
 from hf_spam.records import Record
 from hf_spam.training import SpamTrainer
@@ -368,6 +369,14 @@ def test_accumulation_that_forgets_the_number_of_items(subject: Subject, monkeyp
     found = failures(check_variants(dataclasses.replace(subject, max_steps=2)))
     assert found["accumulated 2×4: loss of each step"] == "2 batches of 4, step 0"
     assert found["accumulated 8×1: gradient norm of each step"] == "8 batches of 1, step 0"
+
+
+def test_a_cache_of_other_states(subject: Subject, monkeypatch: Patch) -> None:
+    """What the frozen blocks' cache holds is what is trained on: a number more or less shows."""
+    read = PrefixCache.__call__
+    monkeypatch.setattr(PrefixCache, "__call__", lambda self, texts: read(self, texts) * 1.01)
+    found = failures(check_variants(subject))
+    assert set(found) == {f"frozen blocks cached: {what}" for what in (LOSS, ESTIMATES, PARAMETERS)}
 
 
 def test_bf16_of_another_run(subject: Subject, monkeypatch: Patch) -> None:
