@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _CPU_BUDGET, _GPU_BUDGET = 2048, 65536
+_WINDOW = 16384  # texts that are sorted by length together
 
 CHECKPOINT_FILES = ["config.json", "model*.safetensors*", "model.onnx*", "tokenizer*.json"]
 
@@ -113,12 +114,16 @@ class SpamClassifier:
     def logits(self, texts: Sequence[str]) -> Tensor:
         """The class scores of each text, in float32 on the CPU.
 
-        Texts longer than the tokenizer's `model_max_length` are cut, with one warning.
+        Texts longer than the tokenizer's `model_max_length` are cut, with one warning. Of very many texts, a window is
+        tokenized while the one before is scored.
 
         Returns:
             *Shape:* `[len(texts), num_labels]`.
         """
-        return self._score(self._tokenize(texts))
+        if len(texts) <= _WINDOW:
+            return self._score(self._tokenize(texts))
+        windows = (self._tokenize(texts[start : start + _WINDOW]) for start in range(0, len(texts), _WINDOW))
+        return torch.cat([self._score(ids) for ids in ahead(windows)])
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         max_length = min(self.tokenizer.model_max_length, self.model.config.max_text_length)

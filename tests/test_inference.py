@@ -87,6 +87,14 @@ def test_a_stream_of_chunks(texts: list[str], tokenizer: GPT2Tokenizer) -> None:
         assert one.score == pytest.approx(other.score, abs=1e-5)
 
 
+def test_very_many_texts(texts: list[str], tokenizer: GPT2Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Window after window, in order."""
+    classifier = SpamClassifier(build(), tokenizer)
+    expected = classifier.logits(texts)
+    monkeypatch.setattr("hf_spam.inference._WINDOW", 25)
+    torch.testing.assert_close(classifier.logits(texts), expected, rtol=0, atol=1e-5)
+
+
 def test_the_next_item_is_made_meanwhile() -> None:
     made = [threading.Event() for _ in range(3)]
 
