@@ -186,6 +186,7 @@ def test_dropout_at_one_position(tiny_config: SpamGPTConfig) -> None:
     torch.manual_seed(0)
     attention = GPTModel(tiny_config).trf_blocks[0].att.double()
     torch.nn.init.normal_(attention.W_value.bias)
+    torch.nn.init.zeros_(attention.W_value.weight)  # what varies is the bias, dropped with the weights
     x, at = torch.randn(1, 6, 16, dtype=torch.double), torch.tensor([4])
     with torch.no_grad():
         many = torch.stack([attention(x, at)[0, 0] for _ in range(4000)])
