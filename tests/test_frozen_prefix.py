@@ -134,6 +134,8 @@ def test_kept_and_used_again(workplace: Path, warm: WarmProcess, tmp_path: Path)
             ("--split_seed", "1", "--balance", "false", "--max_length", "20"),
             ("--weights", "random", "--model_size", "tiny"),
             RULES["last_position"],
+            ("--trainable", "last_layer", "--max_length", "40"),
+            ("--trainable", "last_layer", *RULES["last_position"]),
         ]
     ):
         files, computed = files_after(f"other-{number}", *other)

@@ -67,6 +67,14 @@ def test_going_on_from_a_checkpoint(workplace: Path, warm: WarmProcess, tmp_path
     assert_same_model(tmp_path / "half", every_row)
 
 
+def test_the_best_checkpoint(workplace: Path, warm: WarmProcess, tmp_path: Path) -> None:
+    """What is loaded at the end has its decays already."""
+    recipe = [*RECIPE, "--load_best_model_at_end", "true", "--metric_for_best_model", "loss"]
+    warm.run(["train", *recipe, "--output_dir", tmp_path / "used"], workplace)
+    warm.run(["train", *recipe, "--output_dir", tmp_path / "every", "--used_rows", "false"], workplace)
+    assert_same_model(tmp_path / "used", tmp_path / "every")
+
+
 def test_two_processes(workplace: Path, warm: WarmProcess, tmp_path: Path) -> None:
     recipe = [*RECIPE, "--drop_rate", "0", "--learning_rate", "1e-4", "--max_steps", "6"]
     warm.run(["train", *recipe, "--output_dir", tmp_path / "one", "--used_rows", "false"], workplace)
