@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -38,6 +39,9 @@ class InterimEstimates(TrainerCallback):
         eval_freq: Steps between two estimates of the losses; 0 for none.
         eval_iter: Batches that each estimate reads.
         log: Where the chapter's log lines go, from one process.
+
+    Attributes:
+        autocast: Makes the context of an estimate: one around all its batches casts the weights once.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class InterimEstimates(TrainerCallback):
         self.eval_iter = eval_iter
         self.log = log
         self.history = History()
+        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
         self._seconds_before = 0.0
         self._start = time.perf_counter()
 
@@ -86,8 +91,9 @@ class InterimEstimates(TrainerCallback):
         self.history.examples_seen += args.messages_per_step
         step = state.global_step - 1  # the chapter counts steps from 0
         if self.eval_freq and step % self.eval_freq == 0:
-            train, _ = estimate(kwargs["model"], self.train, self.eval_iter)
-            validation, _ = estimate(kwargs["model"], self.validation, self.eval_iter)
+            with self.autocast():
+                train, _ = estimate(kwargs["model"], self.train, self.eval_iter)
+                validation, _ = estimate(kwargs["model"], self.validation, self.eval_iter)
             self.history.steps.append(state.global_step)
             self.history.train_losses.append(train)
             self.history.validation_losses.append(validation)
@@ -99,8 +105,9 @@ class InterimEstimates(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Estimate both accuracies."""
-        _, train = estimate(kwargs["model"], self.train, self.eval_iter)
-        _, validation = estimate(kwargs["model"], self.validation, self.eval_iter)
+        with self.autocast():
+            _, train = estimate(kwargs["model"], self.train, self.eval_iter)
+            _, validation = estimate(kwargs["model"], self.validation, self.eval_iter)
         self.history.train_accuracies.append(train)
         self.history.validation_accuracies.append(validation)
         if state.is_world_process_zero:

@@ -209,7 +209,9 @@ def _key(model: SpamGPTForSequenceClassification, planned: PrefixPlan, precision
     config, gpt = model.config, model.model
     facts = (_FORMAT, gpt.frozen_blocks, precision, str(model.dtype), config.n_heads, config._attn_implementation)
     digest = hashlib.sha256(repr((facts, config.pooling, config.pad_to_length, planned.texts)).encode())
-    for part in (gpt.tok_emb, gpt.pos_emb, *list(gpt.trf_blocks)[: gpt.frozen_blocks]):
-        for parameter in part.parameters():
-            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    used = sorted({config.pad_token_id or 0, *(id_ for ids in planned.texts for id_ in ids)})
+    blocks = list(gpt.trf_blocks)[: gpt.frozen_blocks]
+    frozen = (parameter for block in blocks for parameter in block.parameters())
+    for weight in (gpt.tok_emb.weight[used], gpt.pos_emb.weight, *frozen):
+        digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return int.from_bytes(digest.digest()[:8])

@@ -162,6 +162,7 @@ def build_trainer(
         callbacks=callbacks,
         extra_files=interim.save,
     )
+    interim.autocast = trainer.accelerator.autocast
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(ProgressBars)
     trainer.pop_callback(PrinterCallback)  # what takes its place under disable_tqdm
