@@ -61,10 +61,10 @@ class SpamTrainer(Trainer):
 
     args: SpamTrainingArguments
 
-    def __init__(self, *args: Any, extra_files: Callable[[Path], None], **kwargs: Any) -> None:
-        """`extra_files` writes what else belongs into a checkpoint's folder."""
+    def __init__(self, *args: Any, extra_files: list[Callable[[Path], None]], **kwargs: Any) -> None:
+        """`extra_files` write what else belongs into a checkpoint's folder."""
         super().__init__(*args, **kwargs)
-        self._extra_files = extra_files
+        self.extra_files = extra_files
         self._staging: Path | None = None
         self._epoch_random_state = torch.get_rng_state()
         self._order: list[int] = []  # of the rows that are evaluated
@@ -158,7 +158,8 @@ class SpamTrainer(Trainer):
                 self.state.best_model_checkpoint = str(final)
             if self.args.should_save:
                 self.state.save_to_json(str(written / "trainer_state.json"))
-                self._extra_files(written)
+                for write in self.extra_files:
+                    write(written)
                 seal(written)
                 shutil.rmtree(final, ignore_errors=True)
                 written.replace(final)

@@ -86,9 +86,12 @@ def fine_tune(
     )
     with used_rows(model.model, tokenized, tokenizer.pad_token_id) if few_rows else nullcontext() as decay:
         trainer, interim = build_trainer(model, tokenizer, tokenized, arguments)
+        if decay is not None:
+            trainer.extra_files.append(decay.save)
         checkpoint = arguments.resume_from_checkpoint
-        if checkpoint is not None:
-            interim.restore(Path(checkpoint))
+        for resumed in (interim, decay):
+            if checkpoint is not None and resumed is not None:
+                resumed.restore(Path(checkpoint))
         print(describe_start(trainer, len(tokenized["train"]), checkpoint))
         cache = use_prefix_cache(trainer, model, tokenized)
         with OrderlyStop() as stop:
@@ -160,7 +163,7 @@ def build_trainer(
         processing_class=tokenizer,
         compute_metrics=build_compute_metrics(model.model.out_head.out_features),
         callbacks=callbacks,
-        extra_files=interim.save,
+        extra_files=[interim.save],
     )
     interim.autocast = trainer.accelerator.autocast
     if trainer.pop_callback(ProgressCallback) is not None:

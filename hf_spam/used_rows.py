@@ -5,8 +5,10 @@ and the others are multiplied with all their decays at once when somebody asks f
 model's step, with the same result.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +18,8 @@ from torch.nn import functional as F
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from .gpt import GPTModel
+
+_FILE = "used_rows.json"
 
 
 class UsedRows(nn.Module):
@@ -58,21 +62,44 @@ class UsedRows(nn.Module):
             self.weight.copy_(whole[self.ids])
 
 
-class _Decay(TrainerCallback):
-    """Keeps account of AdamW's decay."""
+class Decay(TrainerCallback):
+    """Keeps account of AdamW's decay of the rows that are not in use, also over an interruption.
+
+    A run that goes on starts from the rows and the decay that the first one had, not from their product, whose
+    rounding would be another.
+    """
 
     def __init__(self, rows: UsedRows) -> None:
         self.rows = rows
+        self._others = rows.others
+        self._restored: float | None = None
+
+    def save(self, checkpoint: Path) -> None:
+        """Write the decay so far into a checkpoint."""
+        (checkpoint / _FILE).write_text(json.dumps({"decay": self.rows.decay}) + "\n", encoding="utf-8")
+
+    def restore(self, checkpoint: Path) -> None:
+        """Go on from what `save` wrote, if it did, as soon as the checkpoint's weights are loaded."""
+        if (checkpoint / _FILE).is_file():
+            self._restored = json.loads((checkpoint / _FILE).read_text(encoding="utf-8"))["decay"]
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Put what was restored in the place of what was loaded."""
+        if self._restored is not None:
+            self.rows.others, self.rows.decay = self._others, self._restored
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        """Count the decay of this step."""
         group = kwargs["optimizer"].param_groups[0]
         self.rows.decay *= 1 - group["lr"] * group["weight_decay"]
 
 
 @contextmanager
-def used_rows(gpt: GPTModel, tokenized: DatasetDict, pad_token_id: int) -> Iterator[TrainerCallback]:
+def used_rows(gpt: GPTModel, tokenized: DatasetDict, pad_token_id: int) -> Iterator[Decay]:
     """Let a model have only the rows of its token embedding that the texts use, until the block ends.
 
     Args:
@@ -88,7 +115,7 @@ def used_rows(gpt: GPTModel, tokenized: DatasetDict, pad_token_id: int) -> Itera
     rows = UsedRows(whole, ids)
     gpt.tok_emb = rows  # type: ignore[assignment]
     try:
-        yield _Decay(rows)
+        yield Decay(rows)
     finally:
         with torch.no_grad():
             whole.to(rows.weight.device).weight.copy_(rows.whole())
