@@ -75,7 +75,7 @@ def assert_same_training(found: Path, expected: Path, steps: int) -> None:
     ("trainable", "rule", "processes"),
     [
         ("last_layer", "last_position", 1),
-        ("last_layer", "last_token", 1),
+        pytest.param("last_layer", "last_token", 1, marks=pytest.mark.slow),
         ("last_block", "last_token", 2),
         ("last_block", "book", 1),
         ("last_two_blocks", "last_token", 1),

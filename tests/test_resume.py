@@ -250,11 +250,11 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     subprocess.run(["umount", tmp_path / "disk"], capture_output=True)
 
 
-@pytest.mark.parametrize("size", [16, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [11, pytest.param(13, marks=pytest.mark.slow)])
 def test_a_full_disk(
     workplace: Path, uninterrupted: Path, warm: WarmProcess, small_disk: Callable[[int], Path], size: int
 ) -> None:
-    """Room for one checkpoint of 10 MB and not for two: wherever torch stumbles, the first one stays."""
+    """Room for one checkpoint of 7 MB and not for two: wherever torch stumbles, the first one stays."""
     disk = small_disk(size)
     argv = ["train", *RECIPE, *OFTEN, "--output_dir", disk / "run"]
     with pytest.raises(AssertionError) as failure:

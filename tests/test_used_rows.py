@@ -42,7 +42,7 @@ def assert_same_model(found: Path, expected: Path, atol: float = 0.0) -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("optim", ["adamw_torch", "adamw_torch_fused"])
+@pytest.mark.parametrize("optim", [pytest.param("adamw_torch", marks=pytest.mark.slow), "adamw_torch_fused"])
 def test_the_same_model(workplace: Path, warm: WarmProcess, tmp_path: Path, every_row: Path, optim: str) -> None:
     expected = every_row
     if optim == "adamw_torch":
