@@ -181,11 +181,9 @@ class SpamGPTForCausalLM(SpamGPTPreTrainedModel, GenerationMixin):
     def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
         self.model.out_head = new_embeddings
 
-    def prepare_inputs_for_generation(  # type: ignore[override]
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: object
-    ) -> dict[str, Tensor | None]:
+    def prepare_inputs_for_generation(self, input_ids: Tensor, *args: Any, **kwargs: Any) -> dict[str, Tensor | None]:
         """The whole sequence so far: without a cache nothing of it may be left out."""
-        return {"input_ids": input_ids, "attention_mask": attention_mask}
+        return {"input_ids": input_ids, "attention_mask": kwargs.get("attention_mask")}
 
     def forward(
         self,
