@@ -9,13 +9,14 @@ in evaluation mode; training and evaluation then run the rest of the model alone
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import DatasetDict
+from filelock import FileLock
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
@@ -58,6 +59,11 @@ class PrefixCache:
         spans = [self.spans[tuple(ids)] for ids in texts]
         rows = [self.states[start : start + length] for start, length in spans]
         return pad_sequence(rows, batch_first=True).to(self.dtype)
+
+    def remove(self) -> None:
+        """Delete the file, and the lock beside it."""
+        self.file.unlink()
+        _lock(self.file).unlink()
 
 
 @dataclass
@@ -140,7 +146,7 @@ def load_or_fill(
     """The planned cache, from a file that an earlier run left in `folder`, or else computed by all processes.
 
     The file's name says what it depends on: weights, ids, precision and pooling rule. It has this name when it is
-    complete.
+    complete. Of several runs that want the same one, the first computes it and the others wait.
 
     Args:
         model: The weights, on the device that computes.
@@ -152,20 +158,27 @@ def load_or_fill(
     shape = (planned.size // planned.dtype.itemsize // model.config.emb_dim, model.config.emb_dim)
     key = processes.broadcast(_key(model, planned, precision) if processes.rank() == 0 else 0)
     file = folder / f"prefix-{key:016x}.bin"
-    if processes.broadcast(int(file.is_file() and file.stat().st_size == planned.size)) == 0:
-        partial = file.with_suffix(".partial")
-        if processes.rank() == 0:
-            folder.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(b"")
-        processes.wait_for_all()
-        with autocast:
-            _fill(model, planned, partial)
-        processes.wait_for_all()
-        if processes.rank() == 0:
-            os.replace(partial, file)
-        processes.wait_for_all()
+    is_main = processes.rank() == 0
+    if is_main:
+        folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(_lock(file)) if is_main else nullcontext():
+        if processes.broadcast(int(file.is_file() and file.stat().st_size == planned.size)) == 0:
+            partial = file.with_suffix(".partial")
+            if is_main:
+                partial.write_bytes(b"")
+            processes.wait_for_all()
+            with autocast:
+                _fill(model, planned, partial)
+            processes.wait_for_all()
+            if is_main:
+                os.replace(partial, file)
+            processes.wait_for_all()
     mapped = torch.from_file(str(file), shared=False, size=shape[0] * shape[1], dtype=planned.dtype)
     return PrefixCache(mapped.view(shape), planned.spans, model.model.frozen_blocks, model.dtype, file)
+
+
+def _lock(file: Path) -> Path:
+    return file.with_suffix(".lock")
 
 
 @torch.no_grad()
@@ -208,7 +221,8 @@ def _key(model: SpamGPTForSequenceClassification, planned: PrefixPlan, precision
     """64 bits of a hash of everything that the states depend on."""
     config, gpt = model.config, model.model
     facts = (_FORMAT, gpt.frozen_blocks, precision, str(model.dtype), config.n_heads, config._attn_implementation)
-    digest = hashlib.sha256(repr((facts, config.pooling, config.pad_to_length, planned.texts)).encode())
+    rule = (config.pooling, config.pad_to_length, config.pad_token_id)
+    digest = hashlib.sha256(repr((facts, rule, planned.texts)).encode())
     used = sorted({config.pad_token_id or 0, *(id_ for ids in planned.texts for id_ in ids)})
     blocks = list(gpt.trf_blocks)[: gpt.frozen_blocks]
     frozen = (parameter for block in blocks for parameter in block.parameters())

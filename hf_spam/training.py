@@ -104,7 +104,7 @@ def fine_tune(
         splits = {name: evaluate_split(trainer, tokenized[name]) for name in SPLITS}
     processes.wait_for_all()
     if cache is not None and arguments.prefix_cache_dir is None and processes.rank() == 0:
-        cache.file.unlink()
+        cache.remove()
     parameters = {name: parameter.numel() for name, parameter in model.model.named_parameters()}
     return Run(
         model=model,
@@ -183,14 +183,15 @@ def use_prefix_cache(
     arguments: SpamTrainingArguments = trainer.args
     folder = Path(arguments.prefix_cache_dir or arguments.output_dir or ".")
     precision = trainer.accelerator.mixed_precision
-    planned = plan(model, tokenized, precision)
-    size = f"{len(planned.texts):,} distinct texts, {planned.size / 1e9:.2g} GB"
-    against = "--prefix_cache off" if arguments.prefix_cache == "off" else None
-    against = against or reason_against(model, arguments.shards_weights)
-    if against is None and planned.size > arguments.prefix_cache_limit * 1e9:
-        against = f"{size}, more than --prefix_cache_limit {arguments.prefix_cache_limit:g} GB"
-    if against is None and processes.broadcast(int(free_space(folder) < planned.size)):
-        against = f"{size}, more than is free in {folder}"
+    off = arguments.prefix_cache == "off"
+    against = "--prefix_cache off" if off else reason_against(model, arguments.shards_weights)
+    if against is None:
+        planned = plan(model, tokenized, precision)
+        size = f"{len(planned.texts):,} distinct texts, {planned.size / 1e9:.2g} GB"
+        if planned.size > arguments.prefix_cache_limit * 1e9:
+            against = f"{size}, more than --prefix_cache_limit {arguments.prefix_cache_limit:g} GB"
+        elif processes.broadcast(int(free_space(folder) < planned.size)):
+            against = f"{size}, more than is free in {folder}"
     if against is not None:
         if arguments.prefix_cache == "on":
             raise UserError(f"--prefix_cache on: cannot be made: {against}.")

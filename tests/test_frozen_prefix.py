@@ -120,12 +120,12 @@ def test_kept_and_used_again(workplace: Path, warm: WarmProcess, tmp_path: Path)
 
     def files_after(name: str, *more: object) -> tuple[set[str], bool]:
         output = warm.run(recipe(*options, *more, "--output_dir", tmp_path / name), workplace)
-        return {path.name for path in kept.iterdir()}, "Frozen blocks" in output
+        return {path.name for path in kept.glob("*.bin")}, "Frozen blocks" in output
 
     first, computed = files_after("first")
     assert computed
     assert len(first) == 1
-    (size,) = (path.stat().st_size for path in kept.iterdir())
+    (size,) = (path.stat().st_size for path in kept.glob("*.bin"))
     assert files_after("again", "--seed", 7, "--learning_rate", 1) == (first, False)
     for number, other in enumerate(
         [
@@ -145,6 +145,18 @@ def test_kept_and_used_again(workplace: Path, warm: WarmProcess, tmp_path: Path)
     files, computed = files_after("torn")
     assert computed
     assert (kept / next(iter(first))).stat().st_size == size
+
+
+def test_two_runs_want_the_same(workplace: Path, warm: WarmProcess, tmp_path: Path) -> None:
+    """Started together on one folder, as in a search over seeds: one computes, the other waits and reads."""
+    argv = recipe("--max_steps", 2, "--prefix_cache_dir", tmp_path / "kept", "--disable_tqdm", "false")
+    (workplace / "log").unlink(missing_ok=True)
+    runs = [warm.start([*argv, "--seed", n, "--output_dir", tmp_path / f"{n}"], workplace) for n in range(4)]
+    codes = [warm.wait(process) for process in runs]
+    log = (workplace / "log").read_text()
+    assert codes == [0] * 4, log
+    assert log.count("Frozen blocks:   0%") == 1
+    assert len(list((tmp_path / "kept").glob("*.bin"))) == 1
 
 
 def test_a_resumed_run_finds_it(workplace: Path, warm: WarmProcess, tmp_path: Path) -> None:
