@@ -90,12 +90,14 @@ class Decay(TrainerCallback):
         if self._restored is not None:
             self.rows.others, self.rows.decay = self._others, self._restored
 
-    def on_pre_optimizer_step(
+    def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Count the decay of this step."""
-        group = kwargs["optimizer"].param_groups[0]
-        self.rows.decay *= 1 - group["lr"] * group["weight_decay"]
+        """Count the decay of this step, unless fp16 has skipped it."""
+        optimizer = kwargs["optimizer"]
+        if not optimizer.step_was_skipped:
+            group = optimizer.param_groups[0]
+            self.rows.decay *= 1 - group["lr"] * group["weight_decay"]
 
 
 @contextmanager
