@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import GPT2Config, GPT2ForSequenceClassification, pipeline
+from transformers import pipeline
 
 from . import native_loop
 from .configuration_spam_gpt import SpamGPTConfig
 from .inference import Precision, SpamClassifier
 from .measuring import seconds
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
+from .peers import gpt2_classifier
 from .tokenization import build_tokenizer, gpt2_encoding
 from .weights import SIZES
 
@@ -47,15 +48,8 @@ def chapters_function(task: Task) -> dict[str, Any]:
 
 def transformers_pipeline(task: Task, precision: Precision, batch_size: int) -> dict[str, Any]:
     """`pipeline("text-classification")`, messages in the order they come."""
-    sizes = SIZES[task.model_size]
     tokenizer = build_tokenizer()
-    config = GPT2Config(
-        n_embd=sizes["emb_dim"],
-        n_layer=sizes["n_layers"],
-        n_head=sizes["n_heads"],
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model = GPT2ForSequenceClassification(config).eval().to(_dtype(precision))
+    model = gpt2_classifier(task.model_size).eval().to(_dtype(precision))
     classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device=_device())
     classify([SHORT] * batch_size, batch_size=batch_size)
     taken = seconds(lambda: classify(task.sample, batch_size=batch_size, truncation=True))

@@ -18,8 +18,6 @@ from datasets import DatasetDict
 from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     DataCollatorWithPadding,
-    GPT2Config,
-    GPT2ForSequenceClassification,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -35,10 +33,10 @@ from .encoding import longest_text
 from .freezing import freeze
 from .measuring import matrix_product_rate, seconds
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
+from .peers import gpt2_classifier
 from .token_batches import token_batches
 from .tokenization import build_tokenizer, gpt2_encoding, tokenize
 from .training import build_trainer, fine_tune
-from .weights import SIZES
 
 BATCH_SIZE = 8
 EPOCHS = 5
@@ -93,10 +91,11 @@ def native(job: Job) -> dict[str, Any]:
             optimizer.step()
 
     train(1)
-    step = seconds(lambda: train(job.steps)) / job.steps
-    batch = seconds(lambda: native_loop.loader_loss(model, loaders["validation"], job.steps)) / job.steps
+    steps, batches = (min(job.steps, len(loaders[name])) for name in ("train", "validation"))
+    step = seconds(lambda: train(steps)) / steps
+    batch = seconds(lambda: native_loop.loader_loss(model, loaders["validation"], batches)) / batches
     whole = counts.steps * step + (counts.estimated + counts.evaluated) * batch
-    return {"seconds": whole, "how": f"{job.steps} of {counts.steps} steps, scaled"}
+    return {"seconds": whole, "how": f"{steps} of {counts.steps} steps, scaled"}
 
 
 class _Clock(TrainerCallback):
@@ -118,16 +117,7 @@ class _Clock(TrainerCallback):
 def transformers_trainer(job: Job, precision: str) -> dict[str, Any]:
     """The GPT-2 classifier of transformers with the Trainer, padded to the longest of each batch."""
     tokenizer, tokenized = _tokenized(job)
-    sizes = SIZES[job.model_size]
-    config = GPT2Config(
-        n_embd=sizes["emb_dim"],
-        n_layer=sizes["n_layers"],
-        n_head=sizes["n_heads"],
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"):
-        setattr(config, name, 0.0)
-    model = GPT2ForSequenceClassification(config)
+    model = gpt2_classifier(job.model_size)
     model.requires_grad_(False)
     for part in (model.transformer.h[-1], model.transformer.ln_f, model.score):
         part.requires_grad_(True)

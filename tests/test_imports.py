@@ -31,7 +31,7 @@ LAYERS = [
     {"sources", "frozen_prefix", "used_rows"},
     {"data", "tokenization", "openai_checkpoint"},
     {"weights", "inference", "arguments"},
-    {"builders", "comparison", "callbacks", "trainer", "batch_prediction"},
+    {"peers", "builders", "comparison", "callbacks", "trainer", "batch_prediction"},
     {"training", "native_loop"},  # which never meet but in:
     {"equivalence", "benchmark_inference", "benchmark_training"},
     {"data_equivalence", "model_equivalence"},

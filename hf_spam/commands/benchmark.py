@@ -49,7 +49,13 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 
 
 def main(options: dict[str, Any]) -> None:
-    """Measure, print the tables, and write them."""
+    """Measure, print the tables, and write them.
+
+    Raises:
+        UserError: Where memory cannot be measured.
+    """
+    if sys.platform != "linux":
+        raise UserError(f"hf-spam benchmark reads a process's memory from Linux, and this is {sys.platform}.")
     messages = read_at_hand(options.get("data_file"))
     size, parts = options["model_size"], options["parts"]
     report: dict[str, Any] = {"model_size": size, "messages": len(messages)}
