@@ -1,22 +1,17 @@
-"""Every option of a run: three dataclasses, the presets, and the order in which they override each other."""
+"""Every option of a run, in dataclasses, and the presets."""
 
-import argparse
-import dataclasses
 import importlib.util
-import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, NoReturn
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
-import yaml
-from transformers import HfArgumentParser, TrainingArguments
+from transformers import TrainingArguments
 
 from .configuration_spam_gpt import Pooling
 from .errors import UserError
 from .freezing import Trainable
+from .options import option, refuse_contradictions
 
 PRESETS: dict[str, dict[str, Any]] = {
     # What the project would choose itself: GPT-2 small from the Hub with the published row 16 (the last real token is
@@ -48,18 +43,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-# Options that answer the same question. Where a later level answers it, an earlier level's answer is dropped;
-# two answers on one level contradict each other.
-_ALTERNATIVES = (
-    ("data_source", "data_file", "data_dir"),
-    ("global_batch_size", "per_device_train_batch_size"),
-)
-
-
-def option(default: Any, help: str) -> Any:
-    """A field of an options dataclass, with the help that the command line shows."""
-    return field(default=default, metadata={"help": help})
-
 
 @dataclass
 class DataArguments:
@@ -84,7 +67,7 @@ class DataArguments:
 
     def __post_init__(self) -> None:
         """Refuse shares and lengths that make no sense."""
-        _refuse_contradictions({name: value for name, value in vars(self).items() if value is not None})
+        refuse_contradictions({name: value for name, value in vars(self).items() if value is not None})
         if (
             min(self.train_fraction, self.validation_fraction) <= 0
             or self.train_fraction + self.validation_fraction >= 1
@@ -113,6 +96,16 @@ class ModelArguments:
 
 
 @dataclass
+class HubArguments:
+    """How something is put on the Hugging Face Hub."""
+
+    private: bool = option(False, "Only you may read the repository.")
+    revision: str = option("main", "The branch; made from main where there is none.")
+    commit_message: str | None = option(None, "Of the one commit that holds everything.")
+    dry_run: bool = option(False, "List what would be sent, with sizes, and send nothing.")
+
+
+@dataclass
 class SpamTrainingArguments(TrainingArguments):
     """`TrainingArguments` with the chapter's recipe as defaults, and options of ours.
 
@@ -124,8 +117,8 @@ class SpamTrainingArguments(TrainingArguments):
     `weight_decay` 0.1, `lr_scheduler_type` constant, `max_grad_norm` 0 (no clipping),
     `dataloader_drop_last` true (training only), `dataloader_pin_memory` false and `use_cpu` true without a GPU,
     `per_device_eval_batch_size` 32, `eval_strategy` epoch, `save_strategy` epoch, `save_total_limit` 1,
-    `logging_strategy` no, `restore_callback_states_from_checkpoint` true, `ddp_find_unused_parameters` false, and
-    `per_device_train_batch_size` as said. Weight decay applies to every parameter.
+    `logging_strategy` no, `restore_callback_states_from_checkpoint` true, `ddp_find_unused_parameters` false,
+    `hub_strategy` end, and `per_device_train_batch_size` as said. Weight decay applies to every parameter.
     """
 
     seed: int = option(123, "Seed of the head's initialisation, the order of messages and dropout.")
@@ -142,6 +135,9 @@ class SpamTrainingArguments(TrainingArguments):
     logging_strategy: str = option("no", "When the Trainer logs the running loss.")
     restore_callback_states_from_checkpoint: bool = option(True, "Resume early stopping where it was.")
     ddp_find_unused_parameters: bool | None = option(False, "For DistributedDataParallel.")
+    push_to_hub: bool = option(False, "Push the finished run, with its card, as hf-spam push does.")
+    hub_model_id: str | None = option(None, "OWNER/NAME to push to (default: the name of --output_dir, yours).")
+    hub_strategy: str = option("end", "When to push: only the finished run is.")
     eval_freq: int = option(50, "Estimate the losses every so many steps, as the chapter does; 0: never.")
     eval_iter: int = option(5, "Batches of each such estimate, and of the accuracies after each epoch.")
     overwrite_output_dir: bool = option(False, "Replace a run that --output_dir holds already.")
@@ -177,12 +173,20 @@ class SpamTrainingArguments(TrainingArguments):
             self.use_cpu = True  # said, several processes meet there, and bf16 is allowed
         if self.prefix_cache_limit < 0:
             raise UserError(f"expected a prefix_cache_limit of at least 0 GB, found {self.prefix_cache_limit}.")
+        if self.hub_strategy != "end":
+            raise UserError(
+                f"expected hub_strategy end (a run is pushed when it is finished), found {self.hub_strategy}."
+            )
         _check_trackers(self.report_to)
         if self.early_stopping_patience is not None:
             self.load_best_model_at_end = True
         super().__post_init__()
         if self.per_device_train_batch_size is None:
             self.per_device_train_batch_size = self._share(self.global_batch_size or 8)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the token: the Trainer pickles its arguments into every checkpoint."""
+        return {**vars(self), "hub_token": None}
 
     @property
     def shards_weights(self) -> bool:
@@ -219,81 +223,3 @@ def _check_trackers(names: str | list[str] | None) -> None:
             raise UserError(
                 f'--report_to {name} needs the extra [{name}], which is missing: pip install -e ".[{name}]"'
             )
-
-
-class OptionParser(HfArgumentParser):
-    """`HfArgumentParser` for our dataclasses that keeps only what was given and reports mistakes as `UserError`."""
-
-    def __init__(self, *dataclass_types: Any, **kwargs: Any) -> None:
-        super().__init__(list(dataclass_types), allow_abbrev=False, **kwargs)
-
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the usage, which is pages long."""
-        raise UserError(f"{message}. See: {self.prog} --help")
-
-    def given(self, argv: Sequence[str]) -> dict[str, Any]:
-        """The options that stand in `argv`, typed, without any default."""
-        unset = object()  # argparse leaves alone what the namespace holds already
-        namespace = argparse.Namespace(**{action.dest: unset for action in self._actions})
-        return {
-            name: value for name, value in vars(self.parse_args(list(argv), namespace)).items() if value is not unset
-        }
-
-
-def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Options from a YAML or JSON file: one mapping of names to values.
-
-    Raises:
-        UserError: If the file cannot be read or holds something else.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        config = json.loads(text) if Path(path).suffix == ".json" else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as a configuration: {' '.join(str(error).split())}") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{path}: expected a mapping of options to values, found {type(config).__name__}.")
-    return config
-
-
-def to_argv(options: Mapping[str, Any]) -> list[str]:
-    """Options as they would be typed, so that a file's values pass the same checks as the command line's."""
-    argv = []
-    for name, value in options.items():
-        if value is None:
-            continue
-        values = value if isinstance(value, list) else [value]
-        argv += [f"--{name}", *(json.dumps(item) if isinstance(item, dict | bool) else str(item) for item in values)]
-    return argv
-
-
-def merge(*levels: Mapping[str, Any]) -> dict[str, Any]:
-    """Join levels of options; a later one overrides an earlier.
-
-    Raises:
-        UserError: If one level answers a question twice (`--data_source` and `--data_file`).
-    """
-    merged: dict[str, Any] = {}
-    for level in levels:
-        _refuse_contradictions(level)
-        for names in _ALTERNATIVES:
-            if any(name in level for name in names):
-                merged = {name: value for name, value in merged.items() if name not in names}
-        merged |= level
-    return merged
-
-
-def build(type_: type[Any], options: Mapping[str, Any]) -> Any:
-    """One of the dataclasses from merged options; a value it refuses is the caller's mistake."""
-    names = {f.name for f in dataclasses.fields(type_) if f.init}
-    try:
-        return type_(**{name: value for name, value in options.items() if name in names})
-    except (ValueError, TypeError) as error:
-        raise UserError(" ".join(str(error).split())) from None
-
-
-def _refuse_contradictions(level: Mapping[str, Any]) -> None:
-    for names in _ALTERNATIVES:
-        given = [name for name in names if name in level]
-        if len(given) > 1:
-            raise UserError(f"expected one of --{', --'.join(names)}, found --{' and --'.join(given)}.")

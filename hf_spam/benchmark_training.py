@@ -26,13 +26,14 @@ from transformers import (
 )
 
 from . import native_loop
-from .arguments import PRESETS, ModelArguments, SpamTrainingArguments, build
+from .arguments import PRESETS, ModelArguments, SpamTrainingArguments
 from .builders import build_config, build_model
 from .data import SPLITS, prepare
 from .encoding import longest_text
 from .freezing import freeze
 from .measuring import matrix_product_rate, seconds
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
+from .options import build
 from .peers import gpt2_classifier
 from .token_batches import token_batches
 from .tokenization import build_tokenizer, gpt2_encoding, tokenize

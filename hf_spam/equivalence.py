@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from transformers import GPT2Tokenizer
 
 from . import native_loop
-from .arguments import PRESETS, ModelArguments, SpamTrainingArguments, build
+from .arguments import PRESETS, ModelArguments, SpamTrainingArguments
 from .builders import build_config, build_model
 from .callbacks import StepRecorder
 from .comparison import Comparison, Value, compare, compare_records
@@ -27,6 +27,7 @@ from .encoding import longest_text
 from .freezing import Trainable, freeze
 from .gpt import GPTModel
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
+from .options import build
 from .records import Record
 from .tokenization import build_tokenizer, gpt2_encoding, tokenize
 from .training import build_trainer, evaluate_split, use_prefix_cache

@@ -10,8 +10,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from hf_spam.arguments import DataArguments, OptionParser, build
+from hf_spam.arguments import DataArguments
 from hf_spam.builders import build_splits
+from hf_spam.options import OptionParser, build
 
 
 def make_parser() -> OptionParser:

@@ -10,8 +10,9 @@ import pytest
 from transformers import TrainingArguments
 
 from hf_spam import UserError
-from hf_spam.arguments import PRESETS, DataArguments, ModelArguments, SpamTrainingArguments, build
+from hf_spam.arguments import PRESETS, DataArguments, ModelArguments, SpamTrainingArguments
 from hf_spam.commands.train import make_parser, parse
+from hf_spam.options import build
 
 
 def training_arguments(tmp_path: Path, *argv: str) -> SpamTrainingArguments:

@@ -14,11 +14,11 @@ import torch
 
 from .. import benchmark_inference as inference
 from .. import benchmark_training as training
-from ..arguments import OptionParser
 from ..download import write_atomically
 from ..environment import environment
 from ..errors import UserError
 from ..measuring import in_own_process, python_seconds, start_seconds
+from ..options import OptionParser
 from ..sources import COLLECTION, DATA_VARIABLE, read_at_hand
 from ..weights import SIZES
 

@@ -16,7 +16,6 @@ from typing import Any, Literal
 import datasets
 import torch
 
-from ..arguments import OptionParser, build, option
 from ..comparison import Comparison, format_table, to_json
 from ..data import count
 from ..data_equivalence import check_batches, check_rows
@@ -30,6 +29,7 @@ from ..equivalence import (
 )
 from ..errors import UserError
 from ..model_equivalence import check_generation, check_logits, check_persistence
+from ..options import OptionParser, build, option
 from ..plots import plot_losses
 from ..sources import COLLECTION, DATA_VARIABLE, read_at_hand
 from ..weights import load_checkpoint

@@ -14,12 +14,13 @@ import tiktoken
 import torch
 
 from .. import native_loop
-from ..arguments import DataArguments, ModelArguments, OptionParser, build, merge, option
+from ..arguments import DataArguments, ModelArguments
 from ..builders import build_config, read_messages
 from ..errors import UserError
 from ..freezing import freeze
 from ..gpt import GPTModel
 from ..inference import EXAMPLES
+from ..options import OptionParser, build, merge, option
 from ..plots import plot_values
 from ..run_folder import check_writable, staged
 from ..tokenization import gpt2_encoding

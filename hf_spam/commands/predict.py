@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import get_args
 
 from .. import processes
-from ..arguments import OptionParser
 from ..batch_prediction import CHUNK, chunked, predict_file
 from ..errors import UserError
 from ..inference import Precision, SpamClassifier
+from ..options import OptionParser
 
 
 def make_parser() -> OptionParser:
