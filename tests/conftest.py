@@ -22,10 +22,12 @@ import pytest
 # Before any import of the Hugging Face libraries: nothing here may reach out.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+import huggingface_hub
 import hypothesis
 import torch
 import transformers
 from hf_spam_cli import main as cli_main
+from loopback_hub import LoopbackHub
 
 from hf_spam import SpamGPTConfig, sources
 from hf_spam.tokenization import build_tokenizer
@@ -178,6 +180,20 @@ def serve_repository(server: LoopbackServer, repository: str, folder: Path) -> N
         for name, content in files.items():
             headers = {"X_Repo_Commit": commit, "ETag": f'"{name}"'}
             server.answers[f"/{repository}/resolve/{revision}/{name}"] = Answer(content, **headers)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
+    """A Hub with two users, to which this process pushes as the first; one token of hers may only read."""
+    with LoopbackHub(tmp_path / "hub") as running:
+        running.tokens = {"hf_alice": "alice", "hf_bob": "bob", "hf_reader": "alice"}
+        running.readers = {"hf_reader"}
+        # The client has read its environment already.
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", running.url)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+        monkeypatch.setenv("HF_TOKEN", "hf_alice")
+        yield running
 
 
 @pytest.fixture
