@@ -1,6 +1,7 @@
 """Whether a converted model still says what the original said: labels changed, scores apart, accuracy of both."""
 
 from dataclasses import asdict, dataclass
+from math import inf
 
 from torch import Tensor, tensor
 
@@ -17,6 +18,7 @@ class Agreement:
         messages: How many.
         changed: How many of them got another label, or scores that are no numbers.
         score_difference: The largest, of any message and class (softmax, so at most 1).
+        logit_difference: The same before the softmax.
         accuracy_before: Of the original, as a share.
         accuracy_after: Of the converted one.
     """
@@ -24,6 +26,7 @@ class Agreement:
     messages: int
     changed: int
     score_difference: float
+    logit_difference: float
     accuracy_before: float
     accuracy_after: float
 
@@ -35,7 +38,8 @@ class Agreement:
     def __str__(self) -> str:
         return (
             f"{self.changed} of {self.messages:,} labels changed ({self.share:.2%}), largest score difference "
-            f"{self.score_difference:.2g}, accuracy {self.accuracy_before:.2%} → {self.accuracy_after:.2%}"
+            f"{self.score_difference:.2g} (of a logit: {self.logit_difference:.2g}), "
+            f"accuracy {self.accuracy_before:.2%} → {self.accuracy_after:.2%}"
         )
 
     def require(self, max_changed: float) -> None:
@@ -75,6 +79,7 @@ def compare(before: Tensor, after: Tensor, labels: list[int]) -> Agreement:
         messages=len(labels),
         changed=int((was != is_now).sum()),
         score_difference=float(apart.nan_to_num(nan=1.0).max()),
+        logit_difference=float((before - after).abs().nan_to_num(nan=inf).max()),
         accuracy_before=float((was == true).float().mean()),
         accuracy_after=float((is_now == true).float().mean()),
     )

@@ -25,6 +25,13 @@ def read_messages(arguments: DataArguments) -> pd.DataFrame:
     return sources.read_uci(arguments.cache_dir)
 
 
+def name_source(arguments: DataArguments) -> str:
+    """What the messages are, for the record: `uci` (also from a file), `sample`, or the user's `own`."""
+    if arguments.data_file is not None:
+        return "uci" if sources.is_collection(arguments.data_file) else "own"
+    return "own" if arguments.data_dir is not None else arguments.data_source or "uci"
+
+
 def build_splits(arguments: DataArguments) -> DatasetDict:
     """The splits that the options name: prepared ones, or a source's messages balanced and split."""
     if arguments.data_dir is not None:

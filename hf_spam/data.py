@@ -141,6 +141,12 @@ def fingerprint(splits: DatasetDict) -> str:
     return digest.hexdigest()[:16]
 
 
+def repeated(splits: DatasetDict) -> dict[str, int]:
+    """How many messages of each other split stand in the training split, too, word for word."""
+    known = set(splits["train"]["text"])
+    return {name: sum(text in known for text in splits[name]["text"]) for name in SPLITS if name != "train"}
+
+
 def _to_dataset(frame: pd.DataFrame) -> Dataset:
     ids = [LABELS.index(label) for label in frame["Label"]]
     return Dataset.from_dict({"text": frame["Text"].tolist(), "label": ids}, features=FEATURES)

@@ -87,8 +87,15 @@ def download_repository(name: str, patterns: list[str]) -> Path:
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
     except (OSError, HFValidationError, httpx2.HTTPError) as error:
-        reason = str(error).splitlines()[0]
+        reason = without_tokens(str(error).splitlines()[0])
         raise UserError(f"could not download {name} from the Hugging Face Hub: {reason}") from None
+
+
+def without_tokens(text: str, *tokens: str | None) -> str:
+    """What the Hub or its client say, for others to read: without the client's own token, and `tokens`."""
+    for token in {huggingface_hub.get_token(), *tokens} - {None, ""}:
+        text = text.replace(str(token), "[token]")
+    return text
 
 
 def _reason(error: Exception) -> str:

@@ -15,18 +15,20 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from .download import download_repository
 from .encoding import encode, truncate
 from .errors import UserError
+from .gpt2_model import GPT2Classifier, is_gpt2
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
 from .onnx_model import OnnxModel, is_exported
 from .token_batches import token_batches
 
 Precision = Literal["fp32", "bf16"]
+Classifier = SpamGPTForSequenceClassification | GPT2Classifier | OnnxModel
 T = TypeVar("T")
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _CPU_BUDGET, _GPU_BUDGET = 2048, 65536
 _WINDOW = 16384  # texts that are sorted by length together
 
-CHECKPOINT_FILES = ["config.json", "model*.safetensors*", "model.onnx*", "tokenizer*.json"]
+CHECKPOINT_FILES = ["*.json", "model*.safetensors", "model.onnx*"]
 
 # The chapter's two examples, the first spam, the second not.
 EXAMPLES = (
@@ -55,7 +57,7 @@ class SpamClassifier:
 
     def __init__(
         self,
-        model: SpamGPTForSequenceClassification | OnnxModel,
+        model: Classifier,
         tokenizer: PreTrainedTokenizerBase,
         token_budget: int | None = None,
     ) -> None:
@@ -67,7 +69,7 @@ class SpamClassifier:
     def from_pretrained(
         cls, checkpoint: str | os.PathLike[str], token_budget: int | None = None, precision: Precision = "fp32"
     ) -> "SpamClassifier":
-        """Load a checkpoint that `hf-spam train` saved, onto a GPU if there is one, or its export to ONNX.
+        """Load a checkpoint that `hf-spam train` saved, or its export, onto a GPU if there is one.
 
         Args:
             checkpoint: A folder, or a repository on the Hub.
@@ -77,28 +79,18 @@ class SpamClassifier:
 
         Raises:
             UserError: If `checkpoint` is no such folder or repository, or needs the extra `onnx`, or if bf16 is asked
-                of an export, which has the precision that it was exported in.
+                of an export to ONNX, which has the precision that it was exported in.
         """
-        folder = Path(checkpoint)
-        if not folder.is_dir():
-            try:
-                folder = download_repository(str(checkpoint), CHECKPOINT_FILES)
-            except UserError as error:
-                raise UserError(f"{checkpoint}: found no such folder, and {error}") from None
+        folder = find_checkpoint(checkpoint)
         try:
-            dtype = _DTYPES[precision]
-            model = (
-                None if is_exported(folder) else SpamGPTForSequenceClassification.from_pretrained(folder, dtype=dtype)
-            )
+            model = _load(folder, precision)
             tokenizer = AutoTokenizer.from_pretrained(folder)
+        except UserError:
+            raise
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{checkpoint}: expected a checkpoint saved by hf-spam train: {reason}") from None
-        if model is None:
-            if precision != "fp32":
-                raise UserError(f"{checkpoint}: an export to ONNX has its own precision. Leave out {precision}.")
-            return cls(OnnxModel(folder), tokenizer, token_budget)
-        if torch.cuda.is_available():
+        if torch.cuda.is_available() and not isinstance(model, OnnxModel):
             model = model.to("cuda")  # type: ignore[arg-type]
         return cls(model, tokenizer, token_budget)
 
@@ -148,6 +140,30 @@ class SpamClassifier:
         scores, ids = logits.softmax(dim=1).max(dim=1)
         labels = self.model.config.id2label
         return [Prediction(labels[id_], score) for id_, score in zip(ids.tolist(), scores.tolist(), strict=True)]
+
+
+def find_checkpoint(checkpoint: str | os.PathLike[str]) -> Path:
+    """The folder of a checkpoint: itself, or that of the Hugging Face cache where a repository on the Hub is named.
+
+    Raises:
+        UserError: If there is neither.
+    """
+    if Path(checkpoint).is_dir():
+        return Path(checkpoint)
+    try:
+        return download_repository(str(checkpoint), CHECKPOINT_FILES)
+    except UserError as error:
+        raise UserError(f"{checkpoint}: found no such folder, and {error}") from None
+
+
+def _load(folder: Path, precision: Precision) -> Classifier:
+    if is_exported(folder):
+        if precision != "fp32":
+            raise UserError(f"{folder}: an export to ONNX has its own precision. Leave out {precision}.")
+        return OnnxModel(folder)
+    if is_gpt2(folder):
+        return GPT2Classifier(folder, _DTYPES[precision])
+    return SpamGPTForSequenceClassification.from_pretrained(folder, dtype=_DTYPES[precision])
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:

@@ -5,12 +5,12 @@ mean over the classes where there are more. Precision is 0 for a class that is n
 never occurs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import datasets
 import evaluate
-from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score, recall_score
 from transformers import EvalPrediction
 
 METRICS = ("accuracy", "precision", "recall", "f1")
@@ -53,6 +53,12 @@ class ClassificationMetric(evaluate.Metric):
 def build_metrics(num_labels: int = 2) -> evaluate.CombinedEvaluations:
     """All `METRICS` as one `evaluate` object."""
     return evaluate.combine([ClassificationMetric(name, num_labels) for name in METRICS])
+
+
+def confusion(references: Sequence[int], predictions: Sequence[int], num_labels: int = 2) -> list[list[int]]:
+    """Texts by true label (rows) and predicted label (columns). *Shape:* `[num_labels, num_labels]`."""
+    counts: list[list[int]] = confusion_matrix(references, predictions, labels=range(num_labels)).tolist()
+    return counts
 
 
 def build_compute_metrics(num_labels: int = 2) -> Callable[[EvalPrediction], dict[str, float]]:

@@ -15,6 +15,7 @@ from .errors import UserError
 
 ARGUMENTS = "arguments.json"
 METRICS = "metrics.json"
+AGREEMENT = "agreement.json"
 
 
 def check_writable(folder: str | os.PathLike[str], overwrite: bool = False) -> None:

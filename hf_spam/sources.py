@@ -77,6 +77,13 @@ def read_at_hand(data_file: str | None = None) -> pd.DataFrame:
     return read_sample() if data_file is None else read_file(data_file)
 
 
+def is_collection(path: str | os.PathLike[str]) -> bool:
+    """Whether a file that `read_file` reads is UCI's, as it is or in its archive."""
+    path = Path(path)
+    data = _read_zip(path) if path.suffix.lower() == ".zip" else path.read_bytes()
+    return sha256(data) == COLLECTION_SHA256
+
+
 def read_wheel_file(wheel: str, name: str) -> bytes | None:
     """A data file of an installed wheel, without importing the wheel's code; `None` where it is not installed."""
     try:

@@ -24,7 +24,7 @@ from . import processes
 from .arguments import SpamTrainingArguments
 from .callbacks import EpochEndCheckpoints, InterimEstimates, Log, LogLines, ProgressBars
 from .checkpoints import list_checkpoints
-from .data import SPLITS, count, fingerprint
+from .data import SPLITS, count, fingerprint, repeated
 from .environment import environment
 from .errors import Interrupted, UserError
 from .freezing import Trainable, freeze
@@ -32,7 +32,7 @@ from .frozen_prefix import PrefixCache, PrefixCollator, load_or_fill, plan, reas
 from .inference import EXAMPLES, SpamClassifier
 from .interruption import OrderlyStop, describe
 from .metrics import METRICS as METRIC_NAMES
-from .metrics import build_compute_metrics
+from .metrics import build_compute_metrics, confusion
 from .modeling_spam_gpt import SpamGPTForSequenceClassification
 from .plots import plot_values
 from .records import History
@@ -40,6 +40,8 @@ from .run_folder import METRICS, free_space
 from .trainer import SpamTrainer
 from .used_rows import used_rows
 
+# What the record keeps of the options beside those that were given: defaults may change.
+_RECORDED = {"learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim", "seed"}
 _ADAMW = ("adamw_torch", "adamw_torch_fused")  # which do nothing but decay to a row without a gradient
 
 
@@ -47,12 +49,12 @@ _ADAMW = ("adamw_torch", "adamw_torch_fused")  # which do nothing but decay to a
 class Run:
     """What a fine-tuning leaves: the model, its figures, and what it went through.
 
-    `splits` maps each split to `METRIC_NAMES`, `loss` (mean over the messages) and `messages`.
+    `splits` maps each split to `METRIC_NAMES`, `loss` (mean over the messages), `messages` and their `confusion`.
     """
 
     model: SpamGPTForSequenceClassification
     tokenizer: GPT2Tokenizer
-    splits: dict[str, dict[str, float]]
+    splits: dict[str, dict[str, Any]]
     history: History
     training: dict[str, Any]
     data: dict[str, Any]
@@ -119,8 +121,15 @@ def fine_tune(
             "trained_parameters": sum(parameters[name] for name in trained),
             "best_checkpoint_step": trainer.state.best_global_step,
             "processes": arguments.world_size,
+            "batch": arguments.messages_per_step,
+            "precision": _precision(trainer),
+            "options": {name: value for name, value in arguments.to_dict().items() if name in _RECORDED},
         },
-        data={"counts": count(texts).to_dict(orient="index"), "fingerprint": fingerprint(texts)},
+        data={
+            "counts": count(texts).to_dict(orient="index"),
+            "repeated": repeated(texts),
+            "fingerprint": fingerprint(texts),
+        },
     )
 
 
@@ -207,10 +216,9 @@ def describe_start(trainer: SpamTrainer, messages: int, checkpoint: str | None) 
     """The start-up line: who works on what, how much at a time, and from where."""
     arguments = trainer.args
     global_batch, device = arguments.messages_per_step, arguments.device
-    precision = trainer.accelerator.mixed_precision  # an option's, or the launcher's
     line = processes.describe(
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        precision="fp32" if precision == "no" else precision,
+        precision=_precision(trainer),
         per_process=global_batch // arguments.gradient_accumulation_steps // arguments.world_size,
         accumulated=arguments.gradient_accumulation_steps,
         global_batch=global_batch,
@@ -219,10 +227,21 @@ def describe_start(trainer: SpamTrainer, messages: int, checkpoint: str | None) 
     return line if checkpoint is None else f"{line}; goes on from {checkpoint}"
 
 
-def evaluate_split(trainer: Trainer, rows: Dataset) -> dict[str, float]:
-    """`METRIC_NAMES`, `loss` and `messages` over every row of a tokenized split."""
-    metrics = trainer.predict(rows, metric_key_prefix="split").metrics or {}
-    return {name: metrics[f"split_{name}"] for name in (*METRIC_NAMES, "loss")} | {"messages": len(rows)}
+def _precision(trainer: Trainer) -> str:
+    """An option's, or the launcher's."""
+    precision: str = trainer.accelerator.mixed_precision
+    return "fp32" if precision == "no" else precision
+
+
+def evaluate_split(trainer: Trainer, rows: Dataset) -> dict[str, Any]:
+    """`METRIC_NAMES`, `loss`, `messages` and the `confusion` over every row of a tokenized split."""
+    output = trainer.predict(rows, metric_key_prefix="split")
+    logits, labels, metrics = output.predictions, output.label_ids, output.metrics or {}
+    return {
+        **{name: metrics[f"split_{name}"] for name in (*METRIC_NAMES, "loss")},
+        "messages": len(rows),
+        "confusion": confusion(labels, logits.argmax(axis=-1), logits.shape[-1]),  # type: ignore[union-attr,arg-type]
+    }
 
 
 def classify_examples(run: Run) -> list[dict[str, Any]]:

@@ -188,6 +188,30 @@ def to_book_names(checkpoint: GPT2Checkpoint) -> State:
     return book
 
 
+def to_gpt2_names(classifier: GPTModel) -> State:
+    """The way back: copies of a classifier's tensors, named and shaped as in transformers' GPT-2, the head as `score`.
+
+    Queries, keys and values without biases get biases of zero.
+    """
+    ours = classifier.state_dict()
+    state = {"score.weight": ours["out_head.weight"], "score.bias": ours["out_head.bias"]}
+    state |= {f"transformer.{name}": ours[book] for name, book in _OUTER_NAMES.items() if book in ours}
+    del state["transformer.lm_head.weight"]
+    for number in range(len(classifier.trf_blocks)):
+        block, theirs = f"trf_blocks.{number}.", f"transformer.h.{number}."
+        state |= {theirs + name: ours[block + book] for name, book in _NORM_NAMES.items()}
+        for name, book in _LINEAR_NAMES.items():
+            state[f"{theirs}{name}.weight"] = ours[f"{block}{book}.weight"].T
+            state[f"{theirs}{name}.bias"] = ours[f"{block}{book}.bias"]
+        weights = [ours[f"{block}{name}.weight"].T for name in _FUSED_NAMES]
+        biases = [ours.get(f"{block}{name}.bias", torch.zeros(weights[0].shape[1])) for name in _FUSED_NAMES]
+        state[f"{theirs}attn.c_attn.weight"], state[f"{theirs}attn.c_attn.bias"] = (
+            torch.cat(weights, 1),
+            torch.cat(biases),
+        )
+    return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
+
+
 def _download_from_hub(repository: str) -> Path:
     try:
         return download_repository(repository, ["config.json", "model*.safetensors", "model.safetensors.index.json"])

@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 COMMANDS = {
-    "data": "download, balance and split the messages, save them, print the counts",
+    "data": "download, balance and split the messages, print the counts, save or push them",
     "train": "fine-tune, evaluate on the whole of each split, save a checkpoint",
     "evaluate": "report on a split of a checkpoint's own data, or on a file",
     "predict": "classify texts given as arguments or on standard input",
-    "export": "write a checkpoint as an ONNX file, in int8 if wished, and check that it agrees",
+    "export": "write a checkpoint as ONNX, in int8 if wished, or as transformers' GPT-2, and check that it agrees",
+    "push": "put a model on the Hugging Face Hub, with its card",
     "native": "the chapter's own program in plain torch, without the Trainer",
     "check_equivalence": "compare the Trainer route with the native loop, and the model with GPT-2",
     "benchmark": "measure our speed against the native loop's and transformers' own",

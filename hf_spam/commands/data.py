@@ -1,19 +1,25 @@
-"""`hf-spam data`: download, balance and split the messages, save them, print the counts."""
+"""`hf-spam data`: download, balance and split the messages, print the counts, save them or push them to the Hub."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from ..arguments import DataArguments, OptionParser, build, merge
-from ..builders import build_splits
+from ..arguments import DataArguments, HubArguments
+from ..builders import build_splits, name_source
 from ..data import count, save_splits
 from ..encoding import longest_text
+from ..hub import Repository, listing, prepare, publish
+from ..options import OptionParser, build, merge
+from ..publication import data_contents
 from ..tokenization import build_tokenizer
 
 
 def make_parser() -> OptionParser:
-    """The data options, and where to save."""
-    parser = OptionParser(DataArguments, prog="hf-spam data", description=__doc__)
+    """The data options, and where the splits go."""
+    parser = OptionParser(DataArguments, HubArguments, prog="hf-spam data", description=__doc__)
     parser.add_argument("--output_dir", help="Save the splits here: three CSVs, and a DatasetDict under dataset/.")
+    parser.add_argument(
+        "--push", metavar="REPO", help="Push them to this data set on the Hub, with a card: OWNER/NAME."
+    )
     return parser
 
 
@@ -23,7 +29,9 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 
 
 def main(options: dict[str, Any]) -> None:
-    """Prepare the splits as the options say, print their counts, and save them where asked."""
+    """Prepare the splits as the options say, print their counts, and save and push them where asked."""
+    hub = build(HubArguments, options)
+    repository = Repository(options["push"], "dataset", hub.private, hub.revision) if "push" in options else None
     arguments = build(DataArguments, options)
     splits = build_splits(arguments)
     tokenizer = build_tokenizer(bpe_dir=arguments.bpe_dir)
@@ -33,3 +41,13 @@ def main(options: dict[str, Any]) -> None:
     if "output_dir" in options:
         save_splits(splits, options["output_dir"])
         print(f"saved to {options['output_dir']}; try: hf-spam train --data_dir {options['output_dir']}")
+    if repository is not None:
+        source = name_source(arguments)
+        if hub.dry_run:
+            contents = data_contents(splits, source, arguments, repository.name)
+            print(f"{listing(contents)}\nwould go to the {repository}; nothing was sent")
+            return
+        repository = prepare(repository)
+        contents = data_contents(splits, source, arguments, repository.name)
+        url = publish(repository, contents, hub.commit_message or "Upload the splits with hf_spam")
+        print(f'pushed to {url}; try: datasets.load_dataset("{repository.name}")')

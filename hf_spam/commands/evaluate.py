@@ -6,16 +6,16 @@ from typing import Any, get_args
 
 import pandas as pd
 import torch
-from sklearn.metrics import confusion_matrix
 
 from .. import processes
-from ..arguments import DataArguments, OptionParser, build, merge, read_config
+from ..arguments import DataArguments
 from ..builders import build_splits, read_messages
 from ..data import SPLITS, fingerprint
 from ..errors import UserError
-from ..inference import Precision, SpamClassifier
+from ..inference import Precision, SpamClassifier, find_checkpoint
 from ..metrics import METRICS as METRIC_NAMES
-from ..metrics import build_metrics
+from ..metrics import build_metrics, confusion
+from ..options import OptionParser, build, merge, read_config
 from ..run_folder import ARGUMENTS, METRICS
 from ..sources import LABELS
 
@@ -25,7 +25,7 @@ SOURCES = ("data_source", "data_file", "data_dir")
 def make_parser() -> OptionParser:
     """The checkpoint, what to report on, and the data options."""
     parser = OptionParser(DataArguments, prog="hf-spam evaluate", description=__doc__)
-    parser.add_argument("model", metavar="MODEL", help="A folder that `hf-spam train` saved.")
+    parser.add_argument("model", metavar="MODEL", help="A folder that `hf-spam train` saved, or a repository.")
     parser.add_argument(
         "--split",
         choices=[*SPLITS, "all"],
@@ -45,18 +45,23 @@ def main(options: dict[str, Any]) -> None:
     """Report on the messages that the options name."""
     processes.join()
     with processes.main_first():
-        texts, labels, name = choose_messages(options)
+        folder = find_checkpoint(options["model"])
+        texts, labels, name = choose_messages(options, folder)
         classifier = SpamClassifier.from_pretrained(
-            options["model"], options.get("token_budget"), options.get("precision", "fp32")
+            folder, options.get("token_budget"), options.get("precision", "fp32")
         )
-    figures, confusion = report(classifier, texts, labels)
+    figures, counts = report(classifier, texts, labels)
     print(f"{options['model']} on {name}, {len(texts):,} messages")
     print("  ".join(f"{metric} {figures[metric]:.2%}" for metric in METRIC_NAMES) + f"  loss {figures['loss']:.3f}")
-    print(confusion.to_string())
+    print(counts.to_string())
 
 
-def choose_messages(options: dict[str, Any]) -> tuple[list[str], list[int], str]:
+def choose_messages(options: dict[str, Any], folder: Path) -> tuple[list[str], list[int], str]:
     """The texts and label ids to report on, and what to call them.
+
+    Args:
+        options: Those of the command.
+        folder: The checkpoint's, which remembers its data.
 
     Raises:
         UserError: If the checkpoint does not say what it was trained on and no source is named, or if its source now
@@ -65,7 +70,7 @@ def choose_messages(options: dict[str, Any]) -> tuple[list[str], list[int], str]
     if named := any(name in options for name in SOURCES):
         arguments, split = build(DataArguments, options), options.get("split", "all")
     else:
-        path = Path(options["model"], ARGUMENTS)
+        path = folder / ARGUMENTS
         if not path.is_file():
             raise UserError(f"{options['model']}: no {ARGUMENTS} says which data it was trained on. Name --data_file.")
         arguments, split = build(DataArguments, merge(read_config(path), options)), options.get("split", "test")
@@ -73,7 +78,7 @@ def choose_messages(options: dict[str, Any]) -> tuple[list[str], list[int], str]
         frame = read_messages(arguments)
         return frame["Text"].tolist(), [LABELS.index(label) for label in frame["Label"]], "all messages"
     splits = build_splits(arguments)
-    metrics = Path(options["model"], METRICS)
+    metrics = folder / METRICS
     if not named and metrics.is_file() and fingerprint(splits) != read_config(metrics)["data"]["fingerprint"]:
         raise UserError(f"{options['model']}: its data has changed since it was trained: the splits are not the same.")
     chosen = SPLITS if split == "all" else (split,)
@@ -91,7 +96,5 @@ def report(classifier: SpamClassifier, texts: list[str], labels: list[int]) -> t
     predictions = logits.argmax(dim=1).tolist()
     figures: dict[str, float] = build_metrics().compute(predictions=predictions, references=labels)
     figures["loss"] = float(torch.nn.functional.cross_entropy(logits, torch.tensor(labels)))
-    counts = confusion_matrix(labels, predictions, labels=range(len(LABELS)))
-    return figures, pd.DataFrame(
-        counts, index=[f"true {label}" for label in LABELS], columns=[f"predicted {label}" for label in LABELS]
-    )
+    rows, columns = ([f"{side} {label}" for label in LABELS] for side in ("true", "predicted"))
+    return figures, pd.DataFrame(confusion(labels, predictions), index=rows, columns=columns)

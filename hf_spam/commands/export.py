@@ -1,7 +1,8 @@
-"""`hf-spam export`: a checkpoint as an ONNX file for ONNX Runtime, in float32 or int8, checked before it is kept.
+"""`hf-spam export`: a checkpoint for other programs, checked before it is kept.
 
-The converted model scores the messages of a split of the checkpoint's own data, or others. If too many of its labels
-are not those of the checkpoint, it is refused and nothing is written. Needs the extra [onnx].
+Either an ONNX file for ONNX Runtime, in float32 or int8 (needs the extra [onnx]), or transformers' own
+GPT2ForSequenceClassification. The converted model scores the messages of a split of the checkpoint's own data, or
+others. If too many of its labels are not those of the checkpoint, it is refused and nothing is written.
 """
 
 import json
@@ -11,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ..agreement import MAX_CHANGED, compare
-from ..arguments import DataArguments, OptionParser, merge
+from ..arguments import DataArguments
 from ..errors import UserError
+from ..gpt2_model import convert
 from ..inference import SpamClassifier
-from ..onnx_model import MODEL, OnnxModel, export, require_extra
-from ..run_folder import ARGUMENTS, METRICS, check_writable, staged
+from ..modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..onnx_model import export, require_extra
+from ..options import OptionParser, merge
+from ..run_folder import AGREEMENT, ARGUMENTS, METRICS, check_writable, staged
 from .evaluate import choose_messages
-
-AGREEMENT = "agreement.json"
 
 
 def make_parser() -> OptionParser:
@@ -27,7 +29,12 @@ def make_parser() -> OptionParser:
     parser.add_argument("model", metavar="MODEL", help="A folder that `hf-spam train` saved.")
     parser.add_argument("--output_dir", required=True, help="The folder to write.")
     parser.add_argument("--overwrite_output_dir", action="store_true", help="Replace what it holds.")
-    parser.add_argument("--int8", action="store_true", help="Eight bits a weight: a quarter of the size, faster.")
+    parser.add_argument(
+        "--format", choices=["onnx", "gpt2"], default="onnx", help="onnx (default), or gpt2: transformers' own GPT-2."
+    )
+    parser.add_argument(
+        "--int8", action="store_true", help="ONNX in eight bits a weight: a quarter of the size, faster."
+    )
     parser.add_argument(
         "--max_changed", type=float, help=f"Share of the labels that may change (default: {MAX_CHANGED})."
     )
@@ -48,19 +55,27 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 
 def main(options: dict[str, Any]) -> None:
     """Export, compare, and keep or refuse."""
-    require_extra()
     model, output_dir, int8 = Path(options["model"]), Path(options["output_dir"]), options.get("int8", False)
+    format = options.get("format", "onnx")
+    if format == "onnx":
+        require_extra()
+    elif int8:
+        raise UserError("expected --int8 with --format onnx alone: transformers' GPT-2 has no eight bits.")
     if model.resolve() == output_dir.resolve():
         raise UserError(f"{output_dir}: is the checkpoint itself. Choose another --output_dir.")
     check_writable(output_dir, options.get("overwrite_output_dir", False))
     classifier = SpamClassifier.from_pretrained(options["model"])
-    if isinstance(classifier.model, OnnxModel):
+    if not isinstance(classifier.model, SpamGPTForSequenceClassification):
         raise UserError(f"{model}: is exported already. Name the checkpoint that it was exported from.")
-    classifier.model.to("cpu")
-    texts, labels, name = choose_messages(options)
+    classifier.model.to("cpu")  # type: ignore[arg-type]
+    converted = convert(classifier.model) if format == "gpt2" else None
+    texts, labels, name = choose_messages(options, model)
     before = classifier.logits(texts)
     with staged(output_dir) as folder:
-        export(classifier.model, folder, int8)
+        if converted is None:
+            export(classifier.model, folder, int8)
+        else:
+            converted.save_pretrained(folder)
         classifier.tokenizer.save_pretrained(folder)
         for file in (ARGUMENTS, METRICS):  # `hf-spam evaluate` finds the data by them
             if (model / file).is_file():
@@ -69,7 +84,7 @@ def main(options: dict[str, Any]) -> None:
         agreement.require(options["max_changed"])
         record = {"model": options["model"], "int8": int8, "messages_of": name, **agreement.to_dict()}
         (folder / AGREEMENT).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        size = sum(path.stat().st_size for path in folder.glob(f"{MODEL}*")) / 2**20
+        size = sum(path.stat().st_size for path in folder.glob("model*")) / 2**20
     print(f"{'int8' if int8 else 'float32'}, {size:,.1f} MiB")
     print(f"{name}: {agreement}")
     print(f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"')

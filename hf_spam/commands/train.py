@@ -9,30 +9,23 @@ import pandas as pd
 from datasets import DatasetDict, disable_progress_bars
 
 from .. import processes
-from ..arguments import (
-    PRESETS,
-    DataArguments,
-    ModelArguments,
-    OptionParser,
-    SpamTrainingArguments,
-    build,
-    merge,
-    read_config,
-    to_argv,
-)
-from ..builders import build_config, build_model, build_splits
+from ..arguments import PRESETS, DataArguments, ModelArguments, SpamTrainingArguments
+from ..builders import build_config, build_model, build_splits, name_source
 from ..checkpoints import discard_staging, find_checkpoint, remove_all, set_aside_later
 from ..data import count
 from ..download import write_atomically
 from ..encoding import longest_text
 from ..errors import Interrupted, UserError
+from ..hub import Repository, prepare
 from ..metrics import METRICS
 from ..modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..options import OptionParser, build, merge, read_config, to_argv
 from ..run_folder import ARGUMENTS, check_writable, partial_folder, staged
 from ..sources import LABELS
 from ..tokenization import build_tokenizer, tokenize
 from ..training import Run, classify_examples, fine_tune, save_run
 from ..weights import load_checkpoint
+from .push import push_model
 
 COLUMNS = (*METRICS, "loss", "messages")
 
@@ -76,9 +69,12 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 def main(options: dict[str, Any]) -> None:
     """Fine-tune as `parse`'s options say, and print what came of it."""
     processes.join()
+    token = options.get("hub_token")
+    options = {name: value for name, value in options.items() if name != "hub_token"}  # which is stored nowhere
     model_arguments = build(ModelArguments, options)
     data_arguments = build(DataArguments, options)
-    arguments = build(SpamTrainingArguments, options)
+    # The Trainer would make the repository itself, and fill it checkpoint by checkpoint.
+    arguments = build(SpamTrainingArguments, options | {"push_to_hub": False})
     output_dir = Path(arguments.output_dir)
     resume = arguments.resume_from_checkpoint
     is_main = processes.rank() == 0
@@ -91,6 +87,10 @@ def main(options: dict[str, Any]) -> None:
             arguments.resume_from_checkpoint = str(find_checkpoint(resume, partial_folder(output_dir)))
         elif is_main:
             check_writable(output_dir, arguments.overwrite_output_dir)
+        repository = None
+        if is_main and options.get("push_to_hub"):  # now, not when hours have gone by
+            name, private = arguments.hub_model_id or output_dir.name, bool(arguments.hub_private_repo)
+            repository = prepare(Repository(name, "model", private, arguments.hub_revision or "main", token))
         if model_arguments.weights != "random":
             cache_dir = data_arguments.cache_dir
             checkpoint = load_checkpoint(model_arguments.weights, model_arguments.model_size, cache_dir)
@@ -121,10 +121,17 @@ def main(options: dict[str, Any]) -> None:
             raise
         examples = classify_examples(run)
         if is_main:
+            run.data["source"] = name_source(data_arguments)
             save_run(run, examples, folder)
             if not arguments.keep_checkpoints:
                 remove_all(folder)
     print(describe_run(run, examples, output_dir))
+    if repository is not None:
+        try:
+            print(push_model(output_dir, repository))
+        except UserError as error:
+            again = f"hf-spam push {output_dir} {repository.name}"
+            raise UserError(f"{error} The run is complete; to push it: {again}") from None
 
 
 def describe_data(splits: DatasetDict, longest: int) -> str:

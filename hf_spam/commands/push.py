@@ -1,0 +1,60 @@
+"""`hf-spam push`: a model to the Hugging Face Hub, with everything that others need to use and to judge it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..arguments import HubArguments
+from ..errors import UserError
+from ..hub import Repository, listing, prepare, publish
+from ..options import OptionParser, build, merge
+from ..publication import model_contents
+from ..run_folder import check_writable, staged
+
+
+def make_parser() -> OptionParser:
+    """The model, where it goes, and how."""
+    parser = OptionParser(HubArguments, prog="hf-spam push", description=__doc__)
+    parser.add_argument("model", metavar="MODEL", help="A folder that `hf-spam train` or `hf-spam export` saved.")
+    parser.add_argument("repository", metavar="REPO", help="OWNER/NAME, or a NAME of yours.")
+    parser.add_argument(
+        "--license", help="The card's, as the Hub abbreviates it (default: what the weights and our code allow)."
+    )
+    parser.add_argument("--output_dir", help="Write the files here instead of sending them: to read or edit the card.")
+    return parser
+
+
+def parse(argv: Sequence[str]) -> dict[str, Any]:
+    """The options given."""
+    return merge(make_parser().given(argv))
+
+
+def main(options: dict[str, Any]) -> None:
+    """Push, list what would be pushed, or write it."""
+    arguments, folder, license = build(HubArguments, options), Path(options["model"]), options.get("license")
+    repository = Repository(options["repository"], "model", arguments.private, arguments.revision)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: expected a folder with a model, found none.")
+    contents = model_contents(folder, repository.name, license)  # before anything is asked of the Hub
+    if "output_dir" in options:
+        output_dir = Path(options["output_dir"])
+        check_writable(output_dir)
+        with staged(output_dir) as staging:
+            for path, source in contents.items():
+                (staging / path).write_bytes(source if isinstance(source, bytes) else source.read_bytes())
+        print(f"{listing(contents)}\nwritten to {output_dir}; try: hf-spam push {output_dir} {repository.name}")
+    elif arguments.dry_run:
+        print(f"{listing(contents)}\nwould go to the {repository}; nothing was sent")
+    else:
+        print(push_model(folder, prepare(repository), license, arguments.commit_message))
+
+
+def push_model(folder: Path, repository: Repository, license: str | None = None, message: str | None = None) -> str:
+    """Fill a repository that `hub.prepare` returned, and say where it is.
+
+    Raises:
+        UserError: See `hub.publish`.
+    """
+    contents = model_contents(folder, repository.name, license)
+    url = publish(repository, contents, message or f"Upload {folder.name} with hf_spam")
+    return f'pushed to {url}; try: hf-spam predict {repository.name} "your text"'
