@@ -74,7 +74,7 @@ def test_what_a_run_leaves(checkpoints: dict[str, Path]) -> None:
         metrics = json.loads((folder / "metrics.json").read_text())
         assert list(metrics["splits"]) == ["train", "validation", "test"]
         for figures in metrics["splits"].values():
-            assert set(figures) == {"accuracy", "precision", "recall", "f1", "loss", "messages"}
+            assert set(figures) == {"accuracy", "precision", "recall", "f1", "loss", "messages", "confusion"}
         assert [example["text"] for example in metrics["examples"]] == list(EXAMPLES)
         assert metrics["training"]["steps"] == 22
         assert metrics["training"]["trained_parameters"] == metrics["training"]["parameters"]
@@ -289,8 +289,8 @@ def test_no_command(run: Run) -> None:
     code, out, err = run("classify")
     assert (code, out) == (2, "")
     assert err == (
-        "hf-spam: error: expected one of data, train, evaluate, predict, export, native, check_equivalence, benchmark, "
-        "found 'classify'. Try: hf-spam --help\n"
+        "hf-spam: error: expected one of data, train, evaluate, predict, export, push, native, "
+        "check_equivalence, benchmark, found 'classify'. Try: hf-spam --help\n"
     )
 
 

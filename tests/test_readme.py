@@ -12,11 +12,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from conftest import ROOT, WarmProcess
+from loopback_hub import LoopbackHub
 
 from hf_spam import GPTModel, SpamGPTConfig, native_loop
 
@@ -60,6 +62,14 @@ def workplace(
     return folder
 
 
+@pytest.fixture(scope="module")
+def your_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
+    """A Hub where `you` are a user."""
+    with LoopbackHub(tmp_path_factory.mktemp("hub")) as running:
+        running.tokens = {"hf_you": "you"}
+        yield running
+
+
 def prepared(command: str) -> str:
     """A command as it is run here: installed already, and without what only a network can bring."""
     command = command.removeprefix(f"{INSTALL} && ")
@@ -81,7 +91,7 @@ def prepared(command: str) -> str:
 
 
 @pytest.mark.parametrize(("kind", "command"), CASES, ids=[command.split("\n")[0][:70] for _, command in COMMANDS])
-def test_command(workplace: Path, warm: WarmProcess, kind: str, command: str) -> None:
+def test_command(workplace: Path, your_hub: LoopbackHub, warm: WarmProcess, kind: str, command: str) -> None:
     if command == "pytest":
         return  # it is what runs this
     if "outputs/onnx" in command and not (workplace / "outputs" / "quickstart").is_dir():
@@ -90,8 +100,10 @@ def test_command(workplace: Path, warm: WarmProcess, kind: str, command: str) ->
         argv = [sys.executable, "-c", command]
     else:
         argv = ["bash", "-euo", "pipefail", "-c", prepared(command)]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    result = subprocess.run(argv, cwd=workplace, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    if "you/" in command:
+        environment |= your_hub.environment("hf_you", workplace / "home")
+    result = subprocess.run(argv, cwd=workplace, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
     assert result.stdout
 
@@ -115,6 +127,16 @@ def test_what_the_quickstart_prints(workplace: Path) -> None:
     assert f"data   642 ham + 642 spam: {sizes}; longest train text " in shown
     for example in metrics["examples"]:
         assert re.search(f"^{example['label']:5}[01]\\.\\d+  {re.escape(example['text'])}$", shown, re.MULTILINE)
+
+
+def test_what_was_pushed(your_hub: LoopbackHub) -> None:
+    """The three repositories that the README's commands fill."""
+    for name, kind, file in (
+        ("you/spam-filter", "model", "model.safetensors"),
+        ("you/another-filter", "model", "model.safetensors"),
+        ("you/sms-splits", "dataset", "data/test-00000-of-00001.parquet"),
+    ):
+        assert {"README.md", file} <= set(your_hub.files(name, kind))
 
 
 def test_the_proofs_table(workplace: Path) -> None:
