@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_spam import UserError, data, sources
+from hf_spam.arguments import DataArguments
+from hf_spam.builders import name_source
 from hf_spam.encoding import longest_text
 from hf_spam.tokenization import GPT2Tokenizer
 
@@ -135,3 +137,26 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
         (tmp_path / f"{name}.csv").write_text("Label,Text\n5,a\n")
     with pytest.raises(UserError, match="expected the columns Label"):
         data.load_splits(tmp_path)
+
+
+def test_what_stands_in_the_training_split_too(collection: Path) -> None:
+    frames = chapter_frames(collection)
+    known = frames["train"]["Text"]
+    expected = {name: int(frames[name]["Text"].isin(known).sum()) for name in ("validation", "test")}
+    assert expected["test"] == 37
+    assert data.repeated(data.prepare(sources.read_file(collection))) == expected
+
+
+def test_what_the_messages_are_called(test_data: Path, collection: Path, tmp_path: Path) -> None:
+    """The collection is itself under any name; other messages are never called so."""
+    shutil.copy(collection, tmp_path / "renamed.tsv")
+    (tmp_path / "mine.tsv").write_text("ham\thello\nspam\twin\n")
+    for arguments, name in (
+        (DataArguments(), "uci"),
+        (DataArguments(data_source="sample"), "sample"),
+        (DataArguments(data_file=str(test_data / "sms+spam+collection.zip")), "uci"),
+        (DataArguments(data_file=str(tmp_path / "renamed.tsv")), "uci"),
+        (DataArguments(data_file=str(tmp_path / "mine.tsv")), "own"),
+        (DataArguments(data_dir=str(tmp_path)), "own"),
+    ):
+        assert name_source(arguments) == name
