@@ -359,7 +359,8 @@ def test_train_and_push(hub: LoopbackHub, run: Run, tmp_path: Path) -> None:
     assert code == 0, error
     assert f"pushed to {hub.url}/alice/pushed/commit/" in output
     assert hub.is_private("alice/pushed")
-    assert hub.log("alice/pushed") == ["Upload pushed with hf_spam", "initial commit"]  # the Trainer pushes nothing
+    assert hub.log("alice/pushed") == ["Upload pushed with hf_spam", "initial commit"]
+    assert [path for _, path, _ in hub.requests].count("/api/repos/create") == 1  # the Trainer makes none of its own
     stored = hub.files("alice/pushed")
     assert stored["model.safetensors"] == (folder / "model.safetensors").read_bytes()
     assert ModelCard(stored["README.md"].decode()).data.model_name == "pushed"

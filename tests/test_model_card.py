@@ -176,6 +176,16 @@ def test_own_messages_from_a_gpt2(runs: dict[str, Path]) -> None:
     assert ModelCard(build_model_card(runs["own"], REPOSITORY, "cc0-1.0")).data.license == "cc0-1.0"
 
 
+def test_where_spam_is_rare(runs: dict[str, Path], metrics: dict[str, Any], tmp_path: Path) -> None:
+    """Two false alarms in 100: 7.0 % at the interval's upper end; 5 × 0.99 / (5 × 0.99 + 95 × 0.070) is 0.43."""
+    folder = tmp_path / "run"
+    shutil.copytree(runs["sample"], folder)
+    test = metrics["splits"]["test"] | {"confusion": [[98, 2], [1, 99]]}
+    changed = metrics | {"splits": metrics["splits"] | {"test": test}}
+    (folder / "metrics.json").write_text(json.dumps(changed))
+    assert "Where 5 messages in 100 are\n  spam, as few as 43 in 100" in build_model_card(folder, REPOSITORY)
+
+
 @pytest.mark.parametrize("size", [None, "medium"])
 def test_the_base_model_of_published_weights(runs: dict[str, Path], tmp_path: Path, size: str | None) -> None:
     folder = tmp_path / "run"
