@@ -57,6 +57,8 @@ def build_metrics(num_labels: int = 2) -> evaluate.CombinedEvaluations:
 
 def confusion(references: Sequence[int], predictions: Sequence[int], num_labels: int = 2) -> list[list[int]]:
     """Texts by true label (rows) and predicted label (columns). *Shape:* `[num_labels, num_labels]`."""
+    if not len(references):  # of which scikit-learn counts nothing
+        return [[0] * num_labels for _ in range(num_labels)]
     counts: list[list[int]] = confusion_matrix(references, predictions, labels=range(num_labels)).tolist()
     return counts
 
