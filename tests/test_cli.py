@@ -155,6 +155,7 @@ def test_a_fresh_process_needs_one_import(checkpoints: dict[str, Path]) -> None:
     assert found.stdout.strip() in ("ham", "spam"), found.stderr
 
 
+@pytest.mark.slow
 def test_without_the_package(checkpoints: dict[str, Path], tmp_path: Path) -> None:
     """In a process that never imports hf_spam: the tokenizer needs no remote code, the pipeline runs the copied code.
 

@@ -99,6 +99,7 @@ def test_the_whole_proof(run: Callable[..., tuple[int, str, str]], tmp_path: Pat
     assert sum(losses["native"][-50:]) < sum(losses["native"][:50]) / 10  # it learns
 
 
+@pytest.mark.slow
 def test_the_small_subject_passes(subject: Subject) -> None:
     """What is bent below is straight before."""
     comparisons = [

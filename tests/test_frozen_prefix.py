@@ -114,6 +114,7 @@ def test_the_same_training_on_the_whole_collection(
         assert_same_training(tmp_path / folder, tmp_path / "off", steps=650)
 
 
+@pytest.mark.slow
 def test_kept_and_used_again(workplace: Path, warm: WarmProcess, tmp_path: Path) -> None:
     """A file of its own for each set of weights, texts, precision and rule; never a half-written one."""
     kept = tmp_path / "kept"

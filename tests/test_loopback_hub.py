@@ -385,6 +385,7 @@ print(load_dataset("alice/messages")["test"][:])
 """
 
 
+@pytest.mark.slow
 def test_other_processes_push_and_load(hub: LoopbackHub, tmp_path: Path) -> None:
     printed: list[str] = []
     for number, program in enumerate((PUSH, LOAD)):

@@ -61,6 +61,7 @@ LAUNCHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_two_processes_under_a_launcher(workplace: Path, alone: Path, launcher: str) -> None:
     program = [*LAUNCHERS[launcher], str(ROOT / "scripts" / "train.py"), *RECIPE, "--output_dir", launcher]
@@ -100,6 +101,7 @@ def test_a_shared_batch_is_the_same_batch(workplace: Path, alone: Path, warm: Wa
     assert_same_model(workplace / folder, alone)
 
 
+@pytest.mark.slow
 def test_the_chapters_order_is_shared(workplace: Path, warm: WarmProcess) -> None:
     """Without accelerate's seeded sampler each pass draws from the global stream: the main process's."""
     recipe = [*RECIPE, "--preset", "book", "--eval_freq", "5"]

@@ -135,6 +135,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     assert_same_run(workplace / name, expected)
 
 
+@pytest.mark.slow
 def test_stopped_on_two_processes(workplace: Path, warm: WarmProcess) -> None:
     """One of them gets the signal; both stop after the same step."""
     warm.run(["train", *RECIPE, "--output_dir", "pair"], workplace, 2)
@@ -210,6 +211,7 @@ def test_going_back(workplace: Path, warm: WarmProcess, unfinished: Path) -> Non
     assert folders == {"checkpoint-76", "checkpoint-78", "superseded-checkpoint-78"}
 
 
+@pytest.mark.slow
 def test_early_stopping_goes_on_counting(workplace: Path, warm: WarmProcess) -> None:
     """A rate that only makes it worse: stopped after two evaluations without a better one, the best model kept."""
     recipe = [*RECIPE, "--learning_rate", "1.0", "--num_train_epochs", "9", "--early_stopping_patience", "2"]
