@@ -9,21 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .errors import UserError
-from .registration import register_in_time
+from .model.registration import register_in_time
 
 if TYPE_CHECKING:
-    from .configuration_spam_gpt import SpamGPTConfig
-    from .gpt import GPTModel
-    from .inference import Prediction, SpamClassifier
-    from .modeling_spam_gpt import SpamGPTForCausalLM, SpamGPTForSequenceClassification
+    from .inference.classifier import Prediction, SpamClassifier
+    from .model.configuration_spam_gpt import SpamGPTConfig
+    from .model.gpt import GPTModel
+    from .model.modeling_spam_gpt import SpamGPTForCausalLM, SpamGPTForSequenceClassification
 else:  # hidden from type checkers, which would take any name for one of ours
     _MODULES = {
-        "GPTModel": "gpt",
-        "Prediction": "inference",
-        "SpamClassifier": "inference",
-        "SpamGPTConfig": "configuration_spam_gpt",
-        "SpamGPTForCausalLM": "modeling_spam_gpt",
-        "SpamGPTForSequenceClassification": "modeling_spam_gpt",
+        "GPTModel": "model.gpt",
+        "Prediction": "inference.classifier",
+        "SpamClassifier": "inference.classifier",
+        "SpamGPTConfig": "model.configuration_spam_gpt",
+        "SpamGPTForCausalLM": "model.modeling_spam_gpt",
+        "SpamGPTForSequenceClassification": "model.modeling_spam_gpt",
     }
 
     def __getattr__(name: str) -> object:

@@ -10,8 +10,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from hf_spam.arguments import DataArguments
-from hf_spam.builders import build_splits
+from hf_spam.data.arguments import DataArguments
+from hf_spam.data.loading import load_splits
 from hf_spam.options import OptionParser, build
 
 
@@ -22,7 +22,7 @@ def make_parser() -> OptionParser:
 
 def main(options: dict[str, Any]) -> dict[str, float]:
     """Fit on the training split; print and return the accuracy on each split."""
-    splits = build_splits(build(DataArguments, options))
+    splits = load_splits(build(DataArguments, options))
     model = make_pipeline(TfidfVectorizer(), LogisticRegression())
     model.fit(splits["train"]["text"], splits["train"]["label"])
     accuracies = {name: float(model.score(rows["text"], rows["label"])) for name, rows in splits.items()}

@@ -1,8 +1,12 @@
-"""`hf-spam train` as a script, for `python` and `accelerate launch`."""
+"""`hf-spam train` as a script, for `accelerate launch`, `torchrun` and `uv run`."""
 
 import sys
+from pathlib import Path
 
-from hf_spam_cli import main
+# Python puts this folder first on the import path, where evaluate.py would hide the library `evaluate`.
+sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
+
+from hf_spam.cli import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main(["train", *sys.argv[1:]]))

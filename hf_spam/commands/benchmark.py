@@ -12,15 +12,14 @@ from typing import Any
 
 import torch
 
-from .. import benchmark_inference as inference
-from .. import benchmark_training as training
-from ..download import write_atomically
-from ..environment import environment
+from ..benchmarks import inference, training
+from ..benchmarks.measuring import in_own_process, python_seconds, start_seconds
+from ..conversion.from_gpt2 import SIZES
+from ..data.sources import COLLECTION, DATA_VARIABLE, read_at_hand
 from ..errors import UserError
-from ..measuring import in_own_process, python_seconds, start_seconds
 from ..options import OptionParser
-from ..sources import COLLECTION, DATA_VARIABLE, read_at_hand
-from ..weights import SIZES
+from ..system.environment import environment
+from ..system.files import write_atomically
 
 PARTS = ("start", "training", "inference")
 _GIGA = 1e9

@@ -1,4 +1,4 @@
-"""`hf-spam check_equivalence`: the Trainer route against the native loop, and the model against GPT-2.
+"""`hf-spam check-equivalence`: the Trainer route against the native loop, and the model against GPT-2.
 
 Prints what was compared, how far apart it is and what was allowed; exits with 1 if anything is further apart.
 """
@@ -16,23 +16,18 @@ from typing import Any, Literal
 import datasets
 import torch
 
-from ..comparison import Comparison, format_table, to_json
-from ..data import count
-from ..data_equivalence import check_batches, check_rows
-from ..environment import environment
-from ..equivalence import (
-    Subject,
-    check_training,
-    check_variants,
-    prepare_subject,
-    train_both_ways,
-)
+from ..conversion.from_gpt2 import load_checkpoint
+from ..data.sources import COLLECTION, DATA_VARIABLE, read_at_hand
+from ..data.splits import count
+from ..equivalence.comparison import Comparison, format_table, to_json
+from ..equivalence.data import check_batches, check_rows
+from ..equivalence.model import check_generation, check_logits, check_persistence
+from ..equivalence.starting_point import StartingPoint, prepare_starting_point
+from ..equivalence.training import check_training, check_variants, train_both_ways
 from ..errors import UserError
-from ..model_equivalence import check_generation, check_logits, check_persistence
+from ..evaluation.plots import plot_losses
 from ..options import OptionParser, build, option
-from ..plots import plot_losses
-from ..sources import COLLECTION, DATA_VARIABLE, read_at_hand
-from ..weights import load_checkpoint
+from ..system.environment import environment
 
 REPORT = "equivalence.json"
 LEVELS = {
@@ -71,7 +66,7 @@ class CheckArguments:
 
 def make_parser() -> OptionParser:
     """The options of `CheckArguments`."""
-    return OptionParser(CheckArguments, prog="hf-spam check_equivalence", description=__doc__)
+    return OptionParser(CheckArguments, prog="hf-spam check-equivalence", description=__doc__)
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
@@ -92,7 +87,7 @@ def main(options: dict[str, Any]) -> int:
     checkpoint = None
     if arguments.weights != "random":
         checkpoint = load_checkpoint(arguments.weights, arguments.model_size if "model_size" in options else None)
-    subject = prepare_subject(
+    subject = prepare_starting_point(
         read_at_hand(arguments.data_file),
         model_size=arguments.model_size,
         checkpoint=checkpoint,
@@ -102,11 +97,11 @@ def main(options: dict[str, Any]) -> int:
     )
     pairs = {}
 
-    def train_and_check(subject: Subject) -> list[Comparison]:
+    def train_and_check(subject: StartingPoint) -> list[Comparison]:
         pairs.update(train_both_ways(subject))
         return check_training(pairs)
 
-    checks: dict[int, Callable[[Subject], list[Comparison]]] = {
+    checks: dict[int, Callable[[StartingPoint], list[Comparison]]] = {
         1: check_rows,
         2: check_batches,
         3: check_logits,
@@ -143,7 +138,7 @@ def main(options: dict[str, Any]) -> int:
     return 0 if report["passed"] else 1
 
 
-def describe_subject(subject: Subject, arguments: CheckArguments) -> dict[str, Any]:
+def describe_subject(subject: StartingPoint, arguments: CheckArguments) -> dict[str, Any]:
     """What both routes start from, for the report."""
     config = subject.classifier.config
     return {

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..arguments import DataArguments, HubArguments
-from ..builders import build_splits, name_source
-from ..data import count, save_splits
-from ..encoding import longest_text
-from ..hub import Repository, listing, prepare, publish
+from ..data.arguments import DataArguments
+from ..data.encoding import longest_text
+from ..data.loading import load_splits, name_source
+from ..data.splits import count, save_splits
+from ..data.tokenization import build_tokenizer
+from ..hub.arguments import HubArguments
+from ..hub.contents import data_contents
+from ..hub.repository import Repository, listing, prepare_repository, publish
 from ..options import OptionParser, build, merge
-from ..publication import data_contents
-from ..tokenization import build_tokenizer
 
 
 def make_parser() -> OptionParser:
@@ -33,7 +34,7 @@ def main(options: dict[str, Any]) -> None:
     hub = build(HubArguments, options)
     repository = Repository(options["push"], "dataset", hub.private, hub.revision) if "push" in options else None
     arguments = build(DataArguments, options)
-    splits = build_splits(arguments)
+    splits = load_splits(arguments)
     tokenizer = build_tokenizer(bpe_dir=arguments.bpe_dir)
     table = count(splits)
     table["longest text (tokens)"] = [longest_text(tokenizer, list(rows["text"])) for rows in splits.values()]
@@ -47,7 +48,7 @@ def main(options: dict[str, Any]) -> None:
             contents = data_contents(splits, source, arguments, repository.name)
             print(f"{listing(contents)}\nwould go to the {repository}; nothing was sent")
             return
-        repository = prepare(repository)
+        repository = prepare_repository(repository)
         contents = data_contents(splits, source, arguments, repository.name)
         url = publish(repository, contents, hub.commit_message or "Upload the splits with hf_spam")
         print(f'pushed to {url}; try: datasets.load_dataset("{repository.name}")')

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..agreement import MAX_CHANGED, compare
-from ..arguments import DataArguments
+from ..conversion.agreement import MAX_CHANGED, measure_agreement
+from ..conversion.to_gpt2 import to_gpt2
+from ..conversion.to_onnx import require_extra, to_onnx
+from ..data.arguments import DataArguments
 from ..errors import UserError
-from ..gpt2_model import convert
-from ..inference import SpamClassifier
-from ..modeling_spam_gpt import SpamGPTForSequenceClassification
-from ..onnx_model import export, require_extra
+from ..evaluation.report import choose_messages
+from ..inference.classifier import SpamClassifier
+from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import OptionParser, merge
-from ..run_folder import AGREEMENT, ARGUMENTS, METRICS, check_writable, staged
-from .evaluate import choose_messages
+from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE, check_writable, staged
 
 
 def make_parser() -> OptionParser:
@@ -68,22 +68,22 @@ def main(options: dict[str, Any]) -> None:
     if not isinstance(classifier.model, SpamGPTForSequenceClassification):
         raise UserError(f"{model}: is exported already. Name the checkpoint that it was exported from.")
     classifier.model.to("cpu")  # type: ignore[arg-type]
-    converted = convert(classifier.model) if format == "gpt2" else None
+    converted = to_gpt2(classifier.model) if format == "gpt2" else None
     texts, labels, name = choose_messages(options, model)
     before = classifier.logits(texts)
     with staged(output_dir) as folder:
         if converted is None:
-            export(classifier.model, folder, int8)
+            to_onnx(classifier.model, folder, int8)
         else:
             converted.save_pretrained(folder)
         classifier.tokenizer.save_pretrained(folder)
-        for file in (ARGUMENTS, METRICS):  # `hf-spam evaluate` finds the data by them
+        for file in (ARGUMENTS_FILE, METRICS_FILE):  # `hf-spam evaluate` finds the data by them
             if (model / file).is_file():
                 shutil.copyfile(model / file, folder / file)
-        agreement = compare(before, SpamClassifier.from_pretrained(folder).logits(texts), labels)
+        agreement = measure_agreement(before, SpamClassifier.from_pretrained(folder).logits(texts), labels)
         agreement.require(options["max_changed"])
         record = {"model": options["model"], "int8": int8, "messages_of": name, **agreement.to_dict()}
-        (folder / AGREEMENT).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / AGREEMENT_FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         size = sum(path.stat().st_size for path in folder.glob("model*")) / 2**20
     print(f"{'int8' if int8 else 'float32'}, {size:,.1f} MiB")
     print(f"{name}: {agreement}")

@@ -1,6 +1,6 @@
 """`hf-spam native`: the chapter's own program from the messages to the saved classifier, in plain PyTorch.
 
-The oracle of `hf-spam check_equivalence`. It prints the chapter's log lines; `hf-spam train --preset book` does the
+The oracle of `hf-spam check-equivalence`. It prints the chapter's log lines; `hf-spam train --preset book` does the
 same with the Trainer.
 """
 
@@ -13,18 +13,20 @@ from typing import Any
 import tiktoken
 import torch
 
-from .. import native_loop
-from ..arguments import DataArguments, ModelArguments
-from ..builders import build_config, read_messages
+from ..conversion.from_gpt2 import GPT2Checkpoint, fill, load_checkpoint
+from ..data.arguments import DataArguments
+from ..data.loading import read_messages
+from ..data.tokenization import gpt2_encoding
+from ..equivalence import native_loop
 from ..errors import UserError
-from ..freezing import freeze
-from ..gpt import GPTModel
-from ..inference import EXAMPLES
+from ..evaluation.plots import plot_values
+from ..inference.classifier import EXAMPLES
+from ..model.gpt import GPTModel
 from ..options import OptionParser, build, merge, option
-from ..plots import plot_values
-from ..run_folder import check_writable, staged
-from ..tokenization import gpt2_encoding
-from ..weights import GPT2Checkpoint, fill, load_checkpoint
+from ..system.run_folder import check_writable, staged
+from ..training.arguments import ModelArguments
+from ..training.freezing import freeze
+from ..training.initial_model import build_config
 
 # What the chapter fixes, and so does this program.
 FIXED = ("data_dir", "balance", "pooling", "attn_implementation")

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
-from .. import processes
-from ..batch_prediction import CHUNK, chunked, predict_file
 from ..errors import UserError
-from ..inference import Precision, SpamClassifier
+from ..inference.batch_prediction import CHUNK, chunked, predict_file
+from ..inference.classifier import Precision, SpamClassifier
 from ..options import OptionParser
+from ..system import processes
 
 
 def make_parser() -> OptionParser:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..arguments import HubArguments
 from ..errors import UserError
-from ..hub import Repository, listing, prepare, publish
+from ..hub.arguments import HubArguments
+from ..hub.contents import model_contents, push_model
+from ..hub.repository import Repository, listing, prepare_repository
 from ..options import OptionParser, build, merge
-from ..publication import model_contents
-from ..run_folder import check_writable, staged
+from ..system.run_folder import check_writable, staged
 
 
 def make_parser() -> OptionParser:
@@ -46,15 +46,4 @@ def main(options: dict[str, Any]) -> None:
     elif arguments.dry_run:
         print(f"{listing(contents)}\nwould go to the {repository}; nothing was sent")
     else:
-        print(push_model(folder, prepare(repository), license, arguments.commit_message))
-
-
-def push_model(folder: Path, repository: Repository, license: str | None = None, message: str | None = None) -> str:
-    """Fill a repository that `hub.prepare` returned, and say where it is.
-
-    Raises:
-        UserError: See `hub.publish`.
-    """
-    contents = model_contents(folder, repository.name, license)
-    url = publish(repository, contents, message or f"Upload {folder.name} with hf_spam")
-    return f'pushed to {url}; try: hf-spam predict {repository.name} "your text"'
+        print(push_model(folder, prepare_repository(repository), license, arguments.commit_message))

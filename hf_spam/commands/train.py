@@ -8,24 +8,27 @@ from typing import Any
 import pandas as pd
 from datasets import DatasetDict, disable_progress_bars
 
-from .. import processes
-from ..arguments import PRESETS, DataArguments, ModelArguments, SpamTrainingArguments
-from ..builders import build_config, build_model, build_splits, name_source
-from ..checkpoints import discard_staging, find_checkpoint, remove_all, set_aside_later
-from ..data import count
-from ..download import write_atomically
-from ..encoding import longest_text
+from ..conversion.from_gpt2 import load_checkpoint
+from ..data.arguments import DataArguments
+from ..data.encoding import longest_text
+from ..data.loading import load_splits, name_source
+from ..data.sources import LABELS
+from ..data.splits import count
+from ..data.tokenization import build_tokenizer, tokenize
 from ..errors import Interrupted, UserError
-from ..hub import Repository, prepare
-from ..metrics import METRICS
-from ..modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..evaluation.metrics import METRICS
+from ..hub.contents import push_model
+from ..hub.repository import Repository, prepare_repository
+from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import OptionParser, build, merge, read_config, to_argv
-from ..run_folder import ARGUMENTS, check_writable, partial_folder, staged
-from ..sources import LABELS
-from ..tokenization import build_tokenizer, tokenize
-from ..training import Run, classify_examples, fine_tune, save_run
-from ..weights import load_checkpoint
-from .push import push_model
+from ..system import processes
+from ..system.files import write_atomically
+from ..system.run_folder import ARGUMENTS_FILE, check_writable, partial_folder, staged
+from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
+from ..training.checkpoints import discard_staging, find_checkpoint, remove_all, set_aside_later
+from ..training.fine_tuning import fine_tune
+from ..training.initial_model import build_config, build_model
+from ..training.run import Run, classify_examples, save_run
 
 COLUMNS = (*METRICS, "loss", "messages")
 
@@ -60,9 +63,9 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     options = merge({"output_dir": f"outputs/{preset}"}, PRESETS[preset], from_file, given, {"preset": preset})
     if "resume_from_checkpoint" not in options:
         return options
-    stored = partial_folder(Path(options["output_dir"])) / ARGUMENTS
+    stored = partial_folder(Path(options["output_dir"])) / ARGUMENTS_FILE
     if options["resume_from_checkpoint"] != "last":
-        stored = Path(options["resume_from_checkpoint"]).parent / ARGUMENTS
+        stored = Path(options["resume_from_checkpoint"]).parent / ARGUMENTS_FILE
     return merge(read_config(stored), from_file, given) if stored.is_file() else options
 
 
@@ -90,11 +93,13 @@ def main(options: dict[str, Any]) -> None:
         repository = None
         if is_main and options.get("push_to_hub"):  # now, not when hours have gone by
             name, private = arguments.hub_model_id or output_dir.name, bool(arguments.hub_private_repo)
-            repository = prepare(Repository(name, "model", private, arguments.hub_revision or "main", token))
+            repository = prepare_repository(
+                Repository(name, "model", private, arguments.hub_revision or "main", token)
+            )
         if model_arguments.weights != "random":
             cache_dir = data_arguments.cache_dir
             checkpoint = load_checkpoint(model_arguments.weights, model_arguments.model_size, cache_dir)
-        splits = build_splits(data_arguments)
+        splits = load_splits(data_arguments)
         tokenizer = build_tokenizer(bpe_dir=data_arguments.bpe_dir)
     longest = longest_text(tokenizer, list(splits["train"]["text"]))
     config = build_config(model_arguments, checkpoint, len(tokenizer), data_arguments.max_length, longest)
@@ -109,7 +114,7 @@ def main(options: dict[str, Any]) -> None:
             if resume is not None:
                 set_aside_later(Path(arguments.resume_from_checkpoint))
             text = json.dumps({k: v for k, v in options.items() if k != "resume_from_checkpoint"}, indent=2)
-            write_atomically(folder / ARGUMENTS, f"{text}\n".encode())
+            write_atomically(folder / ARGUMENTS_FILE, f"{text}\n".encode())
         arguments.output_dir = str(folder)
         model = build_model(config, checkpoint, arguments.seed)
         del checkpoint  # as large as the model

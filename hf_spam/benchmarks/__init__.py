@@ -1,0 +1,1 @@
+"""How fast is it, next to what else people would use?"""

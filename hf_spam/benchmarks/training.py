@@ -1,0 +1,229 @@
+"""The chapter's fine-tuning by the native loop, by transformers' own classifier with the Trainer, and by ours.
+
+What takes minutes is timed on some steps and some batches of each evaluation, and scaled; what we claim is timed
+whole. All train the last block, the final norm and the head, five epochs in batches of 8, from random weights (speed
+does not depend on the values), with the chapter's interim estimates and final evaluations.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import pandas as pd
+import torch
+from datasets import DatasetDict
+from torch.nn.utils.rnn import pad_sequence
+from transformers import (
+    DataCollatorWithPadding,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from ..data.batching import token_batches
+from ..data.encoding import longest_text
+from ..data.splits import SPLITS, prepare_splits
+from ..data.tokenization import build_tokenizer, gpt2_encoding, tokenize
+from ..equivalence import native_loop
+from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..options import build
+from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
+from ..training.fine_tuning import build_trainer, fine_tune
+from ..training.freezing import freeze
+from ..training.initial_model import build_config, build_model
+from .measuring import matrix_product_rate, seconds
+from .peers import gpt2_classifier
+
+BATCH_SIZE = 8
+EPOCHS = 5
+EVAL_FREQ, EVAL_ITER = 50, 5
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained on, how large the model is, and how many steps are timed where not all are."""
+
+    messages: pd.DataFrame
+    model_size: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much the whole job is.
+
+    Attributes:
+        steps: Of the optimizer.
+        estimated: Batches of the interim estimates.
+        evaluated: Batches of the three splits, evaluated whole at the end.
+        validated: Batches of the validation split after each epoch, which the chapter does not evaluate whole.
+    """
+
+    steps: int
+    estimated: int
+    evaluated: int
+    validated: int
+
+    @classmethod
+    def of(cls, sizes: dict[str, int]) -> "Counts":
+        """The counts for splits of these sizes."""
+        steps = EPOCHS * (sizes["train"] // BATCH_SIZE)
+        estimates = -(-steps // EVAL_FREQ) + EPOCHS
+        batches = {name: -(-size // BATCH_SIZE) for name, size in sizes.items()}
+        return cls(steps, estimates * 2 * EVAL_ITER, sum(batches.values()), EPOCHS * batches["validation"])
+
+
+def native(job: Job) -> dict[str, Any]:
+    """The chapter's loop, in fp32."""
+    loaders = native_loop.build_loaders(native_loop.split_messages(job.messages), gpt2_encoding())
+    counts = Counts.of({name: len(loader.dataset) for name, loader in loaders.items()})  # type: ignore[arg-type]
+    model = _random_model(job, pooling="last_position", attn_implementation="eager").model
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.1)
+
+    def train(steps: int) -> None:
+        for ids, labels in islice(loaders["train"], steps):
+            optimizer.zero_grad()
+            native_loop.batch_loss(model, ids, labels).backward()
+            optimizer.step()
+
+    train(1)
+    steps, batches = (min(job.steps, len(loaders[name])) for name in ("train", "validation"))
+    step = seconds(lambda: train(steps)) / steps
+    batch = seconds(lambda: native_loop.loader_loss(model, loaders["validation"], batches)) / batches
+    whole = counts.steps * step + (counts.estimated + counts.evaluated) * batch
+    return {"seconds": whole, "how": f"{steps} of {counts.steps} steps, scaled"}
+
+
+class _Clock(TrainerCallback):
+    """Times the steps after the first."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.times.append(time.perf_counter())
+
+    @property
+    def step(self) -> float:
+        return (self.times[-1] - self.times[0]) / (len(self.times) - 1)
+
+
+def transformers_trainer(job: Job, precision: str) -> dict[str, Any]:
+    """The GPT-2 classifier of transformers with the Trainer, padded to the longest of each batch."""
+    tokenizer, tokenized = _tokenized(job)
+    model = gpt2_classifier(job.model_size)
+    model.requires_grad_(False)
+    for part in (model.transformer.h[-1], model.transformer.ln_f, model.score):
+        part.requires_grad_(True)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            folder,
+            per_device_train_batch_size=BATCH_SIZE,
+            per_device_eval_batch_size=BATCH_SIZE,
+            max_steps=job.steps + 1,
+            bf16=precision == "bf16",
+            use_cpu=not torch.cuda.is_available(),
+            dataloader_pin_memory=False,
+            report_to="none",
+            save_strategy="no",
+            disable_tqdm=True,
+        )
+        trainer = Trainer(
+            model=model,
+            args=arguments,
+            data_collator=DataCollatorWithPadding(tokenizer),
+            train_dataset=tokenized["train"],
+        )
+        return _timed(trainer, tokenized, job)
+
+
+def ours_without_cache(job: Job, precision: str) -> dict[str, Any]:
+    """Our Trainer route, every block computed at every step."""
+    tokenizer, tokenized = _tokenized(job)
+    model = _random_model(job)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = _arguments(folder, precision, max_steps=job.steps + 1, eval_strategy="no", prefix_cache="off")
+        trainer, _ = build_trainer(model, tokenizer, tokenized, arguments, log=_silent)
+        return _timed(trainer, tokenized, job)
+
+
+def ours(job: Job, precision: str, preset: str = "default") -> dict[str, Any]:
+    """Our Trainer route whole, as `hf-spam train` runs it, without checkpoints of its epochs."""
+    tokenizer, tokenized = _tokenized(job)
+    model = _random_model(job, **PRESETS[preset])
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = _arguments(folder, precision, **PRESETS[preset])
+        start = time.perf_counter()
+        fine_tune(model, tokenizer, prepare_splits(job.messages), tokenized, arguments)
+        return {"seconds": time.perf_counter() - start, "how": "whole"}
+
+
+def frozen_pass(job: Job, precision: str) -> dict[str, Any]:
+    """One pass of the frozen blocks over every real token of the splits, in batches of similar length.
+
+    Nothing that uses what they compute can be faster, but for texts that occur twice. Also gives the rate of the
+    machine's matrix product, and the share of it that the pass reaches.
+    """
+    _, tokenized = _tokenized(job)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    gpt = _random_model(job).model.to(dtype).eval()
+    device = gpt.tok_emb.weight.device
+    rows = [torch.tensor(ids) for name in SPLITS for ids in tokenized[name]["input_ids"]]
+
+    def run(batches: Iterator[list[int]]) -> None:
+        with torch.inference_mode():
+            for batch in batches:
+                ids = pad_sequence([rows[row] for row in batch], batch_first=True).to(device)
+                gpt.states(ids, gpt.frozen_blocks)
+
+    lengths = list(map(len, rows))
+    run(islice(token_batches(lengths, 2048), 1))
+    taken = seconds(lambda: run(token_batches(lengths, 2048)))
+    operations = 2 * 12 * gpt.config.emb_dim**2 * gpt.frozen_blocks * sum(lengths)  # attention's own products left out
+    rate = matrix_product_rate(dtype, device)
+    return {"seconds": taken, "how": "whole", "share": operations / taken / rate, "rate": rate}
+
+
+def _timed(trainer: Trainer, tokenized: DatasetDict, job: Job) -> dict[str, Any]:
+    """Some steps and some batches of evaluation, scaled to the whole job."""
+    counts = Counts.of({name: len(rows) for name, rows in tokenized.items()})
+    clock = _Clock()
+    trainer.add_callback(clock)
+    trainer.train()
+    some = tokenized["validation"].select(range(min(len(tokenized["validation"]), BATCH_SIZE * job.steps)))
+    trainer.predict(some.select(range(BATCH_SIZE)))
+    batch = seconds(lambda: trainer.predict(some)) / -(-len(some) // BATCH_SIZE)
+    whole = counts.steps * clock.step + (counts.estimated + counts.evaluated + counts.validated) * batch
+    return {"seconds": whole, "how": f"{job.steps} of {counts.steps} steps, scaled"}
+
+
+def _tokenized(job: Job) -> tuple[Any, DatasetDict]:
+    tokenizer = build_tokenizer()
+    return tokenizer, tokenize(prepare_splits(job.messages), tokenizer, tokenizer.model_max_length)
+
+
+def _random_model(job: Job, **options: Any) -> SpamGPTForSequenceClassification:
+    tokenizer = build_tokenizer()
+    longest = longest_text(tokenizer, list(prepare_splits(job.messages)["train"]["text"]))
+    arguments = build(ModelArguments, {"model_size": job.model_size, **options})
+    config = build_config(arguments, None, len(tokenizer), None, longest)
+    model = build_model(config, None, seed=123)
+    freeze(model.model)
+    return model.to("cuda") if torch.cuda.is_available() else model  # type: ignore[arg-type]
+
+
+def _arguments(folder: str, precision: str, **options: Any) -> SpamTrainingArguments:
+    given = {"output_dir": folder, "bf16": precision == "bf16", "save_strategy": "no", "disable_tqdm": True}
+    arguments: SpamTrainingArguments = build(SpamTrainingArguments, given | options)
+    return arguments
+
+
+def _silent(line: str) -> None:
+    pass

@@ -1,0 +1,1 @@
+"""Which weights come in, and which formats go out?"""

@@ -1,0 +1,278 @@
+"""A GPT-2 checkpoint → our models, every key accounted for and every shape checked.
+
+Checkpoints come from the Hub by size, from a local folder as transformers writes it, or (with the extra `openai`)
+in OpenAI's TensorFlow format. `random` needs none.
+"""
+
+import json
+import os
+import pickle
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..errors import UserError
+from ..model.gpt import GPTModel
+from ..system.download import download_repository
+from . import from_openai as openai_checkpoint
+
+State = dict[str, Tensor]
+
+# Width, layers, heads. `tiny` and `mini` are no published models: the first is for checks, the second is what the
+# quickstart trains, both from random weights.
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"emb_dim": 16, "n_layers": 2, "n_heads": 2},
+    "mini": {"emb_dim": 256, "n_layers": 2, "n_heads": 4},
+    "small": {"emb_dim": 768, "n_layers": 12, "n_heads": 12},
+    "medium": {"emb_dim": 1024, "n_layers": 24, "n_heads": 16},
+    "large": {"emb_dim": 1280, "n_layers": 36, "n_heads": 20},
+    "xl": {"emb_dim": 1600, "n_layers": 48, "n_heads": 25},
+}
+HUB_REPOSITORIES = {
+    "small": "openai-community/gpt2",
+    "medium": "openai-community/gpt2-medium",
+    "large": "openai-community/gpt2-large",
+    "xl": "openai-community/gpt2-xl",
+}
+# First values of the published small checkpoint, under transformers' names.
+_SMALL_VALUES = {
+    "wte.weight": (0, [-0.11010301, -0.03926672, 0.03310751, 0.13382645, -0.04847569]),
+    "wpe.weight": (0, [-0.01882072, -0.19741860, 0.00402672, 0.01134686, 0.06382412]),
+    "h.0.ln_1.weight": (None, [0.22322033, 0.18195866, 0.15343246]),
+}
+
+
+@dataclass(frozen=True)
+class GPT2Checkpoint:
+    """A GPT-2 checkpoint in memory.
+
+    Attributes:
+        sizes: The `SpamGPTConfig` fields it determines.
+        state: Its tensors, named as in transformers' `GPT2Model` (`wte.weight`, `h.0.attn.c_attn.weight`, …).
+        source: Where it came from, for messages.
+    """
+
+    sizes: dict[str, Any]
+    state: State
+    source: str
+
+
+def load_checkpoint(
+    weights: str, size: str | None = None, cache_dir: str | os.PathLike[str] | None = None
+) -> GPT2Checkpoint:
+    """Read a GPT-2 checkpoint.
+
+    Args:
+        weights: `hub`, `openai`, or a local folder in either format.
+        size: `small`, `medium`, `large` or `xl`: what `hub` and `openai` fetch (small where `None`), and what a
+            folder is held to.
+        cache_dir: Where `openai` keeps its download; `hub` uses the Hugging Face cache.
+
+    Raises:
+        UserError: If the checkpoint cannot be had, or is not a GPT-2 of that size.
+    """
+    published = weights in ("hub", "openai")
+    if published:
+        size = size or "small"
+        if size not in HUB_REPOSITORIES:
+            sizes = ", ".join(HUB_REPOSITORIES)
+            raise UserError(f"expected a published size ({sizes}) for the weights {weights!r}, found {size!r}.")
+    if weights == "hub":
+        folder = _download_from_hub(HUB_REPOSITORIES[size or "small"])
+    elif weights == "openai":
+        folder = openai_checkpoint.download_checkpoint(size or "small", cache_dir)
+    else:
+        folder = Path(weights)
+        if not folder.is_dir():
+            raise UserError(f"expected weights hub, openai, random or a folder, found no folder {weights!r}.")
+    if (folder / openai_checkpoint.HPARAMS).is_file():
+        checkpoint = GPT2Checkpoint(*openai_checkpoint.read(folder), source=str(folder))
+    else:
+        checkpoint = GPT2Checkpoint(_read_sizes(folder), _read_state(folder), source=str(folder))
+    for name, expected in SIZES.get(size or "", {}).items():
+        if checkpoint.sizes[name] != expected:
+            raise UserError(f"{folder}: expected {name} {expected} (size {size}), found {checkpoint.sizes[name]}.")
+    if published and size == "small" and not is_published_small(checkpoint.state):
+        raise UserError(f"{folder}: its first values are not those of the published GPT-2 small.")
+    return checkpoint
+
+
+def is_published_small(state: State) -> bool:
+    """Whether a `GPT2Checkpoint`'s tensors begin like those of OpenAI's GPT-2 small (124 M)."""
+    for name, (row, values) in _SMALL_VALUES.items():
+        found = (state[name] if row is None else state[name][row])[: len(values)].float()
+        if found.shape != (len(values),) or not torch.allclose(found, torch.tensor(values), rtol=0, atol=1e-6):
+            return False
+    return True
+
+
+def fill(model: GPTModel, checkpoint: GPT2Checkpoint) -> None:
+    """Copy a checkpoint into a `GPTModel`: every tensor is used, every parameter filled.
+
+    The exception is a classification head, which the checkpoint does not have and which stays as it is. A
+    language-model head is the token embedding (GPT-2 ties them) unless the checkpoint brings its own.
+
+    Raises:
+        UserError: If a tensor is missing, left over, or of another shape than the model's; the message names it.
+    """
+    found = to_book_names(checkpoint)
+    head = found.pop("out_head.weight", found.get("tok_emb.weight"))
+    expected = dict(model.named_parameters(remove_duplicate=False))
+    if "out_head.bias" in expected:  # a classification head
+        del expected["out_head.weight"], expected["out_head.bias"]
+    elif head is not None:
+        found["out_head.weight"] = head
+    problems = [f"{name} is missing" for name in expected if name not in found]
+    problems += [f"{name} has no place in the model" for name in found if name not in expected]
+    problems += [
+        f"{name} should be {list(expected[name].shape)} and is {list(tensor.shape)}"
+        for name, tensor in found.items()
+        if name in expected and tensor.shape != expected[name].shape
+    ]
+    if problems:
+        more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+        raise UserError(f"{checkpoint.source}: does not fit the model: {'; '.join(problems[:5])}{more}.")
+    with torch.no_grad():
+        for name, parameter in expected.items():
+            parameter.copy_(found[name])
+
+
+_OUTER_NAMES = {
+    "wte.weight": "tok_emb.weight",
+    "wpe.weight": "pos_emb.weight",
+    "ln_f.weight": "final_norm.scale",
+    "ln_f.bias": "final_norm.shift",
+    "lm_head.weight": "out_head.weight",
+}
+_NORM_NAMES = {
+    "ln_1.weight": "norm1.scale",
+    "ln_1.bias": "norm1.shift",
+    "ln_2.weight": "norm2.scale",
+    "ln_2.bias": "norm2.shift",
+}
+_LINEAR_NAMES = {"attn.c_proj": "att.out_proj", "mlp.c_fc": "ff.layers.0", "mlp.c_proj": "ff.layers.2"}
+_FUSED_NAMES = ("att.W_query", "att.W_key", "att.W_value")
+
+
+def to_book_names(checkpoint: GPT2Checkpoint) -> State:
+    """A checkpoint's tensors under `GPTModel`'s names: `c_attn` split in three, Conv1D weights ([in, out]) transposed.
+
+    Raises:
+        UserError: If a tensor's name is none of GPT-2's.
+    """
+    book: State = {}
+    for name, tensor in checkpoint.state.items():
+        in_block = re.fullmatch(r"h\.(\d+)\.(.+)", name)
+        if in_block is None:
+            if name not in _OUTER_NAMES:
+                raise UserError(f"{checkpoint.source}: holds a tensor that GPT-2 has not: {name}.")
+            book[_OUTER_NAMES[name]] = tensor
+            continue
+        block, inner = f"trf_blocks.{in_block[1]}.", in_block[2]
+        module, _, kind = inner.rpartition(".")
+        if inner in _NORM_NAMES:
+            book[block + _NORM_NAMES[inner]] = tensor
+        elif module in _LINEAR_NAMES:
+            book[f"{block}{_LINEAR_NAMES[module]}.{kind}"] = tensor.T if kind == "weight" else tensor
+        elif module == "attn.c_attn":
+            for part, target in zip(tensor.tensor_split(3, dim=-1), _FUSED_NAMES, strict=True):
+                book[f"{block}{target}.{kind}"] = part.T if kind == "weight" else part
+        else:
+            raise UserError(f"{checkpoint.source}: holds a tensor that GPT-2 has not: {name}.")
+    return book
+
+
+def to_gpt2_names(classifier: GPTModel) -> State:
+    """The way back: copies of a classifier's tensors, named and shaped as in transformers' GPT-2, the head as `score`.
+
+    Queries, keys and values without biases get biases of zero.
+    """
+    ours = classifier.state_dict()
+    state = {"score.weight": ours["out_head.weight"], "score.bias": ours["out_head.bias"]}
+    state |= {f"transformer.{name}": ours[book] for name, book in _OUTER_NAMES.items() if book in ours}
+    del state["transformer.lm_head.weight"]
+    for number in range(len(classifier.trf_blocks)):
+        block, theirs = f"trf_blocks.{number}.", f"transformer.h.{number}."
+        state |= {theirs + name: ours[block + book] for name, book in _NORM_NAMES.items()}
+        for name, book in _LINEAR_NAMES.items():
+            state[f"{theirs}{name}.weight"] = ours[f"{block}{book}.weight"].T
+            state[f"{theirs}{name}.bias"] = ours[f"{block}{book}.bias"]
+        weights = [ours[f"{block}{name}.weight"].T for name in _FUSED_NAMES]
+        biases = [ours.get(f"{block}{name}.bias", torch.zeros(weights[0].shape[1])) for name in _FUSED_NAMES]
+        state[f"{theirs}attn.c_attn.weight"], state[f"{theirs}attn.c_attn.bias"] = (
+            torch.cat(weights, 1),
+            torch.cat(biases),
+        )
+    return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
+
+
+def _download_from_hub(repository: str) -> Path:
+    try:
+        return download_repository(repository, ["config.json", "model*.safetensors", "model.safetensors.index.json"])
+    except UserError as error:
+        raise UserError(
+            f"{error}\n"
+            f"Three ways on: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
+            f"or --preset quickstart (no download at all)."
+        ) from None
+
+
+def _read_sizes(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: expected a GPT-2 folder with a readable config.json: {error}.") from None
+    # What the book's model fixes; transformers leaves out of the file what has its default.
+    fixed = {
+        "model_type": ("gpt2", None),
+        "activation_function": ("gelu_new", "gelu_new"),
+        "layer_norm_epsilon": (1e-5, 1e-5),
+        "scale_attn_weights": (True, True),
+        "scale_attn_by_inverse_layer_idx": (False, False),
+        "add_cross_attention": (False, False),
+    }
+    for name, (expected, default) in fixed.items():
+        if config.get(name, default) != expected:
+            raise UserError(f"{path}: expected {name} {expected!r}, found {config.get(name, default)!r}.")
+    names = {"emb_dim": "n_embd", "n_layers": "n_layer", "n_heads": "n_head", "context_length": "n_positions"}
+    defaults = {"n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024, "vocab_size": 50257}
+    values = {**defaults, **config}
+    return {"vocab_size": values["vocab_size"], **{ours: values[theirs] for ours, theirs in names.items()}}
+
+
+def _read_state(folder: Path) -> State:
+    for index, single in (
+        ("model.safetensors.index.json", "model.safetensors"),
+        ("pytorch_model.bin.index.json", "pytorch_model.bin"),
+    ):
+        if (folder / index).is_file():
+            shards = json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()
+            files = [folder / name for name in dict.fromkeys(shards)]
+        elif (folder / single).is_file():
+            files = [folder / single]
+        else:
+            continue
+        state: State = {}
+        for file in files:
+            state.update(_read_tensors(file))
+        names = {name: name.removeprefix("transformer.") for name in state}
+        # Older checkpoints keep their causal masks beside the weights.
+        return {names[key]: state[key] for key in state if not key.endswith((".attn.bias", ".attn.masked_bias"))}
+    raise UserError(f"{folder}: expected model.safetensors or pytorch_model.bin beside config.json, found neither.")
+
+
+def _read_tensors(file: Path) -> State:
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        state: State = torch.load(file, map_location="cpu", weights_only=True)
+        return state
+    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise UserError(f"{file}: cannot be read as tensors: {str(error).splitlines()[0]}.") from None

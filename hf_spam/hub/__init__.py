@@ -1,0 +1,1 @@
+"""How do others get it from the Hugging Face Hub?"""

@@ -1,0 +1,69 @@
+"""Splits → their card: what they are, how to load them, where the messages come from. The words: `data_card.md`."""
+
+from datasets import DatasetDict
+from huggingface_hub import DatasetCardData
+
+from ..data.arguments import DataArguments
+from ..data.sources import LABELS
+from ..data.splits import count, fingerprint, repeated
+from .cards import HUB_DATASET, describe_preparation, render
+
+# The column types as the Hub writes them, and where each split's file is.
+_FEATURES = [
+    {"name": "text", "dtype": "string"},
+    {"name": "label", "dtype": {"class_label": {"names": {str(id_): label for id_, label in enumerate(LABELS)}}}},
+]
+
+
+def build_data_card(splits: DatasetDict, source: str, arguments: DataArguments, repository: str) -> str:
+    """The card of prepared splits as Markdown, with the metadata that the Hub and `load_dataset` read at its top.
+
+    Args:
+        splits: From `builders.load_splits`.
+        source: What the messages are; see `builders.name_source`.
+        arguments: How they were prepared.
+        repository: `owner/name`, for the example of use.
+    """
+    collection, counts = source in ("uci", "sample"), count(splits)
+    metadata = DatasetCardData(
+        pretty_name=repository.split("/")[-1],
+        language="en" if collection else None,
+        license="cc-by-4.0" if collection else None,
+        task_categories=["text-classification"],
+        size_categories=_size(sum(map(len, splits.values()))),
+        source_datasets=[f"extended|{HUB_DATASET}"] if collection else None,
+        tags=["sms", "spam-detection", "hf-spam"],
+        dataset_info={
+            "features": _FEATURES,
+            "splits": [{"name": name, "num_examples": len(rows)} for name, rows in splits.items()],
+        },
+        configs=[
+            {"config_name": "default", "data_files": [{"split": name, "path": data_file(name)} for name in splits]}
+        ],
+    )
+    facts = {
+        "metadata": f"{metadata.to_yaml()}\n",
+        "repository": repository,
+        "total": int(counts["total"].sum()),
+        "labels": LABELS,
+        "counts": counts.to_dict(orient="index"),
+        "source": source,
+        "preparation": describe_preparation(arguments),
+        "balanced": arguments.balance and arguments.data_dir is None,
+        "repeated": repeated(splits),
+        "fingerprint": fingerprint(splits),
+    }
+    return render("data_card.md", facts)
+
+
+def data_file(split: str) -> str:
+    """The path of a split's file in the repository."""
+    return f"data/{split}-00000-of-00001.parquet"
+
+
+def _size(messages: int) -> str:
+    """The Hub's classes of sizes."""
+    for limit, name in ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M")):
+        if messages < limit:
+            return name
+    return "1M<n<10M"

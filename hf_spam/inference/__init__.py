@@ -1,0 +1,1 @@
+"""How do texts become labels and scores?"""

@@ -1,0 +1,121 @@
+"""A run's folder: written beside its final place, renamed when the run is complete."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..errors import UserError
+from . import processes
+from .files import is_disk_full, nearest_existing
+
+ARGUMENTS_FILE = "arguments.json"
+METRICS_FILE = "metrics.json"
+AGREEMENT_FILE = "agreement.json"
+
+
+def check_writable(folder: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Find out before any work whether a run may go to `folder`; leaves no trace.
+
+    Raises:
+        UserError: If it holds a run (or anything else) and `overwrite` is off, or cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: expected a folder for the run, found a file. Choose another --output_dir.")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise UserError(
+            f"{folder}: holds a run already. Choose another --output_dir, or replace it with --overwrite_output_dir."
+        )
+    unfinished = partial_folder(folder)
+    if _has_checkpoints(unfinished) and not overwrite:
+        raise UserError(
+            f"{unfinished}: holds the checkpoints of a run that did not finish. Go on with --resume_from_checkpoint "
+            f"last, choose another --output_dir, or drop them with --overwrite_output_dir."
+        )
+    try:
+        with tempfile.TemporaryDirectory(dir=nearest_existing(folder.parent), prefix=".hf-spam-"):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror}. Choose another --output_dir.") from None
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where a run is written until it is complete."""
+    return folder.with_name(f"{folder.name}.partial")
+
+
+def _has_checkpoints(folder: Path) -> bool:
+    return any(folder.glob("checkpoint-*"))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Be the only one at work in a folder. The system lets go of what a dead process held."""
+    path = folder.with_name(f"{folder.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{folder}: another run is at work there. Choose another --output_dir.") from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def staged(folder: str | os.PathLike[str], keep: bool = False) -> Iterator[Path]:
+    """A new folder beside `folder` that takes its place when the block ends without an error.
+
+    Until then whatever `folder` holds stays as it is. After an error the staged folder is removed, unless it holds
+    the Trainer's checkpoints: hours of work are not thrown away. Of several processes the main one makes, renames and
+    removes.
+
+    Args:
+        folder: Where the run goes.
+        keep: Go on in the staged folder of an unfinished run.
+
+    Raises:
+        UserError: If the disk is full, or another run is at work in the staged folder.
+    """
+    folder = Path(folder)
+    staging = partial_folder(folder)
+    if processes.rank() > 0:
+        processes.wait_for_all()
+        yield staging
+        processes.wait_for_all()
+        return
+    with _locked(staging):
+        try:
+            if staging.exists() and not keep:
+                shutil.rmtree(staging)
+            staging.mkdir(parents=True, exist_ok=True)
+            processes.wait_for_all()
+            yield staging
+            processes.wait_for_all()
+            _take_place(staging, folder)
+        except BaseException as error:
+            full = is_disk_full(error, folder.parent)
+            kept = _has_checkpoints(staging)
+            if not kept:
+                shutil.rmtree(staging, ignore_errors=True)
+            if full:
+                remedy = "go on with --resume_from_checkpoint last" if kept else "start anew, nothing was kept"
+                raise UserError(f"{folder}: the disk is full. Make room, then {remedy}.") from None
+            raise
+
+
+def _take_place(staging: Path, folder: Path) -> None:
+    replaced = folder.with_name(f"{folder.name}.replaced")
+    if folder.exists():
+        shutil.rmtree(replaced, ignore_errors=True)
+        os.replace(folder, replaced)
+    os.replace(staging, folder)
+    shutil.rmtree(replaced, ignore_errors=True)

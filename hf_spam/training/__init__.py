@@ -1,0 +1,1 @@
+"""How do splits and weights become a run?"""

@@ -1,0 +1,181 @@
+"""What the Trainer does beside training: the chapter's interim estimates, readable lines, a record of every step."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import send_to_device
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from ..evaluation.history import History
+from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from .arguments import SpamTrainingArguments
+from .checkpoints import HISTORY
+
+Log = Callable[[str], None]
+
+
+class InterimEstimates(TrainerCallback):
+    """Estimates loss every `eval_freq` steps, and accuracy after each epoch, on `eval_iter` batches of two loaders.
+
+    As in the chapter, the first estimate follows the first step, and a loader that shuffles draws from torch's global
+    generator: with `use_seedable_sampler` off this changes the order of later epochs, exactly as it does there.
+
+    Args:
+        train: Batches of the training split, shuffled.
+        validation: Batches of the validation split, in order.
+        eval_freq: Steps between two estimates of the losses; 0 for none.
+        eval_iter: Batches that each estimate reads.
+        log: Where the chapter's log lines go, from one process.
+
+    Attributes:
+        autocast: Makes the context of an estimate: one around all its batches casts the weights once.
+    """
+
+    def __init__(
+        self,
+        train: DataLoader[Any],
+        validation: DataLoader[Any],
+        eval_freq: int = 50,
+        eval_iter: int = 5,
+        log: Log = tqdm.write,
+    ) -> None:
+        self.train = train
+        self.validation = validation
+        self.eval_freq = eval_freq
+        self.eval_iter = eval_iter
+        self.log = log
+        self.history = History()
+        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+        self._seconds_before = 0.0
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Time in training so far, that before an interruption included."""
+        return self._seconds_before + time.perf_counter() - self._start
+
+    def save(self, checkpoint: Path) -> None:
+        """Write history and time into a checkpoint."""
+        text = json.dumps({"seconds": self.seconds, **asdict(self.history)}, indent=2)
+        (checkpoint / HISTORY).write_text(text + "\n", encoding="utf-8")
+
+    def restore(self, checkpoint: Path) -> None:
+        """Go on from what `save` wrote."""
+        record = json.loads((checkpoint / HISTORY).read_text(encoding="utf-8"))
+        self._seconds_before = record.pop("seconds")
+        self.history = History(**record)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start the clock."""
+        self._start = time.perf_counter()
+
+    def on_step_end(  # type: ignore[override]
+        self, args: SpamTrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Count the step's messages and, when it is time, estimate both losses."""
+        self.history.examples_seen += args.messages_per_step
+        step = state.global_step - 1  # the chapter counts steps from 0
+        if self.eval_freq and step % self.eval_freq == 0:
+            with self.autocast():
+                train, _ = estimate(kwargs["model"], self.train, self.eval_iter)
+                validation, _ = estimate(kwargs["model"], self.validation, self.eval_iter)
+            self.history.steps.append(state.global_step)
+            self.history.train_losses.append(train)
+            self.history.validation_losses.append(validation)
+            epoch = math.ceil(state.epoch or 0)
+            if state.is_world_process_zero:
+                self.log(f"Ep {epoch} (Step {step:06d}): Train loss {train:.3f}, Val loss {validation:.3f}")
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Estimate both accuracies."""
+        with self.autocast():
+            _, train = estimate(kwargs["model"], self.train, self.eval_iter)
+            _, validation = estimate(kwargs["model"], self.validation, self.eval_iter)
+        self.history.train_accuracies.append(train)
+        self.history.validation_accuracies.append(validation)
+        if state.is_world_process_zero:
+            self.log(f"Training accuracy: {train:.2%} | Validation accuracy: {validation:.2%}")
+
+
+class EpochEndCheckpoints(TrainerCallback):
+    """Puts off a checkpoint after an epoch's last step until the epoch's estimates and evaluation are in it.
+
+    Otherwise a run that goes on from it would lack them. It has to come after every callback that asks for one.
+    """
+
+    def __init__(self) -> None:
+        self.put_off = False
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Put off, if the epoch ends here."""
+        ends = float(state.epoch or 0).is_integer() or state.global_step >= state.max_steps
+        if control.should_save and ends:
+            control.should_save = False
+            self.put_off = True
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Ask for it again."""
+        control.should_save = control.should_save or self.put_off
+        self.put_off = False
+
+
+class ProgressBars(ProgressCallback):
+    """The Trainer's progress bars without the dictionaries that it prints above them."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Leave the words to `LogLines`."""
+
+
+class LogLines(TrainerCallback):
+    """Readable lines for what the Trainer logs."""
+
+    def __init__(self, log: Log = tqdm.write) -> None:
+        self.log = log
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Print the running loss, which `logging_strategy` asks for, and the whole validation split's figures."""
+        logs = kwargs.get("logs") or {}
+        if not state.is_world_process_zero:
+            return
+        if "loss" in logs:
+            self.log(
+                f"Step {state.global_step}: running loss {logs['loss']:.4g}, learning rate {logs['learning_rate']:.3g}"
+            )
+        if "eval_loss" in logs:
+            self.log(
+                f"Epoch {state.epoch:g}, whole validation split: loss {logs['eval_loss']:.3f}, "
+                f"accuracy {logs['eval_accuracy']:.2%}, F1 {logs['eval_f1']:.2%}"
+            )
+
+
+@torch.no_grad()
+def estimate(model: SpamGPTForSequenceClassification, batches: DataLoader[Any], limit: int) -> tuple[float, float]:
+    """Mean of the first `limit` batches' mean losses, and the share of their messages classified rightly."""
+    was_training = model.training
+    model.eval()
+    losses, right, seen = [], 0, 0
+    for batch in islice(batches, limit):
+        output = model(**send_to_device(batch, model.device))
+        losses.append(output.loss.item())
+        right += int((output.logits.argmax(dim=-1) == batch["labels"].to(model.device)).sum())
+        seen += len(batch["labels"])
+    model.train(was_training)
+    return sum(losses) / len(losses), right / seen

@@ -1,0 +1,224 @@
+"""The Trainer route: a model and its splits → a fine-tuned, evaluated and saved classifier."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset, DatasetDict
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+from transformers import (
+    EarlyStoppingCallback,
+    GPT2Tokenizer,
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+)
+
+from ..data.splits import SPLITS, count, fingerprint, repeated
+from ..errors import Interrupted, UserError
+from ..evaluation.metrics import METRICS, build_compute_metrics, confusion
+from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..system import processes
+from ..system.files import free_space
+from .arguments import SpamTrainingArguments
+from .callbacks import EpochEndCheckpoints, InterimEstimates, Log, LogLines, ProgressBars
+from .checkpoints import list_checkpoints
+from .freezing import Trainable, freeze
+from .frozen_prefix import PrefixCache, PrefixCollator, load_or_fill, plan, why_not_cacheable
+from .interruption import OrderlyStop, describe_stop
+from .run import Run
+from .sparse_embedding import used_rows
+from .trainer import SpamTrainer
+
+# What the record keeps of the options beside those that were given: defaults may change.
+_RECORDED = {"learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim", "seed"}
+_ADAMW = ("adamw_torch", "adamw_torch_fused")  # which do nothing but decay to a row without a gradient
+
+
+def fine_tune(
+    model: SpamGPTForSequenceClassification,
+    tokenizer: GPT2Tokenizer,
+    texts: DatasetDict,
+    tokenized: DatasetDict,
+    arguments: SpamTrainingArguments,
+    trainable: Trainable = "last_block",
+) -> Run:
+    """Fine-tune with the Trainer, then evaluate on the whole of each split.
+
+    Args:
+        model: Changed in place.
+        tokenizer: Pads the batches.
+        texts: The splits, for the record.
+        tokenized: The same after `tokenization.tokenize`.
+        arguments: The Trainer's, with ours. `resume_from_checkpoint` is a folder; see `checkpoints.find_checkpoint`.
+        trainable: What trains; see `freezing.freeze`.
+
+    Raises:
+        UserError: If the training split does not fill one batch, or the disk is full.
+        Interrupted: If SIGTERM or Ctrl-C came; a checkpoint is saved then.
+    """
+    trained = freeze(model.model, trainable)
+    few_rows = (
+        arguments.used_rows and trainable == "all" and arguments.optim in _ADAMW and not arguments.shards_weights
+    )
+    with used_rows(model.model, tokenized, tokenizer.pad_token_id) if few_rows else nullcontext() as decay:
+        trainer, interim = build_trainer(model, tokenizer, tokenized, arguments)
+        if decay is not None:
+            trainer.extra_files.append(decay.save)
+        checkpoint = arguments.resume_from_checkpoint
+        for resumed in (interim, decay):
+            if checkpoint is not None and resumed is not None:
+                resumed.restore(Path(checkpoint))
+        print(describe_start(trainer, len(tokenized["train"]), checkpoint))
+        cache = use_prefix_cache(trainer, model, tokenized)
+        with OrderlyStop() as stop:
+            for callback in (decay, stop, EpochEndCheckpoints()):
+                if callback is not None:
+                    trainer.add_callback(callback)
+            trainer.train(resume_from_checkpoint=checkpoint)
+        if stop.signal is not None and list_checkpoints(Path(arguments.output_dir or ".")):  # after the last step
+            raise Interrupted(
+                stop.signal, describe_stop(stop.signal, trainer.state.global_step, trainer.state.max_steps)
+            )
+        splits = {name: evaluate_split(trainer, tokenized[name]) for name in SPLITS}
+    processes.wait_for_all()
+    if cache is not None and arguments.prefix_cache_dir is None and processes.rank() == 0:
+        cache.remove()
+    parameters = {name: parameter.numel() for name, parameter in model.model.named_parameters()}
+    return Run(
+        model=model,
+        tokenizer=tokenizer,
+        splits=splits,
+        history=interim.history,
+        training={
+            "seconds": round(interim.seconds, 2),
+            "steps": trainer.state.global_step,
+            "epochs": trainer.state.epoch,
+            "parameters": sum(parameters.values()),
+            "trained_parameters": sum(parameters[name] for name in trained),
+            "best_checkpoint_step": trainer.state.best_global_step,
+            "processes": arguments.world_size,
+            "batch": arguments.messages_per_step,
+            "precision": _precision(trainer),
+            "options": {name: value for name, value in arguments.to_dict().items() if name in _RECORDED},
+        },
+        data={
+            "counts": count(texts).to_dict(orient="index"),
+            "repeated": repeated(texts),
+            "fingerprint": fingerprint(texts),
+        },
+    )
+
+
+def build_trainer(
+    model: SpamGPTForSequenceClassification,
+    tokenizer: GPT2Tokenizer,
+    tokenized: DatasetDict,
+    arguments: SpamTrainingArguments,
+    log: Log = tqdm.write,
+) -> tuple[SpamTrainer, InterimEstimates]:
+    """The Trainer of `fine_tune`, ready to train, and the callback that will hold the interim estimates.
+
+    Raises:
+        UserError: If the training split does not fill one batch, or `metric_for_best_model` is none of ours.
+    """
+    metric = (arguments.metric_for_best_model or "loss").removeprefix("eval_")
+    if metric not in (*METRICS, "loss"):
+        raise UserError(f"expected a metric_for_best_model of {', '.join(METRICS)} or loss, found {metric!r}.")
+    train, batch_size = tokenized["train"], arguments.messages_per_step
+    if arguments.dataloader_drop_last and len(train) < batch_size:
+        raise UserError(f"expected at least one training batch of {batch_size} messages, found {len(train)}.")
+    collator = PrefixCollator(tokenizer)
+    interim = InterimEstimates(
+        DataLoader(train, batch_size, shuffle=True, drop_last=arguments.dataloader_drop_last, collate_fn=collator),
+        DataLoader(tokenized["validation"], batch_size, collate_fn=collator),
+        arguments.eval_freq,
+        arguments.eval_iter,
+        log,
+    )
+    callbacks: list[TrainerCallback] = [interim, LogLines(log)]
+    if arguments.early_stopping_patience is not None:
+        patience, threshold = arguments.early_stopping_patience, arguments.early_stopping_threshold
+        callbacks.append(EarlyStoppingCallback(patience, threshold))
+    trainer = SpamTrainer(  # seeds: what was drawn before, for the model, does not matter
+        model=model,
+        args=arguments,
+        data_collator=collator,
+        train_dataset=train,
+        eval_dataset=tokenized["validation"],
+        processing_class=tokenizer,
+        compute_metrics=build_compute_metrics(model.model.out_head.out_features),
+        callbacks=callbacks,
+        extra_files=[interim.save],
+    )
+    interim.autocast = trainer.accelerator.autocast
+    if trainer.pop_callback(ProgressCallback) is not None:
+        trainer.add_callback(ProgressBars)
+    trainer.pop_callback(PrinterCallback)  # what takes its place under disable_tqdm
+    return trainer, interim
+
+
+def use_prefix_cache(
+    trainer: SpamTrainer, model: SpamGPTForSequenceClassification, tokenized: DatasetDict, log: Log = print
+) -> PrefixCache | None:
+    """Have the frozen blocks' output computed once, where the options and the machine allow it, and say so.
+
+    Raises:
+        UserError: If `prefix_cache` is `on` and something is against it.
+    """
+    arguments: SpamTrainingArguments = trainer.args
+    folder = Path(arguments.prefix_cache_dir or arguments.output_dir or ".")
+    precision = trainer.accelerator.mixed_precision
+    off = arguments.prefix_cache == "off"
+    against = "--prefix_cache off" if off else why_not_cacheable(model, arguments.shards_weights)
+    if against is None:
+        planned = plan(model, tokenized, precision)
+        size = f"{len(planned.texts):,} distinct texts, {planned.size / 1e9:.2g} GB"
+        if planned.size > arguments.prefix_cache_limit * 1e9:
+            against = f"{size}, more than --prefix_cache_limit {arguments.prefix_cache_limit:g} GB"
+        elif processes.broadcast(int(free_space(folder) < planned.size)):
+            against = f"{size}, more than is free in {folder}"
+    if against is not None:
+        if arguments.prefix_cache == "on":
+            raise UserError(f"--prefix_cache on: cannot be made: {against}.")
+        log(f"cache  none: {against}")
+        return None
+    log(f"cache  output of the {model.model.frozen_blocks} frozen blocks: {size}")
+    cache = load_or_fill(model, planned, folder, precision, trainer.accelerator.autocast())
+    trainer.data_collator.cache = cache  # type: ignore[union-attr]
+    return cache
+
+
+def describe_start(trainer: SpamTrainer, messages: int, checkpoint: str | None) -> str:
+    """The start-up line: who works on what, how much at a time, and from where."""
+    arguments = trainer.args
+    global_batch, device = arguments.messages_per_step, arguments.device
+    line = processes.describe_launch(
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        precision=_precision(trainer),
+        per_process=global_batch // arguments.gradient_accumulation_steps // arguments.world_size,
+        accumulated=arguments.gradient_accumulation_steps,
+        global_batch=global_batch,
+        steps=messages // global_batch if arguments.dataloader_drop_last else -(-messages // global_batch),
+    )
+    return line if checkpoint is None else f"{line}; goes on from {checkpoint}"
+
+
+def _precision(trainer: Trainer) -> str:
+    """An option's, or the launcher's."""
+    precision: str = trainer.accelerator.mixed_precision
+    return "fp32" if precision == "no" else precision
+
+
+def evaluate_split(trainer: Trainer, rows: Dataset) -> dict[str, Any]:
+    """`METRICS`, `loss`, `messages` and the `confusion` over every row of a tokenized split."""
+    output = trainer.predict(rows, metric_key_prefix="split")
+    logits, labels, metrics = output.predictions, output.label_ids, output.metrics or {}
+    return {
+        **{name: metrics[f"split_{name}"] for name in (*METRICS, "loss")},
+        "messages": len(rows),
+        "confusion": confusion(labels, logits.argmax(axis=-1), logits.shape[-1]),  # type: ignore[union-attr,arg-type]
+    }

@@ -1,0 +1,231 @@
+"""The frozen blocks' output, computed once for each distinct text instead of at every step and every evaluation.
+
+Where nothing trains before some block and nothing is dropped out, what enters that block never changes. It is kept in
+a memory-mapped file, which the processes of a machine fill and share. Texts are computed in batches of similar length,
+in evaluation mode; training and evaluation then run the rest of the model alone (`GPTModel.forward`'s
+`prefix_states`).
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import DatasetDict
+from filelock import FileLock
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from tqdm.auto import tqdm
+from transformers import DataCollatorWithPadding
+
+from ..data.batching import token_batches
+from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..system import processes
+
+TOKEN_BUDGET = 2048  # positions of a batch, padding included: a matrix product's best size on a CPU
+_FORMAT = 1  # of the file; part of its key
+
+Ids = tuple[int, ...]
+
+
+class PrefixCache:
+    """The residual stream of known texts after the frozen blocks.
+
+    Args:
+        states: Those of all texts, one after the other, in the precision that they were computed in.
+            *Shape:* `[positions, C]`.
+        spans: For the ids of each text, its first row and the number of its rows: one for each position or, where no
+            block trains, the pooled one's.
+        blocks: How many are frozen.
+        dtype: The model's.
+        file: Where the states are kept.
+    """
+
+    def __init__(
+        self, states: Tensor, spans: dict[Ids, tuple[int, int]], blocks: int, dtype: torch.dtype, file: Path
+    ) -> None:
+        self.states = states
+        self.dtype = dtype
+        self.blocks = blocks
+        self.spans = spans
+        self.file = file
+
+    def __call__(self, texts: Sequence[Sequence[int]]) -> Tensor:
+        """The states of a batch of texts, padded with zeros on the right: *shape* `[B, T, C]`."""
+        spans = [self.spans[tuple(ids)] for ids in texts]
+        rows = [self.states[start : start + length] for start, length in spans]
+        return pad_sequence(rows, batch_first=True).to(self.dtype)
+
+    def remove(self) -> None:
+        """Delete the file, and the lock beside it."""
+        self.file.unlink()
+        _lock(self.file).unlink()
+
+
+@dataclass
+class PrefixCollator(DataCollatorWithPadding):
+    """Pads a batch's ids, and adds `prefix_states` where there is a cache of them."""
+
+    cache: PrefixCache | None = None
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
+        """Tokenized texts → a batch."""
+        texts = [feature["input_ids"] for feature in features]
+        batch = dict(super().__call__(features))
+        if self.cache is not None:
+            batch |= {"prefix_states": self.cache(texts), "prefix_blocks": self.cache.blocks}
+        return batch
+
+
+def why_not_cacheable(model: SpamGPTForSequenceClassification, sharded: bool) -> str | None:
+    """Why the frozen blocks' output cannot be kept, or `None`.
+
+    Args:
+        model: With `requires_grad` set to what trains.
+        sharded: Whether FSDP or DeepSpeed divides the weights among the processes.
+    """
+    if model.model.frozen_blocks == 0:
+        return "every block trains"
+    if model.config.drop_rate > 0:
+        return f"dropout ({model.config.drop_rate}) changes what the frozen blocks compute at every step"
+    if sharded:
+        return "the weights are divided among the processes"
+    if processes.world_size() != processes.local_world_size():
+        return "the processes are on several machines"
+    return None
+
+
+@dataclass(frozen=True)
+class PrefixPlan:
+    """What a cache would hold: the distinct texts of all splits, the longest first.
+
+    Attributes:
+        texts: Their ids.
+        spans: See `PrefixCache`.
+        dtype: Of the states: half the precision takes half the room.
+        size: Bytes.
+    """
+
+    texts: list[Ids]
+    spans: dict[Ids, tuple[int, int]]
+    dtype: torch.dtype
+    size: int
+
+
+def plan(model: SpamGPTForSequenceClassification, tokenized: DatasetDict, precision: str) -> PrefixPlan:
+    """Find the distinct texts and lay them out, without computing anything.
+
+    Args:
+        model: What the states depend on.
+        tokenized: The splits.
+        precision: accelerate's name of it: `no` (the model's own), `bf16` or `fp16`.
+    """
+    config, pooled_alone = model.config, model.model.frozen_blocks == model.config.n_layers
+    distinct = {tuple(ids) for split in tokenized.values() for ids in split["input_ids"]}
+    texts = sorted(distinct, key=lambda ids: (-len(ids), ids))
+    spans, positions = {}, 0
+    for ids in texts:
+        width = config.pad_to_length if config.pooling == "last_position" else max(1, len(ids))
+        spans[ids] = (positions, 1 if pooled_alone or width is None else width)
+        positions += spans[ids][1]
+    dtype = torch.bfloat16 if precision == "bf16" else model.dtype
+    return PrefixPlan(texts, spans, dtype, positions * config.emb_dim * dtype.itemsize)
+
+
+def load_or_fill(
+    model: SpamGPTForSequenceClassification,
+    planned: PrefixPlan,
+    folder: Path,
+    precision: str,
+    autocast: AbstractContextManager[Any],
+) -> PrefixCache:
+    """The planned cache, from a file that an earlier run left in `folder`, or else computed by all processes.
+
+    The file's name says what it depends on: weights, ids, precision and pooling rule. It has this name when it is
+    complete. Of several runs that want the same one, the first computes it and the others wait.
+
+    Args:
+        model: The weights, on the device that computes.
+        planned: The texts.
+        folder: Where the file is or will be.
+        precision: The name of what `autocast` does.
+        autocast: The context of the computation.
+    """
+    shape = (planned.size // planned.dtype.itemsize // model.config.emb_dim, model.config.emb_dim)
+    key = processes.broadcast(_key(model, planned, precision) if processes.rank() == 0 else 0)
+    file = folder / f"prefix-{key:016x}.bin"
+    is_main = processes.rank() == 0
+    if is_main:
+        folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(_lock(file)) if is_main else nullcontext():
+        if processes.broadcast(int(file.is_file() and file.stat().st_size == planned.size)) == 0:
+            partial = file.with_suffix(".partial")
+            if is_main:
+                partial.write_bytes(b"")
+            processes.wait_for_all()
+            with autocast:
+                _fill(model, planned, partial)
+            processes.wait_for_all()
+            if is_main:
+                os.replace(partial, file)
+            processes.wait_for_all()
+    mapped = torch.from_file(str(file), shared=False, size=shape[0] * shape[1], dtype=planned.dtype)
+    return PrefixCache(mapped.view(shape), planned.spans, model.model.frozen_blocks, model.dtype, file)
+
+
+def _lock(file: Path) -> Path:
+    return file.with_suffix(".lock")
+
+
+@torch.no_grad()
+def _fill(model: SpamGPTForSequenceClassification, planned: PrefixPlan, file: Path) -> None:
+    """Compute this process's share of the batches and write it to its places in the file."""
+    training = model.training
+    model.eval()
+    row_size = model.config.emb_dim * planned.dtype.itemsize
+    batches = processes.shard(list(_batches(model, planned.texts)))
+    with file.open("r+b") as target, tqdm(total=sum(map(len, batches)), desc="Frozen blocks", unit=" texts") as bar:
+        for texts in batches:
+            for ids, states in zip(texts, _compute(model, texts), strict=True):
+                start, length = planned.spans[ids]
+                target.seek(start * row_size)
+                target.write(states[:length].to(planned.dtype).cpu().contiguous().view(torch.uint8).numpy().data)
+            bar.update(len(texts))
+    model.train(training)
+
+
+def _compute(model: SpamGPTForSequenceClassification, texts: list[Ids]) -> Tensor:
+    """The states of a batch `[B, T, C]`, or `[B, 1, C]` where no block trains."""
+    gpt, config = model.model, model.config
+    last_position = config.pooling == "last_position"
+    width = config.pad_to_length if last_position and config.pad_to_length else max(1, *map(len, texts))
+    padded = [[*ids, *[config.pad_token_id] * (width - len(ids))] for ids in texts]
+    in_idx = torch.tensor(padded, device=model.device)  # [B, T]
+    if gpt.frozen_blocks < config.n_layers:
+        return gpt.states(in_idx, gpt.frozen_blocks)
+    at = torch.tensor([width - 1 if last_position else max(0, len(ids) - 1) for ids in texts], device=model.device)
+    return gpt.trf_blocks[-1](gpt.states(in_idx, config.n_layers - 1), at)
+
+
+def _batches(model: SpamGPTForSequenceClassification, texts: list[Ids]) -> Iterator[list[Ids]]:
+    width = model.config.pad_to_length if model.config.pooling == "last_position" else None
+    for numbers in token_batches([width or len(ids) for ids in texts], TOKEN_BUDGET):
+        yield [texts[number] for number in numbers]
+
+
+def _key(model: SpamGPTForSequenceClassification, planned: PrefixPlan, precision: str) -> int:
+    """64 bits of a hash of everything that the states depend on."""
+    config, gpt = model.config, model.model
+    facts = (_FORMAT, gpt.frozen_blocks, precision, str(model.dtype), config.n_heads, config._attn_implementation)
+    rule = (config.pooling, config.pad_to_length, config.pad_token_id)
+    digest = hashlib.sha256(repr((facts, rule, planned.texts)).encode())
+    used = sorted({config.pad_token_id or 0, *(id_ for ids in planned.texts for id_ in ids)})
+    blocks = list(gpt.trf_blocks)[: gpt.frozen_blocks]
+    frozen = (parameter for block in blocks for parameter in block.parameters())
+    for weight in (gpt.tok_emb.weight[used], gpt.pos_emb.weight, *frozen):
+        digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return int.from_bytes(digest.digest()[:8])

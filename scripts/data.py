@@ -1,8 +1,0 @@
-"""`hf-spam data` as a script, for `python` and `accelerate launch`."""
-
-import sys
-
-from hf_spam_cli import main
-
-if __name__ == "__main__":
-    sys.exit(main(["data", *sys.argv[1:]]))

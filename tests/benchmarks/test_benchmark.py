@@ -1,0 +1,72 @@
+"""The benchmark's arithmetic, and that it runs.   pytest tests/benchmarks/test_benchmark.py"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from support.warm_process import WarmProcess
+
+from hf_spam.benchmarks.measuring import in_own_process
+from hf_spam.benchmarks.training import Counts
+from hf_spam.commands.benchmark import describe
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_how_much_the_chapters_job_is() -> None:
+    counts = Counts.of({"train": 1045, "validation": 149, "test": 300})
+    assert counts.steps == 650
+    assert counts.estimated == (13 + 5) * 10  # 13 estimates of the losses, 5 of the accuracies, of 5 batches and 5
+    assert counts.evaluated == 131 + 19 + 38
+    assert counts.validated == 5 * 19
+
+
+def test_memory_and_errors_of_a_process_of_its_own() -> None:
+    def work(megabytes: int) -> dict[str, Any]:
+        print("unheard")
+        return {"size": numpy.ones(megabytes * 10**6, dtype=numpy.uint8).size, "process": os.getpid()}
+
+    small, large = in_own_process(work, 1), in_own_process(work, 200)
+    assert small["process"] != os.getpid()
+    assert large["peak_mb"] - small["peak_mb"] == pytest.approx(199, abs=20)
+    with pytest.raises(RuntimeError, match=r"work: Traceback(.|\n)*ValueError"):
+        in_own_process(work, "many")
+
+
+def test_the_table() -> None:
+    row = {"precision": "fp32", "peak_mb": 1000.4, "how": "whole"}
+    report = {
+        "environment": {"device": "a machine", "threads": 2, "torch": "2", "transformers": "5", "python": "3"},
+        "messages": 5572,
+        "model_size": "small",
+        "training": [
+            {"system": "native loop", "seconds": 1000.0, **row},
+            {"system": "transformers' GPT-2 + Trainer", "seconds": 500.0, **row},
+            {"system": "ours", "seconds": 50.0, **row},
+            {"system": "one pass of the frozen blocks", "seconds": 40.0, "share": 0.94, "rate": 1.8e11, **row},
+        ],
+    }
+    lines = describe(report).splitlines()
+    assert lines[0].startswith(
+        "a machine, 2 threads; torch 2, transformers 5, Python 3; 5,572 messages; GPT of 12 layers"
+    )
+    assert "| ours | fp32 | 50.0 s | 20.0× | 10.0× | 1.25 | 1,000 MB | whole |" in lines
+    assert "matrix product fp32: 180 GFLOP/s, of which the pass reaches 94%" in lines
+
+
+def test_mistakes(run: Run) -> None:
+    assert run("benchmark", "--steps", "0")[::2] == (2, "hf-spam: error: expected at least 1 of steps, found 0.\n")
+
+
+@pytest.mark.slow
+def test_the_whole_benchmark(warm: WarmProcess, tmp_path: Path) -> None:
+    argv = ["benchmark", "--model_size", "tiny", "--steps", 2, "--some", 10]
+    warm.run([*argv, "--output", tmp_path / "report"], tmp_path)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert {row["system"] for row in report["training"]} >= {"ours", "ours, preset book", "ours without the cache"}
+    assert len(report["inference"]) == 9
+    assert report["start"]["import hf_spam"] < report["start"]["import torch"]

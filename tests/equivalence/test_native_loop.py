@@ -1,0 +1,284 @@
+"""The chapter's program: its batches, its loss, its order of draws, its files.   pytest tests/equivalence/test_native_loop.py"""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import tiktoken
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from hf_spam import GPTModel, SpamGPTConfig, SpamGPTForSequenceClassification, UserError
+from hf_spam.data.tokenization import gpt2_encoding
+from hf_spam.equivalence import native_loop
+from hf_spam.training.freezing import freeze
+
+PAD = 50256
+
+
+@pytest.fixture(scope="module")
+def encoding() -> tiktoken.Encoding:
+    return gpt2_encoding()
+
+
+@pytest.fixture
+def model(tiny_config: SpamGPTConfig) -> GPTModel:
+    torch.manual_seed(0)
+    return GPTModel(SpamGPTConfig(**tiny_config.to_dict() | {"vocab_size": 50257}), num_labels=2)
+
+
+# --- data -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_chapters_batches(collection: Path, encoding: tiktoken.Encoding) -> None:
+    splits = native_loop.split_messages(pd.read_csv(collection, sep="\t", header=None, names=["Label", "Text"]))
+    loaders = native_loop.build_loaders(splits, encoding)
+    assert {name: len(loader) for name, loader in loaders.items()} == {"train": 130, "validation": 19, "test": 38}
+    for name, loader in loaders.items():
+        batches = list(loader)
+        assert all(ids.shape == (8, 120) and labels.shape == (8,) for ids, labels in batches[:-1])
+        assert sum(len(labels) for _, labels in batches) == {"train": 1040, "validation": 149, "test": 300}[name]
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@given(texts=st.lists(texts, min_size=1, max_size=5), max_length=st.none() | st.integers(1, 30))
+def test_rows_are_texts_cut_or_padded(encoding: tiktoken.Encoding, texts: list[str], max_length: int | None) -> None:
+    frame = pd.DataFrame({"Label": [0] * len(texts), "Text": texts})
+    tokens = [encoding.encode(text, disallowed_special=()) for text in texts]
+    width = max_length or max(map(len, tokens))
+    dataset = native_loop.SpamDataset(frame, encoding, max_length)
+    for number, row in enumerate(tokens):
+        ids, label = dataset[number]
+        assert ids.tolist() == (row + [PAD] * width)[:width]
+        assert label == 0
+
+
+def test_less_ham_than_spam() -> None:
+    frame = pd.DataFrame({"Label": ["ham", "spam", "spam"], "Text": ["a", "b", "c"]})
+    with pytest.raises(UserError, match="at least as many ham as spam, found 1 and 2"):
+        native_loop.split_messages(frame)
+
+
+# --- loss, accuracy, training -----------------------------------------------------------------------------------------
+
+
+def loader(model: GPTModel, sizes: tuple[int, ...] = (3, 3, 2)) -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        (torch.randint(1000, (size, 7), generator=generator), torch.randint(2, (size,), generator=generator))
+        for size in sizes
+    ]
+
+
+def test_loss_and_accuracy_of_the_first_batches(model: GPTModel) -> None:
+    batches = loader(model)
+    model.eval()
+    with torch.no_grad():
+        losses = [nn.functional.cross_entropy(model(ids)[:, -1], labels).item() for ids, labels in batches]
+        right = [int((model(ids)[:, -1].argmax(1) == labels).sum()) for ids, labels in batches]
+    for number, seen in ((1, 3), (2, 6), (3, 8), (99, 8), (None, 8)):
+        batches_used = min(number or 3, 3)
+        assert native_loop.loader_loss(model, batches, number) == sum(losses[:number]) / batches_used  # type: ignore[arg-type]
+        assert native_loop.loader_accuracy(model, batches, number) == sum(right[:number]) / seen  # type: ignore[arg-type]
+    assert math.isnan(native_loop.loader_loss(model, []))  # type: ignore[arg-type]
+    assert math.isnan(native_loop.loader_accuracy(model, []))  # type: ignore[arg-type]
+
+
+def test_the_head_is_drawn_right_after_seeding(model: GPTModel) -> None:
+    torch.rand(5)
+    native_loop.replace_head(model, num_labels=3, seed=7)
+    torch.manual_seed(7)
+    expected = nn.Linear(16, 3)
+    assert torch.equal(model.out_head.weight, expected.weight)
+    assert torch.equal(model.out_head.bias, expected.bias)
+
+
+@pytest.mark.parametrize(("options", "steps"), [({"num_epochs": 2}, 6), ({"max_steps": 2}, 2), ({"max_steps": 4}, 4)])
+def test_when_estimates_are_taken(model: GPTModel, options: dict[str, int], steps: int) -> None:
+    """After step 0, then every `eval_freq`; accuracies at each epoch's end, a cut one's too."""
+    lines: list[str] = []
+    batches = loader(model)
+    trained = freeze(model, "last_layer")
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    recorded, history = native_loop.train(
+        model,
+        batches,  # type: ignore[arg-type]
+        batches,  # type: ignore[arg-type]
+        torch.optim.AdamW(model.parameters(), lr=1e-2),
+        eval_freq=3,
+        eval_iter=2,
+        log=lines.append,
+        **options,  # type: ignore[arg-type]
+    )
+    assert len(recorded) == steps
+    assert history.steps == [1, 4][: 1 + (steps > 3)]
+    assert len(history.train_losses) == len(history.steps)
+    assert len(history.train_accuracies) == 1 + (steps > 3)
+    assert history.examples_seen == {2: 6, 4: 11, 6: 16}[steps]
+    assert [line.split(":")[0] for line in lines if line.startswith("Ep")] == [
+        "Ep 1 (Step 000000)",
+        "Ep 2 (Step 000003)",
+    ][: len(history.steps)]
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name]) is (name not in trained), name
+
+
+# --- using the model --------------------------------------------------------------------------------------------------
+
+
+def test_classify_pads_and_cuts(model: GPTModel, encoding: tiktoken.Encoding) -> None:
+    """Read at the last position of the padded row, which is at most as long as the context (32)."""
+    seen: list[Tensor] = []
+    model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    for max_length, expected in ((20, 20), (100, 32)):
+        for text in ("Do you have time", "word " * 50):
+            label = native_loop.classify(text, model, encoding, max_length)
+            ids = (encoding.encode(text) + [PAD] * expected)[:expected]
+            assert seen[-1].tolist() == [ids]
+            assert label == ("spam" if model(torch.tensor([ids]))[0, -1].argmax() == 1 else "not spam")
+    nn.init.constant_(model.out_head.weight, 0.0)
+    for bias, label in (([1.0, 0.0], "not spam"), ([0.0, 1.0], "spam")):
+        model.out_head.bias = nn.Parameter(torch.tensor(bias))
+        assert native_loop.classify("text", model, encoding, 20) == label
+
+
+def test_generation_reads_at_most_the_context(tiny_config: SpamGPTConfig) -> None:
+    model = GPTModel(tiny_config)
+    prompt = list(range(30))
+    text = native_loop.generate(model, prompt, 6)
+    assert len(text) == 36
+    for end in range(30, 36):
+        with torch.no_grad():
+            assert text[end] == model(torch.tensor([text[max(0, end - 32) : end]]))[0, -1].argmax()
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_state_saved_and_loaded(model: GPTModel, tmp_path: Path) -> None:
+    native_loop.save_state(model, tmp_path / "review_classifier.pth")
+    assert [path.name for path in tmp_path.iterdir()] == ["review_classifier.pth"]
+    other = GPTModel(model.config, num_labels=2)
+    native_loop.load_state(other, tmp_path / "review_classifier.pth")
+    ids = torch.arange(8)[None]
+    assert torch.equal(other(ids), model(ids))
+
+
+def test_the_books_own_file(model: GPTModel, tmp_path: Path) -> None:
+    """The book's attention keeps its causal mask as a buffer, which its state dict holds; ours builds it."""
+    state = model.state_dict() | {f"trf_blocks.{n}.att.mask": torch.ones(32, 32).triu(1) for n in range(2)}
+    torch.save(state, tmp_path / "book.pth")
+    classifier = SpamGPTForSequenceClassification(model.config)
+    native_loop.load_state(classifier.model, tmp_path / "book.pth")
+    assert all(torch.equal(tensor, classifier.model.state_dict()[name]) for name, tensor in model.state_dict().items())
+
+
+def write_garbage(path: Path, model: GPTModel) -> None:
+    path.write_bytes(b"not a checkpoint")
+
+
+def write_another(path: Path, model: GPTModel) -> None:
+    torch.save(GPTModel(model.config, num_labels=3).state_dict(), path)
+
+
+def write_incomplete(path: Path, model: GPTModel) -> None:
+    torch.save({name: tensor for name, tensor in model.state_dict().items() if name != "pos_emb.weight"}, path)
+
+
+def write_list(path: Path, model: GPTModel) -> None:
+    torch.save([1, 2], path)
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path, model: None, "No such file"),
+        (write_garbage, "state dict of this model"),
+        (write_another, "size mismatch for out_head.weight"),
+        (write_incomplete, 'Missing key.* "pos_emb.weight"'),
+        (write_list, "state dict of this model"),
+    ],
+)
+def test_files_that_are_no_state_dict(
+    model: GPTModel, tmp_path: Path, write: Callable[[Path, GPTModel], None], message: str
+) -> None:
+    write(tmp_path / "review_classifier.pth", model)
+    with pytest.raises(UserError, match=message):
+        native_loop.load_state(model, tmp_path / "review_classifier.pth")
+
+
+def test_nothing_half_written(model: GPTModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "review_classifier.pth"
+    path.write_bytes(b"what was there")
+
+    def full_disk(state: object, target: Path) -> None:
+        Path(target).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        native_loop.save_state(model, path)
+    assert path.read_bytes() == b"what was there"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_both_commands_print_the_same_log(
+    run: Callable[..., tuple[int, str, str]], gpt2_folder: Path, tmp_path: Path
+) -> None:
+    """`native` and `train --preset book`, each from the files on disk on its own."""
+    options = ["--data_source", "sample", "--weights", gpt2_folder, "--max_length", 60, "--trainable", "all"]
+    options += ["--max_steps", 120, "--learning_rate", 1e-3, "--drop_rate", 0.1]
+    code, native, _ = run("native", *options, "--output_dir", tmp_path / "native")
+    assert code == 0
+    code, trainer, _ = run("train", "--preset", "book", *options, "--output_dir", tmp_path / "trainer")
+    assert code == 0
+    log = [line for line in native.splitlines() if line.startswith(("Ep ", "Training "))]
+    assert log == [line for line in trainer.splitlines() if line.startswith(("Ep ", "Training "))]
+    assert len(log) == 5  # steps 0, 50 and 100, and the ends of two epochs of 112
+    assert len({line.split(": ")[1] for line in log}) == 5  # it learns
+    assert "batches: 112 train, 16 validation, 33 test; each [8, 60]" in native
+    assert native.count("generated: ") == 2
+    assert {path.name for path in (tmp_path / "native").iterdir()} == {
+        "review_classifier.pth",
+        *(f"{label}-plot.{suffix}" for label in ("loss", "accuracy") for suffix in ("pdf", "png")),
+    }
+    ours = SpamGPTForSequenceClassification.from_pretrained(tmp_path / "trainer")
+    native_loop.load_state(ours.model, tmp_path / "native" / "review_classifier.pth")
+    trained = SpamGPTForSequenceClassification.from_pretrained(tmp_path / "trainer")
+    for (name, one), other in zip(ours.named_parameters(), trained.parameters(), strict=True):
+        assert torch.equal(one, other), name
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--pooling", "last_token"], "the chapter's program has no --pooling. hf-spam train has."),
+        (["--balance", "false", "--data_dir", "x"], "has no --data_dir, --balance"),
+        (["--eval_iter", "0"], "expected at least 1 of eval_iter, found 0"),
+        (["--per_device_train_batch_size", "899", "--data_source", "sample"], "batch of 899 messages, found 898"),
+        (["--data_source", "sample", "--model_size", "tiny", "--context_length", "64"], "context of 64 tokens, found"),
+    ],
+)
+def test_native_says_what_is_wrong(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path, argv: list[str], message: str
+) -> None:
+    code, _, error = run("native", "--weights", "random", *argv, "--output_dir", tmp_path / "run")
+    assert code == 2
+    assert message in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_native_from_random_weights(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    options = ["--data_source", "sample", "--weights", "random", "--model_size", "tiny", "--max_steps", 1]
+    code, output, _ = run("native", *options, "--output_dir", tmp_path / "run")
+    assert code == 0
+    assert "generated" not in output

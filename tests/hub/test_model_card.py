@@ -1,0 +1,249 @@
+"""The model card: complete, filled from the run and from nothing else, its metadata valid.   pytest tests/hub/test_model_card.py"""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import HfApi, ModelCard, get_session
+from huggingface_hub.repocard_data import model_index_to_eval_results
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2 import UndefinedError
+from support.loopback_hub import LoopbackHub
+from support.warm_process import WarmProcess
+
+from hf_spam.evaluation.intervals import intervals, wilson
+from hf_spam.hub.cards import render
+from hf_spam.hub.model_card import build_model_card, public_options
+
+REPOSITORY = "alice/spam-filter"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, warm: WarmProcess, gpt2_folder: Path) -> dict[str, Path]:
+    """Three runs: the sample's messages from random weights, own messages from a GPT-2, unbalanced."""
+    folder = tmp_path_factory.mktemp("runs")
+    quick = ["train", "--preset", "quickstart", "--model_size", "tiny", "--max_steps", "60", "--disable_tqdm", "true"]
+    warm.run([*quick, "--output_dir", "sample"], folder)
+    rows = "".join(f"{'ham' if number % 3 else 'spam'},text number {number}\n" for number in range(120))
+    (folder / "mine.csv").write_text(f"label,text\n{rows}")
+    own = ["--data_file", "mine.csv", "--weights", gpt2_folder, "--balance", "false", "--pooling", "last_position"]
+    warm.run(["train", *own, "--max_steps", "2", "--max_length", "20", "--output_dir", "own"], folder)
+    return {name: folder / name for name in ("sample", "own")}
+
+
+@pytest.fixture(scope="module")
+def card(runs: dict[str, Path]) -> str:
+    """The card of the run on the sample's messages."""
+    return build_model_card(runs["sample"], REPOSITORY)
+
+
+@pytest.fixture(scope="module")
+def metrics(runs: dict[str, Path]) -> dict[str, Any]:
+    """What that run recorded."""
+    record: dict[str, Any] = json.loads((runs["sample"] / "metrics.json").read_text())
+    return record
+
+
+def section(card: str, title: str) -> str:
+    """The text under a heading."""
+    parts = re.split(r"^## (.+)$", card, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))[title]
+
+
+SECTIONS = ["How to use it", "Data", "Training", "Results", "Limits and biases", "Licence and citation"]
+
+
+def test_every_part_is_there(card: str) -> None:
+    assert re.findall(r"^## (.+)$", card, flags=re.MULTILINE) == SECTIONS
+    for title in SECTIONS:
+        assert len(section(card, title).strip()) > 200, title
+
+
+def test_nothing_is_left_open(runs: dict[str, Path]) -> None:
+    for folder in runs.values():
+        card = build_model_card(folder, REPOSITORY)
+        found = re.findall(r"None|\bnan\b|\{\{|\}\}|\{%|Undefined|TODO|\[More|<[^|]*?>|\?\?\?", card.replace("<|", ""))
+        assert found == []
+        assert not re.search(r"\| +\|[^|]*$", section(card, "Results").replace("| | predicted", ""), re.MULTILINE)
+        assert not re.search(r"\n\n\n|[ \t]+$", card, re.MULTILINE)
+        assert str(folder.parent) not in card
+        for line in card.splitlines():
+            assert "http" not in line or re.search(r"https://(doi\.org|huggingface\.co)/", line)
+
+
+def test_how_to_use_it(card: str) -> None:
+    text = section(card, "How to use it")
+    assert len(re.findall("```python", text)) == 3
+    assert text.count(f'"{REPOSITORY}"') == 4
+    assert f'pipeline("text-classification", model="{REPOSITORY}", trust_remote_code=True)' in text
+    assert f'SpamClassifier.from_pretrained("{REPOSITORY}")' in text
+    for program in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        compile(program, "card", "exec")
+
+
+def test_data(card: str, metrics: dict[str, Any]) -> None:
+    text = section(card, "Data")
+    assert "SMS Spam Collection v.1" in text
+    for name, counts in metrics["data"]["counts"].items():
+        assert f"| {name} | {counts['ham']} | {counts['spam']} | {counts['total']} |" in text
+    assert metrics["data"]["repeated"]["test"] > 0
+    assert f"{metrics['data']['repeated']['test']} of the test messages stand in the training split" in text
+    assert metrics["data"]["fingerprint"] in text
+    assert "split 70/10/20 at random (seed 123)" in text
+
+
+def test_training(card: str, metrics: dict[str, Any], runs: dict[str, Path]) -> None:
+    text, training = section(card, "Training"), metrics["training"]
+    for figure in (training["trained_parameters"], training["parameters"], training["steps"]):
+        assert f"{figure:,}" in text
+    assert f"{training['steps']} steps of 16 messages in\n{training['seconds']} seconds" in text
+    assert training["batch"] == 16
+    for value in (*training["options"].values(), training["precision"]):
+        assert (f"{value:g}" if isinstance(value, float) else str(value)) in text
+    for name in ("python", "torch", "transformers", "datasets", "accelerate"):
+        assert f"{name} {metrics['environment'][name]}" in text
+    assert metrics["environment"]["device"] in text
+    (options,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    assert json.loads(options) == public_options(json.loads((runs["sample"] / "arguments.json").read_text()))
+    assert "From random weights; all trained" in text
+
+
+def test_results(card: str, metrics: dict[str, Any], runs: dict[str, Path]) -> None:
+    text = section(card, "Results")
+    for name, figures in metrics["splits"].items():
+        (row,) = re.findall(rf"^\| {name} \| (.*) \|$", text, re.MULTILINE)
+        cells = row.split(" | ")
+        ranges = intervals(figures["confusion"])
+        for cell, metric in zip(cells, ("accuracy", "precision", "recall", "f1"), strict=False):
+            low, high = ranges[metric] or (0, 0)
+            assert cell == f"{100 * figures[metric]:.2f} % ({100 * low:.1f} to {100 * high:.1f})"
+        assert cells[4:] == [f"{figures['loss']:.3f}", f"{figures['messages']}"]
+    (right, alarms), (misses, hits) = metrics["splits"]["test"]["confusion"]
+    assert f"| **true ham** | {right} | {alarms} |\n| **true spam** | {misses} | {hits} |" in text
+    for plot in re.findall(r"!\[.+?\]\((.+?)\)", text):
+        assert (runs["sample"] / plot).is_file()
+    assert len(re.findall(r"!\[", text)) == 2
+
+
+def test_the_confusion_is_that_of_the_figures(metrics: dict[str, Any]) -> None:
+    for name, figures in metrics["splits"].items():
+        (right, alarms), (misses, hits) = figures["confusion"]
+        counts = metrics["data"]["counts"][name]
+        assert (right + alarms, misses + hits) == (counts["ham"], counts["spam"])
+        assert figures["accuracy"] == pytest.approx((right + hits) / figures["messages"])
+        assert figures["recall"] == pytest.approx(hits / (misses + hits))
+
+
+def test_metadata(card: str, metrics: dict[str, Any], hub: LoopbackHub) -> None:
+    data = ModelCard(card).data
+    assert (data.library_name, data.pipeline_tag, data.license, data.language) == (
+        "transformers",
+        "text-classification",
+        "apache-2.0",
+        "en",
+    )
+    assert data.base_model is None
+    assert data.datasets == ["ucirvine/sms_spam"]
+    name, results = model_index_to_eval_results(data.to_dict()["model-index"])
+    assert name == "spam-filter"
+    assert {result.metric_type: result.metric_value for result in results} == {
+        metric: round(metrics["splits"]["test"][metric], 4) for metric in ("accuracy", "precision", "recall", "f1")
+    }
+    assert {result.dataset_split for result in results} == {"test"}
+    shown = {entry["text"]: entry["output"][0]["label"] for entry in data.to_dict()["widget"]}
+    assert shown == {example["text"]: example["label"] for example in metrics["examples"]}
+
+    HfApi(token="hf_alice").create_repo(REPOSITORY)
+    answer = get_session().post(f"{hub.url}/api/validate-yaml", json={"repoType": "model", "content": card}).json()
+    assert answer == {"errors": [], "warnings": []}
+
+
+def test_own_messages_from_a_gpt2(runs: dict[str, Path]) -> None:
+    card = build_model_card(runs["own"], REPOSITORY)
+    data = ModelCard(card).data
+    assert (data.license, data.datasets, data.language, data.base_model) == (None, None, None, None)
+    assert "Almeida" not in card
+    assert "Singapore" not in card
+    assert "Messages that whoever trained the model brought along." in card
+    assert "From the weights of a local GPT-2 folder; last block trained" in card
+    assert "All are used, as many as there are of each label." in card
+    assert "The model pads every text to 20 tokens" in card
+    assert "messages in 100" not in card  # it was not balanced
+    assert ModelCard(build_model_card(runs["own"], REPOSITORY, "cc0-1.0")).data.license == "cc0-1.0"
+
+
+def test_where_spam_is_rare(runs: dict[str, Path], metrics: dict[str, Any], tmp_path: Path) -> None:
+    """Two false alarms in 100: 7.0 % at the interval's upper end; 5 × 0.99 / (5 × 0.99 + 95 × 0.070) is 0.43."""
+    folder = tmp_path / "run"
+    shutil.copytree(runs["sample"], folder)
+    test = metrics["splits"]["test"] | {"confusion": [[98, 2], [1, 99]]}
+    changed = metrics | {"splits": metrics["splits"] | {"test": test}}
+    (folder / "metrics.json").write_text(json.dumps(changed))
+    assert "Where 5 messages in 100 are\n  spam, as few as 43 in 100" in build_model_card(folder, REPOSITORY)
+
+
+@pytest.mark.parametrize("size", [None, "medium"])
+def test_the_base_model_of_published_weights(runs: dict[str, Path], tmp_path: Path, size: str | None) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(runs["sample"], folder)
+    options = json.loads((folder / "arguments.json").read_text())
+    del options["model_size"]
+    (folder / "arguments.json").write_text(
+        json.dumps(options | {"weights": "hub"} | ({"model_size": size} if size else {}))
+    )
+    card = build_model_card(folder, REPOSITORY)
+    base = f"openai-community/gpt2{'-medium' if size else ''}"
+    assert (ModelCard(card).data.base_model, ModelCard(card).data.license) == (base, "mit")
+    assert f"From GPT-2's weights ([{base}]" in card
+    assert "@techreport{radford2019" in card
+    assert "modified MIT licence" in card
+
+
+def test_a_fact_that_is_missing_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="metadata"):
+        render("model_card.md", {})
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "expected"),
+    [(0, 10, (0.0, 0.2775)), (10, 10, (0.7225, 1.0)), (81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605))],
+)
+def test_wilson(successes: int, trials: int, expected: tuple[float, float]) -> None:
+    """The last two rows: R. G. Newcombe 1998, table I, method 3."""
+    assert wilson(successes, trials) == pytest.approx(expected, abs=2e-4)
+
+
+def test_of_nothing_there_is_no_interval() -> None:
+    assert wilson(0, 0) is None
+    assert intervals([[5, 0], [0, 0]])["recall"] is None
+    assert intervals([[5, 0], [0, 0]])["f1"] is None
+    assert set(intervals([[1, 0, 0], [0, 1, 0], [0, 0, 1]])) == {"accuracy"}
+
+
+@given(st.lists(st.integers(0, 500), min_size=4, max_size=4))
+def test_intervals_hold_their_figures(counts: list[int]) -> None:
+    right, alarms, misses, hits = counts
+    found = intervals([[right, alarms], [misses, hits]])
+    shares = {
+        "accuracy": (right + hits, sum(counts)),
+        "precision": (hits, hits + alarms),
+        "recall": (hits, hits + misses),
+        "f1": (2 * hits, 2 * hits + alarms + misses),
+    }
+    for name, (part, whole) in shares.items():
+        interval = found[name]
+        assert (interval is None) == (whole == 0)
+        if interval is not None:
+            assert -1e-9 <= interval[0] <= part / whole + 1e-9
+            assert part / whole - 1e-9 <= interval[1] <= 1 + 1e-9
+
+
+@given(st.dictionaries(st.sampled_from(["data_file", "weights", "output_dir", "seed", "hub_token"]), st.text()))
+def test_public_options_hold_no_path(options: dict[str, str]) -> None:
+    public = public_options(options)
+    assert not {"output_dir", "hub_token"} & set(public)
+    assert not any("/" in value for value in public.values())

@@ -1,0 +1,212 @@
+"""Files of texts → files of predictions: in order, nothing lost or repeated, whatever happens.
+
+pytest tests/inference/test_batch_prediction.py
+"""
+
+import csv
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.warm_process import WarmProcess
+
+from hf_spam import Prediction, UserError
+from hf_spam.inference.batch_prediction import predict_file, read_texts
+from hf_spam.inference.classifier import prefetch
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def by_length(chunks: Iterable[list[str]]) -> Iterator[list[Prediction]]:
+    """A classifier whose score tells its text, and which reads ahead as ours does."""
+    for texts in prefetch(chunks):
+        yield [Prediction("spam" if len(text) % 2 else "ham", len(text) / 100) for text in texts]
+
+
+def read_predictions(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=20)
+
+
+@given(texts=texts, chunk_size=st.integers(1, 7), kind=st.sampled_from(["csv", "jsonl"]))
+def test_every_text_once_and_in_order(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], chunk_size: int, kind: str
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    source, target = folder / f"in.{kind}", folder / "out.jsonl"
+    with source.open("w", encoding="utf-8", newline="") as file:
+        if kind == "csv":
+            csv.writer(file, quoting=csv.QUOTE_ALL).writerows(
+                [["id", "Text"], *([n, text] for n, text in enumerate(texts))]
+            )
+        else:
+            file.writelines(json.dumps({"id": n, "Text": text}) + "\n" for n, text in enumerate(texts))
+    assert predict_file(by_length, source, target, model="m", chunk_size=chunk_size) == len(texts)
+    found = [json.loads(line) for line in target.read_text(encoding="utf-8").split("\n") if line]
+    expected = [prediction for predictions in by_length([[text] for text in texts]) for prediction in predictions]
+    assert [row["text"] for row in found] == texts
+    assert [(row["label"], row["score"]) for row in found] == [(one.label, one.score) for one in expected]
+    assert sorted(path.name for path in folder.iterdir()) == [source.name, "out.jsonl"]
+
+
+def test_lines_of_any_other_file(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_bytes(
+        "\ufeffone\r\n\nthree \x0b\x85 still three\nbad \udcff".encode("utf-8", "surrogateescape")
+    )
+    assert list(read_texts(tmp_path / "in.txt")) == ["one", "", "three \x0b\x85 still three", "bad \ufffd"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "column", "message"),
+    [
+        ("a.csv", "id,body\n1,x\n", None, "expected one column 'text', found id, body. Name it with --text_column."),
+        ("a.csv", "text,Text\n1,x\n", None, "expected one column 'text', found text, Text"),
+        ("a.csv", "", None, "expected one column 'text', found none"),
+        ("a.csv", "id,text\n1,x\n2\n", None, "row 2: expected a text, found None"),
+        ("a.csv", "id,text\n1,x\n", "body", "expected one column 'body', found id, text"),
+        ("a.jsonl", '{"text": "x"}\nnot json\n', None, "line 2: expected a JSON object, found 'not json'"),
+        ("a.jsonl", '{"text": "x"}\n{"text": 5}\n', None, "row 2: expected a text, found 5"),
+        ("a.jsonl", '{"text": "x"}\n{"body": "y"}\n', None, "row 2: expected a text, found None"),
+    ],
+)
+def test_files_without_texts(tmp_path: Path, name: str, content: str, column: str | None, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError) as error:
+        predict_file(by_length, tmp_path / name, tmp_path / "out.jsonl", model="m", text_column=column)
+    assert message in str(error.value)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_nothing_is_overwritten_or_mixed_up(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    with pytest.raises(UserError, match=r"in\.txt: no such file"):
+        predict_file(by_length, source, target, model="m")
+    source.write_text("a\nb\nc\n")
+
+    def fail_at_c(chunks: Iterable[list[str]]) -> Iterator[list[Prediction]]:
+        for chunk in chunks:
+            if "c" in chunk:
+                raise RuntimeError("out of memory")
+            yield from by_length([chunk])
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        predict_file(fail_at_c, source, target, model="m", chunk_size=2)
+    parts = tmp_path / "out.jsonl.parts"
+    assert sorted(path.name for path in parts.iterdir()) == ["000000000.jsonl", "plan.json"]
+    for changed in ({"model": "n"}, {"chunk_size": 3}):
+        with pytest.raises(UserError, match=r"out\.jsonl\.parts: holds the parts of another input, model or option"):
+            predict_file(by_length, source, target, **{"model": "m", "chunk_size": 2, **changed})  # type: ignore[arg-type]
+    seen: list[str] = []
+
+    def note(chunks: Iterable[list[str]]) -> Iterator[list[Prediction]]:
+        return by_length(seen.extend(chunk) or chunk for chunk in chunks)  # type: ignore[func-returns-value]
+
+    predict_file(note, source, target, model="m", chunk_size=2)
+    assert seen == ["c"]  # what was done is not done again
+    assert [row["text"] for row in read_predictions(target)] == ["a", "b", "c"]
+    with pytest.raises(UserError, match=r"out\.jsonl: exists already, and nothing is overwritten"):
+        predict_file(by_length, source, target, model="m")
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, messages: pd.DataFrame, warm: WarmProcess) -> Path:
+    """A trained tiny model."""
+    folder = tmp_path_factory.mktemp("predictions")
+    messages.head(300).to_csv(folder / "messages.csv", index=False)
+    recipe = ["--data_file", "messages.csv", "--weights", "random", "--model_size", "tiny", "--max_steps", "1"]
+    warm.run(["train", *recipe, "--context_length", "64", "--output_dir", "model"], folder)
+    return folder
+
+
+def write_numbered(path: Path, count: int) -> None:
+    """A CSV of so many texts, each beginning with its number."""
+    words = [
+        "free",
+        "win",
+        "cash",
+        "call",
+        "me",
+        "later",
+        "ok",
+        "dinner",
+        "prize",
+        "claim",
+        "txt",
+        "now",
+        "love",
+        "see",
+        "you",
+        "tonight",
+        "urgent",
+    ]
+    dice = random.Random(count)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "text"])
+        for number in range(count):
+            writer.writerow([number, f"{number} {' '.join(dice.choices(words, k=dice.randint(1, 20)))}"])
+
+
+def assert_complete(path: Path, count: int) -> None:
+    with path.open(encoding="utf-8") as file:
+        numbers = [int(json.loads(line)["text"].split()[0]) for line in file]
+    assert numbers == list(range(count))
+
+
+@pytest.mark.parametrize(("count", "processes"), [(20_000, 2), pytest.param(1_000_000, 2, marks=pytest.mark.slow)])
+def test_killed_and_started_again(workplace: Path, warm: WarmProcess, count: int, processes: int) -> None:
+    """Killed on one process, finished by two: the whole file, in order; the memory does not grow with it."""
+    write_numbered(workplace / "many.csv", count)
+    target, parts = workplace / f"{count}.jsonl", workplace / f"{count}.jsonl.parts"
+    argv = ["predict", "model", "--input", "many.csv", "--output", target]
+    first = warm.start(argv, workplace)
+    peaks = []
+    for number in range(4, count // 1024 // 2, max(1, count // 1024 // 10)):
+        while not (parts / f"{number:09d}.jsonl").exists():
+            time.sleep(0.01)
+        status = Path(f"/proc/{first}/status")
+        peaks += [int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmRSS")]
+    os.kill(first, signal.SIGKILL)
+    assert warm.wait(first) == -signal.SIGKILL
+    assert max(peaks) < min(peaks) * 1.1
+    assert not target.exists()
+    done = len(list(parts.glob("*.jsonl")))
+    assert 4 < done < count // 1024
+    assert f"{count:,} texts classified: {target}" in warm.run(argv, workplace, processes)
+    assert_complete(target, count)
+    assert not parts.exists()
+
+
+def test_the_same_predictions_as_one_by_one(workplace: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    Path("few.txt").write_text("Win a prize now\nSee you at dinner\n\nürgent: 5 €\n", encoding="utf-8")
+    assert run("predict", "model", "--input", "few.txt", "--output", "few.jsonl")[:2] == (
+        0,
+        "4 texts classified: few.jsonl\n",
+    )
+    rows = read_predictions(Path("few.jsonl"))
+    code, out, _ = run("predict", "model", *[str(row["text"]) for row in rows])
+    assert code == 0
+    assert out.splitlines() == [f"{row['label']}\t{row['score']:.4f}\t{row['text']}" for row in rows]
+
+
+@pytest.mark.parametrize(
+    "argv", [["--input", "x.csv"], ["--output", "y.jsonl"], ["text", "--input", "x.csv", "--output", "y.jsonl"]]
+)
+def test_half_a_request(run: Run, argv: list[str]) -> None:
+    code, _, error = run("predict", "model", *argv)
+    assert code == 2
+    assert "expected --input and --output together and no TEXT, or neither" in error

@@ -1,0 +1,54 @@
+"""Commands as processes of their own that start at once: the client of `warm_server.py`."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class WarmProcess:
+    """Starts `hf-spam` commands as processes of their own, by `warm_server.py`: as many as wished, killed at will."""
+
+    def __init__(self) -> None:
+        program = Path(__file__).with_name("warm_server.py")
+        pipe = subprocess.PIPE
+        self._server = subprocess.Popen([sys.executable, "-u", program], stdin=pipe, stdout=pipe, text=True)
+
+    def _ask(self, request: dict[str, object]) -> int:
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        return int(self._server.stdout.readline())
+
+    def start(self, argv: Sequence[object], folder: Path, **environment: str) -> int:
+        """Start a command in a folder and return its process id; its output is appended to `log` there."""
+        words = [str(word) for word in argv]
+        return self._ask({"argv": words, "environment": environment, "folder": str(folder), "log": f"{folder}/log"})
+
+    def wait(self, process: int) -> int:
+        """A command's exit code, negative for a signal."""
+        return self._ask({"wait": process})
+
+    def run(self, argv: Sequence[object], folder: Path, processes: int = 1) -> str:
+        """Run a command on so many processes that know each other, expect it to succeed, and return its output."""
+        (folder / "log").unlink(missing_ok=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        started = []
+        for rank in range(processes):
+            environment = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            environment |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+            environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+            started.append(self.start(argv, folder, **(environment if processes > 1 else {})))
+        codes = [self.wait(process) for process in started]
+        output = (folder / "log").read_text()
+        assert codes == [0] * processes, output
+        return output
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.communicate()

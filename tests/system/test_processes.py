@@ -1,0 +1,225 @@
+"""One process and many: the same model, every sample counted once, one voice.   pytest tests/system/test_processes.py
+
+The launchers are real; where only the processes matter they are started by hand, as a launcher would.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from support.places import ROOT
+from support.warm_process import WarmProcess
+
+from hf_spam import UserError
+from hf_spam.data import sources
+from hf_spam.data import splits as data
+from hf_spam.system import processes
+from hf_spam.training import trainer
+
+CONFIGURATIONS = ROOT / "scripts" / "accelerate"
+RECIPE = ["--data_file", "messages.csv", "--weights", "random", "--model_size", "tiny", "--context_length", "128"]
+RECIPE += ["--max_length", "40", "--num_train_epochs", "2", "--disable_tqdm", "true", "--trainable", "all"]
+RECIPE += ["--optim", "sgd", "--learning_rate", "0.1"]  # AdamW's division would magnify the last bits
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, messages: pd.DataFrame) -> Path:
+    """308 real messages: 215 to train (26 batches of 8, another one of 4, and 3 messages), 30 and 63."""
+    folder = tmp_path_factory.mktemp("processes")
+    some = pd.concat([messages[messages["Label"] == label].head(154) for label in ("ham", "spam")])
+    some.to_csv(folder / "messages.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(workplace: Path, warm: WarmProcess) -> Path:
+    output = warm.run(["train", *RECIPE, "--output_dir", "alone"], workplace)
+    assert "run    1 process on cpu, fp32; batch 8 = 8 messages a step, 26 steps an epoch\n" in output
+    return workplace / "alone"
+
+
+def assert_same_model(found: Path, expected: Path) -> None:
+    """The same parameters within 1e-6 and the same figures."""
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (found, expected))
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=0, atol=1e-6, msg=name)
+    figures = [json.loads((folder / "metrics.json").read_text()) for folder in (found, expected)]
+    for split in data.SPLITS:
+        one, other = (figure["splits"][split] for figure in figures)
+        assert one.pop("loss") == pytest.approx(other.pop("loss"), abs=1e-5)
+        assert one == other
+    assert figures[0]["history"]["steps"] == figures[1]["history"]["steps"]
+    assert figures[0]["history"]["examples_seen"] == figures[1]["history"]["examples_seen"] == 2 * 26 * 8
+
+
+LAUNCHERS = {
+    "torchrun": ["torchrun", "--nproc_per_node", "2"],
+    "accelerate": ["accelerate", "launch", "--config_file", str(CONFIGURATIONS / "two_cpu_processes.yaml")],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_processes_under_a_launcher(workplace: Path, alone: Path, launcher: str) -> None:
+    program = [*LAUNCHERS[launcher], str(ROOT / "scripts" / "train.py"), *RECIPE, "--output_dir", launcher]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path}
+    result = subprocess.run(program, cwd=workplace, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    line = "run    2 processes on cpu, fp32; batch 4 × 2 processes = 8 messages a step, 26 steps an epoch"
+    assert result.stdout.count(line) == result.stdout.count("run    ") == 1  # one voice
+    assert json.loads((workplace / launcher / "metrics.json").read_text())["training"]["processes"] == 2
+    assert_same_model(workplace / launcher, alone)
+
+
+SHARED: dict[str, tuple[int, list[str], str]] = {
+    "accumulated": (1, ["--gradient_accumulation_steps", "2"], "1 process on cpu, fp32; batch 4 × 2 accumulated = 8"),
+    "accumulated and shared": (
+        2,
+        ["--gradient_accumulation_steps", "2"],
+        "2 processes on cpu, fp32; batch 2 × 2 accumulated × 2 processes = 8",
+    ),
+    "split": (
+        2,
+        ["--per_device_train_batch_size", "8", "--accelerator_config", '{"split_batches": true}'],
+        "2 processes on cpu, fp32; batch 4 × 2 processes = 8",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "name", ["accumulated", "split", pytest.param("accumulated and shared", marks=pytest.mark.slow)]
+)
+def test_a_shared_batch_is_the_same_batch(workplace: Path, alone: Path, warm: WarmProcess, name: str) -> None:
+    count, options, line = SHARED[name]
+    folder = name.replace(" ", "-")
+    output = warm.run(["train", *RECIPE, *options, "--output_dir", folder], workplace, count)
+    assert f"run    {line} messages a step, 26 steps an epoch" in output
+    assert_same_model(workplace / folder, alone)
+
+
+@pytest.mark.slow
+def test_the_chapters_order_is_shared(workplace: Path, warm: WarmProcess) -> None:
+    """Without accelerate's seeded sampler each pass draws from the global stream: the main process's."""
+    recipe = [*RECIPE, "--preset", "book", "--eval_freq", "5"]
+    warm.run(["train", *recipe, "--output_dir", "book-1"], workplace)
+    warm.run(["train", *recipe, "--output_dir", "book-2"], workplace, 2)
+    assert_same_model(workplace / "book-2", workplace / "book-1")
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_every_message_is_evaluated_once(
+    workplace: Path, alone: Path, warm: WarmProcess, collection: Path, count: int
+) -> None:
+    """The chapter's 149 and 300 messages, which neither 2 nor 3 processes can share evenly in batches of 32."""
+    splits = workplace / "splits"
+    if not splits.exists():
+        data.save_splits(data.prepare_splits(sources.read_file(collection)), splits)
+    for split in ("validation", "test"):
+        argv = ["evaluate", alone, "--data_dir", splits, "--split", split]
+        reports = [warm.run(argv, workplace, number).splitlines() for number in (count, 1)]
+        shared, alone_ = ([line for line in report if "warning" not in line] for report in reports)
+        assert shared == alone_
+        assert len(shared) == 5
+
+
+def test_a_failure_is_told_once(workplace: Path) -> None:
+    """Both processes find the mistake, one speaks; when the main one fails alone, the other does not hang."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    (workplace / "full").mkdir(exist_ok=True)
+    (workplace / "full" / "file").touch()
+    for options, message in (
+        (["--data_file", "nowhere.csv"], "hf-spam: error: nowhere.csv: no such file."),
+        (["--output_dir", "full"], "hf-spam: error: full: holds a run already."),
+    ):
+        program = [*LAUNCHERS["torchrun"], str(ROOT / "scripts" / "train.py"), *RECIPE, *options]
+        result = subprocess.run(
+            program, cwd=workplace, capture_output=True, text=True, env={**os.environ, "PATH": path}, timeout=60
+        )
+        assert result.returncode != 0
+        assert result.stderr.count("hf-spam: error: ") == result.stderr.count(message) == 1
+        assert 'File "' + str(ROOT) not in result.stderr  # no traceback of ours
+
+
+def test_a_batch_that_cannot_be_shared(workplace: Path, warm: WarmProcess) -> None:
+    with pytest.raises(AssertionError, match="expected a global_batch_size that 3 processes can share"):
+        warm.run(["train", *RECIPE, "--output_dir", "three"], workplace, 3)
+    assert not (workplace / "three").exists()
+
+
+# --- the launch -------------------------------------------------------------------------------------------------------
+
+
+def test_one_process_where_two_were_asked_for(workplace: Path) -> None:
+    """`accelerate launch --cpu --num_processes 2` starts one, silently."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    program = ["accelerate", "launch", "--cpu", "--num_processes", "2", str(ROOT / "scripts" / "train.py"), *RECIPE]
+    result = subprocess.run(program, cwd=workplace, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    assert result.returncode != 0
+    assert "was asked for several processes and started one" in result.stderr
+    named = re.findall(r"scripts/accelerate/\w+\.yaml", result.stderr)
+    assert named
+    assert all((ROOT / name).is_file() for name in named)
+
+
+@pytest.mark.parametrize(
+    ("environment", "refused"),
+    [
+        ({}, False),
+        ({"ACCELERATE_MIXED_PRECISION": "no"}, False),
+        ({"ACCELERATE_MIXED_PRECISION": "no", "MASTER_PORT": "29500"}, True),
+        ({"ACCELERATE_MIXED_PRECISION": "no", "MASTER_PORT": "29500", "WORLD_SIZE": "2"}, False),
+        ({"ACCELERATE_MIXED_PRECISION": "no", "MASTER_PORT": "29500", "PMI_SIZE": "2"}, False),
+        ({"MASTER_PORT": "29500"}, False),
+    ],
+)
+def test_what_a_launch_looks_like(environment: dict[str, str], refused: bool) -> None:
+    if refused:
+        with pytest.raises(UserError, match="asked for several processes and started one"):
+            processes.check_launch(environment)
+    else:
+        processes.check_launch(environment)
+
+
+def test_processes_that_do_not_know_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What accelerate makes of torchrun on a CPU if it is not told: each would train for itself."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(processes, "PartialState", lambda cpu: SimpleNamespace(num_processes=1))
+    with pytest.raises(UserError, match="expected 2 processes that know each other, found 1"):
+        processes.join()
+
+
+def test_the_main_processes_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under dropout the random streams of the processes may part: the main one's seed counts."""
+    monkeypatch.setattr(trainer, "broadcast", lambda seed: 7)
+    expected = torch.randperm(9, generator=torch.Generator().manual_seed(7)).tolist()
+    sampler = trainer.UnseededSampler(messages=9, drawn=8)
+    assert list(sampler) == expected[:8]
+    assert len(sampler) == 8
+
+
+@pytest.mark.slow
+def test_the_launchers_own_precision_is_said(workplace: Path) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    configuration = (
+        (CONFIGURATIONS / "one_cpu.yaml").read_text().replace("mixed_precision: 'no'", "mixed_precision: bf16")
+    )
+    (workplace / "bf16.yaml").write_text(configuration)
+    program = ["accelerate", "launch", "--config_file", "bf16.yaml", str(ROOT / "scripts" / "train.py"), *RECIPE]
+    result = subprocess.run(
+        [*program, "--max_steps", "1", "--output_dir", "bf16"],
+        cwd=workplace,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": path},
+    )
+    assert result.returncode == 0, result.stderr
+    assert "run    1 process on cpu, bf16; " in result.stdout

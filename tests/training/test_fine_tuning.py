@@ -1,0 +1,278 @@
+"""The Trainer route: whole evaluations, accumulation, the best checkpoint.   pytest tests/training/test_fine_tuning.py
+
+That it equals the chapter's loop, bit for bit, is held by tests/equivalence/test_equivalence.py.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from datasets import DatasetDict
+from transformers import GPT2Tokenizer, set_seed
+
+from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification, UserError
+from hf_spam.conversion.from_gpt2 import load_checkpoint
+from hf_spam.data import splits as data
+from hf_spam.data.tokenization import tokenize
+from hf_spam.evaluation.plots import plot_values
+from hf_spam.training import fine_tuning as training
+from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
+from hf_spam.training.freezing import Trainable
+from hf_spam.training.initial_model import build_config, build_model
+
+LENGTH = 24
+
+
+@pytest.fixture(scope="module")
+def splits(messages: pd.DataFrame) -> DatasetDict:
+    """130 balanced real messages: 91 to train, 13 to validate, 26 to test."""
+    some = pd.concat([messages[messages["Label"] == label].head(65) for label in ("ham", "spam")])
+    return data.prepare_splits(some)
+
+
+@pytest.fixture(scope="module")
+def tokenized(splits: DatasetDict, tokenizer: GPT2Tokenizer) -> DatasetDict:
+    return tokenize(splits, tokenizer, LENGTH)
+
+
+def tiny_model(drop_rate: float = 0.0, **options: Any) -> SpamGPTForSequenceClassification:
+    config = SpamGPTConfig(
+        emb_dim=16,
+        n_heads=2,
+        n_layers=2,
+        context_length=64,
+        drop_rate=drop_rate,
+        attn_implementation="eager",
+        **options,
+    )
+    return build_model(config, None, seed=123)
+
+
+BOOK: dict[str, Any] = {"pooling": "last_position", "pad_to_length": LENGTH}
+
+
+def fine_tune(
+    model: SpamGPTForSequenceClassification,
+    tokenizer: GPT2Tokenizer,
+    splits: DatasetDict,
+    tokenized: DatasetDict,
+    folder: Path,
+    trainable: Trainable = "all",
+    **options: Any,
+) -> training.Run:
+    options = {"learning_rate": 1e-3, "disable_tqdm": True, "save_strategy": "no", **options}
+    arguments = SpamTrainingArguments(output_dir=str(folder), **options)
+    return training.fine_tune(model, tokenizer, splits, tokenized, arguments, trainable)
+
+
+def test_every_message_is_evaluated(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
+) -> None:
+    """Whole splits, whatever `dataloader_drop_last` and the batch size: 91, 13 and 26 are no multiples of 8."""
+    model = tiny_model()
+    run = fine_tune(model, tokenizer, splits, tokenized, tmp_path, num_train_epochs=1)
+    model.eval()
+    for name, rows in tokenized.items():
+        losses, right = [], 0
+        with torch.no_grad():
+            for row in rows:
+                output = model(torch.tensor([row["input_ids"]]), labels=torch.tensor([row["label"]]))
+                losses.append(output.loss.item())
+                right += int(output.logits.argmax() == row["label"])
+        assert run.splits[name]["messages"] == len(rows)
+        assert run.splits[name]["accuracy"] == pytest.approx(right / len(rows))
+        assert run.splits[name]["loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-5)
+
+
+def test_predictions_stand_in_the_order_of_the_rows(
+    tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
+) -> None:
+    """They are computed the longest first, in batches of similar length."""
+    model = tiny_model()
+    arguments = SpamTrainingArguments(output_dir=str(tmp_path), disable_tqdm=True, per_device_eval_batch_size=4)
+    trainer, _ = training.build_trainer(model, tokenizer, tokenized, arguments)
+    widths: list[int] = []
+    hook = model.register_forward_pre_hook(
+        lambda module, args, kwargs: widths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    rows = tokenized["test"]
+    output = trainer.predict(rows)
+    hook.remove()
+    assert widths == sorted(widths, reverse=True)
+    assert sum(widths) * 4 < 1.2 * sum(map(len, rows["input_ids"])) + 4 * max(widths)
+    assert output.label_ids.tolist() == list(rows["label"])
+    for ids, logits in zip(rows["input_ids"], output.predictions, strict=True):
+        alone = model.eval()(torch.tensor([ids])).logits[0]
+        torch.testing.assert_close(torch.tensor(logits), alone, rtol=0, atol=1e-5)
+
+
+def test_evaluation_does_not_change_training(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
+) -> None:
+    """With dropout, which draws from the stream that evaluation could draw from."""
+    one, other = tiny_model(0.2), tiny_model(0.2)
+    options = {"num_train_epochs": 2, "eval_freq": 0}
+    fine_tune(one, tokenizer, splits, tokenized, tmp_path, eval_strategy="no", **options)
+    fine_tune(other, tokenizer, splits, tokenized, tmp_path, eval_strategy="steps", eval_steps=3, **options)
+    for ours, theirs in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("pooling", [{}, BOOK], ids=["last_token", "last_position"])
+def test_accumulated_batches_are_one_batch(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path, pooling: dict[str, Any]
+) -> None:
+    models = []
+    for size, times in ((8, 1), (4, 2), (1, 8)):
+        model = tiny_model(**pooling)
+        run = fine_tune(
+            model,
+            tokenizer,
+            splits,
+            tokenized,
+            tmp_path,
+            num_train_epochs=1,
+            max_steps=8,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=times,
+            optim="sgd",  # AdamW would hide a wrong scale of the gradients
+            learning_rate=0.1,
+        )
+        assert run.history.examples_seen == 64
+        models.append(model)
+    for others in zip(*(model.parameters() for model in models), strict=True):
+        for other in others[1:]:
+            torch.testing.assert_close(other, others[0], rtol=0, atol=1e-6)
+
+
+def test_the_best_checkpoint_is_kept(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
+) -> None:
+    """A learning rate that destroys the model after its best epoch."""
+    model = tiny_model()
+    run = fine_tune(
+        model,
+        tokenizer,
+        splits,
+        tokenized,
+        tmp_path,
+        num_train_epochs=4,
+        learning_rate=0.1,
+        save_strategy="epoch",
+        save_total_limit=4,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+    )
+    losses = {
+        state["step"]: state["eval_loss"]
+        for state in json.loads((tmp_path / "checkpoint-44" / "trainer_state.json").read_text())["log_history"]
+        if "eval_loss" in state
+    }
+    best = min(losses, key=lambda step: losses[step])
+    assert best != 44
+    assert run.training["best_checkpoint_step"] == best
+    assert run.splits["validation"]["loss"] == pytest.approx(losses[best], abs=1e-6)
+
+
+def test_fewer_messages_than_a_batch(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="expected at least one training batch of 92 messages, found 91"):
+        fine_tune(tiny_model(), tokenizer, splits, tokenized, tmp_path, per_device_train_batch_size=92)
+
+
+def test_a_metric_that_is_none_of_ours(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="of accuracy, precision, recall, f1 or loss, found 'f2'"):
+        fine_tune(tiny_model(), tokenizer, splits, tokenized, tmp_path, metric_for_best_model="f2")
+
+
+def test_interim_lines_are_the_chapters(
+    splits: DatasetDict,
+    tokenized: DatasetDict,
+    tokenizer: GPT2Tokenizer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = fine_tune(tiny_model(), tokenizer, splits, tokenized, tmp_path, num_train_epochs=2, eval_freq=12)
+    start, cache, *lines = capsys.readouterr().out.splitlines()
+    assert start == "run    1 process on cpu, fp32; batch 8 = 8 messages a step, 11 steps an epoch"
+    assert cache == "cache  none: every block trains"
+    losses = [
+        f"Train loss {a:.3f}, Val loss {b:.3f}"
+        for a, b in zip(run.history.train_losses, run.history.validation_losses, strict=True)
+    ]
+    assert lines[0] == f"Ep 1 (Step 000000): {losses[0]}"
+    assert lines[1].startswith("Training accuracy: ")
+    assert lines[2].startswith("Epoch 1, whole validation split: loss ")
+    assert lines[3] == f"Ep 2 (Step 000012): {losses[1]}"
+    assert len(lines) == 6
+
+
+# --- the pieces ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_head_is_drawn_as_the_chapter_draws_it(gpt2_folder: Path) -> None:
+    checkpoint = load_checkpoint(str(gpt2_folder))
+    config = build_config(ModelArguments(), checkpoint, 50257, None, 20)
+    model = build_model(config, checkpoint, seed=123)
+    torch.manual_seed(123)
+    head = torch.nn.Linear(32, 2)
+    assert torch.equal(model.model.out_head.weight, head.weight)
+    assert torch.equal(model.model.out_head.bias, head.bias)
+    assert torch.equal(model.model.tok_emb.weight, checkpoint.state["wte.weight"])
+
+
+def test_random_weights_follow_the_seed() -> None:
+    config = build_config(
+        ModelArguments(weights="random", model_size="mini", context_length=64), None, 50257, None, 20
+    )
+    assert (config.emb_dim, config.n_layers, config.context_length) == (256, 2, 64)
+    one, same, other = (build_model(config, None, seed).model.tok_emb.weight for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_options_that_contradict_a_checkpoint(gpt2_folder: Path) -> None:
+    checkpoint = load_checkpoint(str(gpt2_folder))
+    with pytest.raises(UserError, match="expected context_length 128, found 64"):
+        build_config(ModelArguments(context_length=128), checkpoint, 50257, None, 20)
+    with pytest.raises(UserError, match="expected vocab_size 100, found 50257"):
+        build_config(ModelArguments(), checkpoint, 100, None, 20)
+    with pytest.raises(UserError, match="expected a max_length within the context of 64 tokens, found 120"):
+        build_config(ModelArguments(), checkpoint, 50257, 120, 20)
+
+
+def test_the_last_position_is_the_longest_train_texts(gpt2_folder: Path) -> None:
+    checkpoint = load_checkpoint(str(gpt2_folder))
+    for max_length, longest, expected in ((None, 20, 20), (None, 500, 64), (30, 20, 30)):
+        config = build_config(ModelArguments(pooling="last_position"), checkpoint, 50257, max_length, longest)
+        assert config.pad_to_length == config.max_text_length == expected
+    assert build_config(ModelArguments(), checkpoint, 50257, None, 20).max_text_length == 64
+
+
+def test_plots(tmp_path: Path) -> None:
+    files = plot_values([2.0, 1.0, 0.5], [2.1, 1.2, 0.9], epochs=5, examples_seen=5200, label="loss", folder=tmp_path)
+    assert [file.name for file in files] == ["loss-plot.pdf", "loss-plot.png"]
+    assert files[0].read_bytes().startswith(b"%PDF")
+    assert files[1].read_bytes().startswith(b"\x89PNG")
+    plot_values([math.nan], [0.5], epochs=0.5, examples_seen=8, label="accuracy", folder=tmp_path)
+
+
+def test_seeding_again_does_not_depend_on_what_was_drawn_before(
+    splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
+) -> None:
+    losses = []
+    for drawn_before in (0, 5):
+        model = tiny_model(0.1)
+        set_seed(drawn_before)
+        torch.rand(drawn_before)
+        losses.append(
+            fine_tune(model, tokenizer, splits, tokenized, tmp_path, num_train_epochs=1).history.train_losses
+        )
+    assert losses[0] == losses[1]
