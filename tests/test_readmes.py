@@ -66,7 +66,6 @@ SLOW = {
     "outputs/appendix": "two more steps, with other options of the Trainer's",
     "outputs/again": "two more steps, with the options of a file; test_commands.py has it",
     "outputs/named": "two more steps; test_sources.py reads such files",
-    "outputs/from-splits": "two more steps; test_splits.py reads such folders",
 }
 
 
