@@ -35,7 +35,7 @@ from ..options import build
 from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
 from ..training.fine_tuning import build_trainer, fine_tune
 from ..training.freezing import freeze
-from ..training.initial_model import build_config, build_model
+from ..training.initial_model import build_config, initialize_model
 from .measuring import matrix_product_rate, seconds
 from .peers import gpt2_classifier
 
@@ -214,7 +214,7 @@ def _random_model(job: Job, **options: Any) -> SpamGPTForSequenceClassification:
     longest = longest_text(tokenizer, list(prepare_splits(job.messages)["train"]["text"]))
     arguments = build(ModelArguments, {"model_size": job.model_size, **options})
     config = build_config(arguments, None, len(tokenizer), None, longest)
-    model = build_model(config, None, seed=123)
+    model = initialize_model(config, None, seed=123)
     freeze(model.model)
     return model.to("cuda") if torch.cuda.is_available() else model  # type: ignore[arg-type]
 

@@ -16,7 +16,7 @@ from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import build
 from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
-from ..training.initial_model import build_config, build_model
+from ..training.initial_model import build_config, initialize_model
 from . import native_loop
 
 BATCH_SIZE = 8
@@ -88,7 +88,7 @@ def prepare_starting_point(
         tokenized=tokenize(splits, tokenizer, config.max_text_length),
         tokenizer=tokenizer,
         encoding=gpt2_encoding(),
-        classifier=build_model(config, checkpoint, seed),
+        classifier=initialize_model(config, checkpoint, seed),
         max_steps=max_steps,
         learning_rate=learning_rate,
         seed=seed,

@@ -153,6 +153,11 @@ class SpamTrainingArguments(TrainingArguments):
         """Messages of an optimizer step, over all processes and accumulated batches."""
         return self.train_batch_size * self.gradient_accumulation_steps * self._processes_per_batch
 
+    def steps_per_epoch(self, messages: int) -> int:
+        """Return the optimizer steps of an epoch over so many messages."""
+        whole, rest = divmod(messages, self.messages_per_step)
+        return whole if self.dataloader_drop_last else whole + bool(rest)
+
     @property
     def _processes_per_batch(self) -> int:
         config: Any = self.accelerator_config  # an AcceleratorConfig by now

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..model.gpt import GPTModel
+from .checkpoints import checkpoint_folder
 
 _FILE = "used_rows.json"
 
@@ -74,12 +75,14 @@ class Decay(TrainerCallback):
         self._others = rows.others
         self._restored: float | None = None
 
-    def save(self, checkpoint: Path) -> None:
-        """Write the decay so far into a checkpoint."""
-        (checkpoint / _FILE).write_text(json.dumps({"decay": self.rows.decay}) + "\n", encoding="utf-8")
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Write the decay so far into the checkpoint."""
+        if args.should_save:
+            text = json.dumps({"decay": self.rows.decay})
+            (checkpoint_folder(args, state) / _FILE).write_text(f"{text}\n", encoding="utf-8")
 
     def restore(self, checkpoint: Path) -> None:
-        """Go on from what `save` wrote, if it did, as soon as the checkpoint's weights are loaded."""
+        """Continue from the decay in a checkpoint, if it has one, as soon as the checkpoint's weights are loaded."""
         if (checkpoint / _FILE).is_file():
             self._restored = json.loads((checkpoint / _FILE).read_text(encoding="utf-8"))["decay"]
 

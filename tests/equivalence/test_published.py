@@ -21,7 +21,7 @@ from hf_spam.equivalence import native_loop
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.training.fine_tuning import fine_tune
 from hf_spam.training.freezing import freeze
-from hf_spam.training.initial_model import build_config, build_model
+from hf_spam.training.initial_model import build_config, initialize_model
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(3600)]
 
@@ -59,7 +59,7 @@ def small() -> GPT2Checkpoint:
 def classifier(checkpoint: GPT2Checkpoint) -> GPTModel:
     """As the chapter prepares it for training."""
     config = SpamGPTConfig(**checkpoint.sizes, attn_implementation="eager")  # type: ignore[call-arg]
-    model = build_model(config, checkpoint, seed=123).model
+    model = initialize_model(config, checkpoint, seed=123).model
     freeze(model, "last_block")
     return model.eval()
 
@@ -119,6 +119,6 @@ def test_row_16_of_the_variations(small: GPT2Checkpoint, tmp_path: Path) -> None
     config = build_config(ModelArguments(), small, len(tokenizer), None, longest)
     arguments = SpamTrainingArguments(output_dir=str(tmp_path / "run"), disable_tqdm=True)
     tokenized = tokenize(splits, tokenizer, longest)
-    run = fine_tune(build_model(config, small, 123), tokenizer, splits, tokenized, arguments, "last_block")
+    run = fine_tune(initialize_model(config, small, 123), tokenizer, splits, tokenized, arguments, "last_block")
     found = [run.splits[name]["accuracy"] for name in data.SPLITS]
     assert found == pytest.approx([0.9942, 0.9866, 0.9833], abs=ACCURACY)
