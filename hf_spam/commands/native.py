@@ -94,7 +94,7 @@ def main(options: dict[str, Any]) -> None:
 
     native_loop.replace_head(model, seed=arguments.seed)
     freeze(model, model_arguments.trainable)
-    model.to(torch.accelerator.current_accelerator() or "cpu")
+    model.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
     torch.manual_seed(arguments.seed)
     print("before training, 10 batches: " + accuracies(model, loaders, 10))
     model.eval()

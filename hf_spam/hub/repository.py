@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import httpx2
 import huggingface_hub
 from huggingface_hub import CommitOperationAdd, HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -18,6 +17,7 @@ from huggingface_hub.utils import enable_progress_bars, parse_ratelimit_headers,
 
 from ..errors import UserError
 from ..system.download import without_tokens
+from ..system.hub_http import httpx
 
 Contents = Mapping[str, Path | bytes]  # what goes to each path of a repository
 
@@ -136,12 +136,12 @@ def listing(contents: Contents) -> str:
 def _told(repository: Repository) -> Iterator[None]:
     """Ask the Hub with a limit to our patience, and turn what goes wrong into a `UserError`."""
     client = huggingface_hub.get_session()
-    patience, client.timeout = client.timeout, httpx2.Timeout(TIMEOUT)
+    patience, client.timeout = client.timeout, httpx.Timeout(TIMEOUT)
     try:
         yield
     except UserError:
         raise
-    except (OSError, RuntimeError, ValueError, LookupError, httpx2.HTTPError) as wrapped:
+    except (OSError, RuntimeError, ValueError, LookupError, httpx.HTTPError) as wrapped:
         error: Exception = wrapped
         while isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
             error = error.__cause__  # what the client says of a large file
@@ -162,9 +162,9 @@ def _reason(error: Exception) -> str:
         said = " ".join((error.server_message or "").split())[:_LONGEST_QUOTE].rstrip(".")
         told = f"HTTP status {status}" + (f" ({said})" if said else "")
         return f"{told}. {remedy.format(endpoint=constants.ENDPOINT, when=when)}"
-    if isinstance(error, httpx2.TimeoutException):
+    if isinstance(error, httpx.TimeoutException):
         return f"no answer within {TIMEOUT:g} seconds. Try again"
-    if isinstance(error, httpx2.TransportError):
+    if isinstance(error, httpx.TransportError):
         return f"no connection to {constants.ENDPOINT}. Try again"
     return f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST_QUOTE]}"
 
@@ -173,7 +173,7 @@ def _outcome(error: Exception) -> str:
     """What the repository holds now. Only the commit's own request leaves a doubt, where its answer is lost."""
     if isinstance(error, HfHubHTTPError):
         doubtful, request = error.response.status_code >= 500, error.response.request
-    elif isinstance(error, httpx2.RequestError):
+    elif isinstance(error, httpx.RequestError):
         doubtful, request = True, error.request
     else:
         return "Nothing was published."
