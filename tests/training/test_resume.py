@@ -333,7 +333,9 @@ def test_what_was_saved_later_is_set_aside(tmp_path: Path) -> None:
 
 
 def test_which_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(UserError, match=r"found no checkpoint to resume from\. Start without --resume_from_checkpoint"):
+    with pytest.raises(
+        UserError, match=r"found no checkpoint to resume from\. Start without --resume_from_checkpoint"
+    ):
         find_checkpoint("last", tmp_path)
     two, nine, ten = (write_checkpoint(tmp_path, step) for step in (2, 9, 10))
     (tmp_path / "checkpoint-best").mkdir()
