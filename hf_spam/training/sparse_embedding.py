@@ -1,8 +1,8 @@
-"""Training the token embeddings that occur in the messages, without the 45,000 that do not.
+"""Train only the token embeddings that occur in the messages, not the 45,000 that do not.
 
-A row that no text uses has no gradient, and all that AdamW does to it is decay. So the optimizer gets the rows in use,
-and the others are multiplied with all their decays at once when somebody asks for them: a tenth of the work of a small
-model's step, with the same result.
+A row that no text uses has no gradient: AdamW does nothing to it but decay. So the optimizer gets the rows in use, and
+the others take all their decay at once when the whole embedding is asked for. The result is the same, to rounding.
+SPARSE
 """
 
 import json
@@ -24,14 +24,14 @@ _FILE = "used_rows.json"
 
 
 class UsedRows(nn.Module):
-    """Stands in for an embedding whose ids are known beforehand. Its state dict is the whole embedding's.
+    """An embedding of the ids in use alone. Its state dict is the whole embedding's.
 
     Args:
-        embedding: The whole one. *Shape of its weight:* `[V, C]`.
-        ids: Those in use.
+        embedding: The whole embedding. *Shape of its weight:* `[V, C]`.
+        ids: The ids in use.
     """
 
-    positions: Tensor  # [V]: the row of each id in `weight`; the number of rows, which is none, for the others
+    positions: Tensor  # [V]: the row of each id in `weight`; for the other ids a row that does not exist
 
     def __init__(self, embedding: nn.Embedding, ids: Iterable[int]) -> None:
         super().__init__()
@@ -44,11 +44,11 @@ class UsedRows(nn.Module):
         self.decay = 1.0
 
     def forward(self, in_idx: Tensor) -> Tensor:
-        """Ids `[B, T]` → rows `[B, T, C]`."""
+        """Look up ids `[B, T]` → rows `[B, T, C]`."""
         return F.embedding(self.positions[in_idx], self.weight)
 
     def whole(self) -> Tensor:
-        """The embedding's weight as it would be, `[V, C]`."""
+        """Return the weight that the whole embedding would have, `[V, C]`."""
         whole = self.others.to(self.weight.device) * self.decay
         whole[self.ids] = self.weight.detach()
         return whole
@@ -64,10 +64,10 @@ class UsedRows(nn.Module):
 
 
 class Decay(TrainerCallback):
-    """Keeps account of AdamW's decay of the rows that are not in use, also over an interruption.
+    """Keeps account of AdamW's decay of the rows that are not in use, across an interruption too.
 
-    A run that goes on starts from the rows and the decay that the first one had, not from their product, whose
-    rounding would be another.
+    A resumed run starts from the rows and the decay that the first run had. Starting from their product would round
+    differently.
     """
 
     def __init__(self, rows: UsedRows) -> None:
@@ -89,14 +89,14 @@ class Decay(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Put what was restored in the place of what was loaded."""
+        """Replace the rows and the decay that were loaded by those that the first run had."""
         if self._restored is not None:
             self.rows.others, self.rows.decay = self._others, self._restored
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Count the decay of this step, unless fp16 has skipped it."""
+        """Count the decay of this step, unless fp16 skipped it."""
         optimizer = kwargs["optimizer"]
         if not optimizer.step_was_skipped:
             group = optimizer.param_groups[0]
@@ -105,15 +105,15 @@ class Decay(TrainerCallback):
 
 @contextmanager
 def used_rows(gpt: GPTModel, tokenized: DatasetDict, pad_token_id: int) -> Iterator[Decay]:
-    """Let a model have only the rows of its token embedding that the texts use, until the block ends.
+    """Train only the embedding rows that occur in `tokenized`; restore the whole embedding on exit.
 
     Args:
         gpt: Changed in place, and back.
-        tokenized: All texts that the model will see meanwhile.
-        pad_token_id: What they are padded with.
+        tokenized: All texts that the model sees until the block ends.
+        pad_token_id: The id that pads them.
 
     Yields:
-        What the Trainer has to call back.
+        A callback for the Trainer.
     """
     whole = gpt.tok_emb
     ids = {pad_token_id}.union(*(ids for split in tokenized.values() for ids in split["input_ids"]))
