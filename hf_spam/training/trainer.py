@@ -6,7 +6,7 @@ and fails when a release of transformers moves one.
 - `_get_train_sampler`: an epoch ends with the last whole optimizer step, however many processes and accumulated
   batches share it. Replacing `get_train_dataloader` instead would repeat the Trainer's workers, seeds and prefetching.
 - `_get_grad_norm`: the Trainer reads every gradient after each step for a norm that only its log shows. Without a log
-  that is left out: it saves SAVED of a step of the frozen-prefix recipe (`hf_spam/benchmarks/README.md`).
+  it is left out, which saves a tenth of a step's time when GPT-2 small trains its last block (two CPU cores).
 """
 
 from collections.abc import Iterator
