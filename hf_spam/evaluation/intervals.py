@@ -1,7 +1,7 @@
 """95 % confidence intervals of accuracy, precision, recall and F1.
 
-All are Wilson's score intervals (E. B. Wilson 1927), which are also valid for few messages and for shares near 0 and 1.
-They cover another random draw of messages of the same kind, but not messages of a different kind.
+All are Wilson's score intervals (E. B. Wilson 1927), valid also for few messages and for shares near 0 and 1. They
+cover another random draw of messages of the same kind, but not messages of a different kind.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def wilson(successes: int, trials: int) -> Interval | None:
 def intervals(confusion: Sequence[Sequence[int]]) -> dict[str, Interval | None]:
     """Return the 95 % intervals of the metrics.
 
-    F1 is not a share itself, but F1 = 2J / (1 + J) with the share J = TP / (TP + FP + FN), whose interval is converted.
+    F1 is not a share itself, but F1 = 2J / (1 + J) with the share J = TP / (TP + FP + FN): its interval is converted.
 
     Args:
         confusion: Messages by true label (rows) and predicted label (columns). *Shape:* `[num_labels, num_labels]`.

@@ -1,7 +1,8 @@
 """Accuracy, precision, recall and F1 as `evaluate` metrics that need no download.
 
 With two classes, precision, recall and F1 are those of the positive class, spam (id 1). With more classes they are
-unweighted means over the classes. Precision is 0 for a class that is never predicted, recall for one that never occurs.
+unweighted means over the classes. Precision is 0 for a class that is never predicted, recall is 0 for a class that
+never occurs.
 """
 
 from collections.abc import Callable, Sequence

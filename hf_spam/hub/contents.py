@@ -24,8 +24,8 @@ MODEL_FILES = (
 def model_contents(folder: Path, repository: str, license: str | None = None) -> dict[str, Path | bytes]:
     """Return a model's files and its card, by their path in the repository.
 
-    A README.md in the folder is the user's and replaces the card. Recorded options that name places on this machine are
-    left out.
+    A README.md in the folder is the user's and replaces the card. Recorded options that name places on this machine
+    are left out.
 
     Args:
         folder: Written by `hf-spam train`, `hf-spam export` or `save_pretrained`.
