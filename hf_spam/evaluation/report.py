@@ -43,9 +43,7 @@ def choose_messages(
     if not named:
         path = folder / ARGUMENTS_FILE
         if not path.is_file():
-            raise UserError(
-                f"{model}: found no {ARGUMENTS_FILE} that records which data it was trained on. Name --data_file."
-            )
+            raise UserError(f"{model}: no {ARGUMENTS_FILE} says which data it was trained on. Name --data_file.")
         data_options = merge(read_config(path), data_options)
     arguments: DataArguments = build(DataArguments, data_options)
     if split == "all" and arguments.data_dir is None:
