@@ -1,8 +1,8 @@
 """The chapter's program in plain torch, to be read beside the book: the oracle for the Trainer route.
 
 It shares only the model with that route: pandas splits the messages, tiktoken encodes them, and nothing from
-transformers' training is used. The order of random draws is also the chapter's: one per pass over the shuffled training
-batches, including the passes of the interim evaluations.
+transformers' training is used. Random numbers are also drawn in the chapter's order: once per pass over the shuffled
+training batches, including the passes of the interim evaluations.
 """
 
 import os

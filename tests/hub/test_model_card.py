@@ -54,6 +54,69 @@ def section(card: str, title: str) -> str:
     return dict(zip(parts[1::2], parts[2::2], strict=True))[title]
 
 
+# Every key of `metrics.json` and the type of its value. Cards, `evaluate` and users' own programs read them.
+_SPLIT = {
+    **dict.fromkeys(("accuracy", "precision", "recall", "f1", "loss"), float),
+    "messages": int,
+    "confusion": [[int]],
+}
+_COUNTS = dict.fromkeys(("ham", "spam", "total"), int)
+METRICS_SCHEMA = {
+    "splits": dict.fromkeys(("train", "validation", "test"), _SPLIT),
+    "examples": [{"text": str, "label": str, "score": float}],
+    "training": {
+        **dict.fromkeys(("seconds", "epochs"), float),
+        **dict.fromkeys(("steps", "parameters", "trained_parameters", "processes", "batch"), int),
+        "best_checkpoint_step": None,
+        "precision": str,
+        "options": {
+            **dict.fromkeys(("learning_rate", "warmup_steps", "weight_decay", "max_grad_norm"), float),
+            **dict.fromkeys(("lr_scheduler_type", "optim"), str),
+            "seed": int,
+        },
+    },
+    "data": {
+        "counts": dict.fromkeys(("train", "validation", "test"), _COUNTS),
+        "repeated": {"validation": int, "test": int},
+        "fingerprint": str,
+        "source": str,
+    },
+    "history": {
+        "steps": [int],
+        **{f"{split}_{what}": [float] for split in ("train", "validation") for what in ("losses", "accuracies")},
+        "examples_seen": int,
+    },
+    "environment": {
+        **dict.fromkeys(("python", "torch", "transformers", "datasets", "evaluate", "accelerate", "tokenizers"), str),
+        **dict.fromkeys(("platform", "device"), str),
+        "threads": int,
+    },
+}
+ARGUMENTS_SCHEMA = {  # of `arguments.json`: what the preset and the command line gave, nothing else
+    **dict.fromkeys(("output_dir", "data_source", "weights", "model_size", "trainable", "preset"), str),
+    **dict.fromkeys(("context_length", "num_train_epochs", "global_batch_size", "max_steps"), int),
+    **dict.fromkeys(("drop_rate", "learning_rate", "warmup_steps", "max_grad_norm"), float),
+    "lr_scheduler_type": str,
+    "disable_tqdm": bool,
+}
+
+
+def schema(value: Any) -> Any:
+    """The type of a JSON value; of a list that of its items, which must all have the same."""
+    if isinstance(value, dict):
+        return {key: schema(item) for key, item in value.items()}
+    if isinstance(value, list):
+        first, *others = map(schema, value)
+        assert all(other == first for other in others)
+        return [first]
+    return None if value is None else type(value)
+
+
+def test_the_form_of_the_files(runs: dict[str, Path], metrics: dict[str, Any]) -> None:
+    assert schema(metrics) == METRICS_SCHEMA
+    assert schema(json.loads((runs["sample"] / "arguments.json").read_text())) == ARGUMENTS_SCHEMA
+
+
 SECTIONS = ["How to use it", "Data", "Training", "Results", "Limits and biases", "Licence and citation"]
 
 
