@@ -28,7 +28,8 @@ def describe_preparation(data: DataArguments) -> str:
     if data.balance:
         kept = "Messages of the more frequent label were dropped at random until both labels were equally frequent."
     train, validation = round(100 * data.train_fraction), round(100 * data.validation_fraction)
-    return f"{kept} They are split {train}/{validation}/{100 - train - validation} at random (seed {data.split_seed})."
+    shares = f"{train}/{validation}/{100 - train - validation}"
+    return f"{kept} The messages are split {shares} at random (seed {data.split_seed})."
 
 
 def _listed(names: Sequence[str]) -> str:

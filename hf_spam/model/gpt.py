@@ -77,8 +77,8 @@ class MultiHeadAttention(nn.Module):
     def _attend_from(self, x: Tensor, at: Tensor) -> Tensor:
         """Return the context of position `at` without computing any position's key or value: `[B, 1, C]`.
 
-        With keys W_k x + b_k a score is q · (W_k x + b_k) = (W_kᵀ q) · x + q · b_k, and the weighted sum of the values
-        is W_v applied to the weighted sum of x. So both matrices multiply one vector per head instead of T.
+        A score is q · (W_k x + b_k) = (W_kᵀ q) · x + q · b_k, and the weighted sum of the values is W_v applied to the
+        weighted sum of x. So both matrices multiply one vector per head instead of T.
         """
         B, T, C = x.shape
         heads = (self.num_heads, self.head_dim)
@@ -92,7 +92,7 @@ class MultiHeadAttention(nn.Module):
         weights = self.dropout(torch.softmax(scores / self.head_dim**0.5, dim=-1))  # [B, H, T]
         mixed = weights @ x  # [B, H, C]
         context = torch.einsum("bhc,hdc->bhd", mixed, self.W_value.weight.view(*heads, C))  # [B, H, D]
-        if self.W_value.bias is not None:  # times the sum of the weights, which dropout takes away from 1
+        if self.W_value.bias is not None:  # times the sum of the weights, which is 1 only without dropout
             context = context + weights.sum(dim=-1, keepdim=True) * self.W_value.bias.view(heads)
         return context.reshape(B, 1, C)
 

@@ -168,6 +168,15 @@ def test_one_position_alone_is_the_same_function(tiny_config: SpamGPTConfig, n_l
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
+def test_one_position_has_the_keys_bias(tiny_config: SpamGPTConfig) -> None:
+    """It never changes a score, but DDP waits for the gradient of everything that trains."""
+    attention = GPTModel(tiny_config).trf_blocks[0].att
+    attention(torch.randn(2, 6, 16), torch.tensor([4, 2])).sum().backward()
+    gradient = attention.W_key.bias.grad
+    assert gradient is not None
+    assert gradient.abs().max() < 1e-6
+
+
 def test_an_adapter_in_the_place_of_a_projection(tiny_config: SpamGPTConfig) -> None:
     """What is put in a projection's place is used at one position, too."""
     torch.manual_seed(0)
