@@ -254,7 +254,7 @@ def test_a_text_without_tokens_is_one_marker(classifier: SpamGPTForSequenceClass
 
 
 def test_a_mask_of_another_shape(classifier: SpamGPTForSequenceClassification) -> None:
-    with pytest.raises(ValueError, match=r"mask of the ids' shape \[2, 6\], found \[2, 5\]"):
+    with pytest.raises(ValueError, match=r"mask with the shape of the ids, \[2, 6\], found \[2, 5\]"):
         classifier(rows_of_ids(2, 6), torch.ones(2, 5))
 
 
