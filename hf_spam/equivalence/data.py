@@ -1,4 +1,4 @@
-"""What goes into the Trainer route against what goes into the native loop: levels 1 and 2 of the comparison."""
+"""Compare the input of the Trainer route with the input of the native loop: levels 1 and 2."""
 
 import tempfile
 
@@ -13,7 +13,7 @@ from .starting_point import BATCH_SIZE, EPOCHS, StartingPoint, book_arguments, s
 
 
 def check_rows(subject: StartingPoint) -> list[Comparison]:
-    """Label and text of every row of the `DatasetDict`, against pandas alone."""
+    """Compare the label and text of every row of the `DatasetDict` with those from pandas alone."""
     expected: dict[str, Value] = {
         f"{name}, row {number}": f"{row.Label} {row.Text}"
         for name, frame in subject.frames.items()

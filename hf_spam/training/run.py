@@ -11,7 +11,7 @@ from typing import Any
 from transformers import GPT2Tokenizer, PreTrainedTokenizerBase
 
 from ..evaluation.history import History
-from ..evaluation.plots import plot_values
+from ..evaluation.plots import plot_history
 from ..inference.classifier import EXAMPLES, SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.environment import environment
@@ -71,19 +71,7 @@ def save_run(run: Run, folder: str | os.PathLike[str]) -> None:
         }
         text = json.dumps(_finite(record), indent=2, ensure_ascii=False, allow_nan=False)
         (staging / METRICS_FILE).write_text(text + "\n", encoding="utf-8")
-        for label, train, validation in (
-            ("loss", run.history.train_losses, run.history.validation_losses),
-            ("accuracy", run.history.train_accuracies, run.history.validation_accuracies),
-        ):
-            if train:
-                plot_values(
-                    train,
-                    validation,
-                    epochs=run.training["epochs"],
-                    examples_seen=run.history.examples_seen,
-                    label=label,
-                    folder=staging,
-                )
+        plot_history(run.history, run.training["epochs"], staging)
         apply_umask(staging)
         for file in staging.iterdir():
             os.replace(file, folder / file.name)

@@ -35,6 +35,9 @@ from hf_spam.equivalence.records import Record
 from hf_spam.equivalence.starting_point import StartingPoint, prepare_starting_point
 from hf_spam.equivalence.training import (
     accuracy_noise,
+    check_accumulation,
+    check_bf16,
+    check_cache,
     check_training,
     check_variants,
     train_both_ways,
@@ -244,7 +247,7 @@ def no_mask(patch: Patch) -> None:
     def attention(queries: Tensor, keys: Tensor, values: Tensor, **options: Any) -> Tensor:
         return F.scaled_dot_product_attention(queries, keys, values)
 
-    functions = SimpleNamespace(layer_norm=F.layer_norm, linear=F.linear, scaled_dot_product_attention=attention)
+    functions = SimpleNamespace(layer_norm=F.layer_norm, scaled_dot_product_attention=attention)
     patch.setattr(gpt, "F", functions)  # for our model alone
 
 
@@ -372,7 +375,7 @@ def test_accumulation_that_forgets_the_number_of_items(subject: StartingPoint, m
         return forward(self, input_ids, **kwargs)
 
     monkeypatch.setattr(SpamGPTForSequenceClassification, "forward", forgetful)
-    found = failures(check_variants(dataclasses.replace(subject, max_steps=2)))
+    found = failures(check_accumulation(dataclasses.replace(subject, max_steps=2)))
     assert found["accumulated 2×4: loss of each step"] == "2 batches of 4, step 0"
     assert found["accumulated 8×1: gradient norm of each step"] == "8 batches of 1, step 0"
 
@@ -381,7 +384,7 @@ def test_a_cache_of_other_states(subject: StartingPoint, monkeypatch: Patch) -> 
     """What the frozen blocks' cache holds is what is trained on: a number more or less shows."""
     read = PrefixCache.__call__
     monkeypatch.setattr(PrefixCache, "__call__", lambda self, texts: read(self, texts) * 1.01)
-    found = failures(check_variants(subject))
+    found = failures(check_cache(subject))
     assert set(found) == {f"frozen blocks cached: {what}" for what in (LOSS, ESTIMATES, PARAMETERS)}
 
 
@@ -393,7 +396,7 @@ def test_bf16_of_another_run(subject: StartingPoint, monkeypatch: Patch) -> None
         return train(dataclasses.replace(subject, learning_rate=rate), *args, **options)
 
     monkeypatch.setattr("hf_spam.equivalence.training.train_with_trainer", bent)
-    found = failures(check_variants(subject))
+    found = failures(check_bf16(subject))
     assert str(found["bf16: loss of each step"]).startswith("bf16, step ")
 
 
