@@ -78,13 +78,24 @@ def test_modules_are_small() -> None:
 
 def test_public_names() -> None:
     assert sorted(hf_spam.__all__) == [
+        "DataArguments",
         "GPTModel",
+        "ModelArguments",
         "Prediction",
+        "Run",
         "SpamClassifier",
         "SpamGPTConfig",
         "SpamGPTForCausalLM",
         "SpamGPTForSequenceClassification",
+        "SpamTrainingArguments",
         "UserError",
+        "build_model",
+        "build_tokenizer",
+        "fine_tune",
+        "load_splits",
+        "load_state",
+        "save_run",
+        "tokenize",
     ]
     assert all(getattr(hf_spam, name).__name__ == name for name in hf_spam.__all__)
     assert set(hf_spam.__all__) <= set(dir(hf_spam))

@@ -36,7 +36,7 @@ def main(options: dict[str, Any]) -> None:
     processes.join()
     with processes.main_first():
         folder = find_model(options["model"])
-        texts, labels, name = choose_messages(options, folder)
+        texts, labels, name = choose_messages(options["model"], folder, options, options.get("split"))
         classifier = SpamClassifier.from_pretrained(
             folder, options.get("token_budget"), options.get("precision", "fp32")
         )

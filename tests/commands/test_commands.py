@@ -379,7 +379,7 @@ def test_a_failure_in_training_keeps_what_was_there(
     argv = ["train", "--data_file", few_messages, *short, "--max_steps", "1", "--output_dir", "run"]
     assert run(*argv)[0] == 0
     before = {name: (tmp_path / name).read_bytes() for name in files_below(tmp_path) if (tmp_path / name).is_file()}
-    monkeypatch.setattr("hf_spam.training.run.plot_values", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("hf_spam.training.run.plot_history", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(*argv, "--overwrite_output_dir", "true")
     assert {name: (tmp_path / name).read_bytes() for name in before} == before

@@ -170,9 +170,9 @@ def test_folders_that_hold_no_model(
     (outdated / "metrics.json").write_text(json.dumps(metrics))
     for folder, message in {
         tmp_path / "none": "expected a folder with a model, found none",
-        weightless: "expected a model that hf-spam train or hf-spam export saved",
-        gpt2_folder: "expected a model that hf-spam train or hf-spam export saved",
-        outdated: "expected a record as this version of hf_spam writes it",
+        weightless: "expected a model saved by hf-spam train or hf-spam export",
+        gpt2_folder: "expected a model saved by hf-spam train or hf-spam export",
+        outdated: "expected a record written by this version of hf_spam",
     }.items():
         code, _, error = run("push", folder, REPOSITORY)
         assert code == 2
@@ -184,35 +184,35 @@ def test_without_a_token(hub: LoopbackHub, run: Run, trained: Path, monkeypatch:
     monkeypatch.delenv("HF_TOKEN")
     code, _, error = run("push", trained, REPOSITORY)
     assert (code, hub.requests) == (2, [])
-    assert "needs a token that may write, found none. Log in with hf auth login, or set HF_TOKEN." in error
+    assert "needs a token with write access, found none. Run hf auth login, or set HF_TOKEN." in error
 
 
-COMMIT, UNKNOWN = "/commit/main", "Whether the commit was made is not known; the same command again finds out."
+COMMIT, UNKNOWN = "/commit/main", "It is unknown whether the commit was made; run the same command again to find out."
 ALWAYS = 99
 NOT_YET = "Nothing was published."
 # Where it goes wrong; how; what the user reads.
 FAULTS = {
     "create 401": (Fault("POST", "/repos/create", 401), ["401", "hf auth login", NOT_YET]),
-    "create 403": (Fault("POST", "/repos/create", 403), ["403", "may not write there", "/settings/tokens", NOT_YET]),
-    "create 500": (Fault("POST", "/repos/create", 500), ["500", "a failure of its own", NOT_YET]),
+    "create 403": (Fault("POST", "/repos/create", 403), ["403", "no write access there", "/settings/tokens", NOT_YET]),
+    "create 500": (Fault("POST", "/repos/create", 500), ["500", "an internal error", NOT_YET]),
     "create hangs up": (Fault("POST", "/repos/create", hang_up=True), ["no connection to http", NOT_YET]),
     "create is slow": (Fault("POST", "/repos/create", delay=5), ["no answer within 0.5 seconds", NOT_YET]),
-    "branch 409": (Fault("POST", "/preupload/", 409), ["409", "Somebody else is changing it", NOT_YET]),
+    "branch 409": (Fault("POST", "/preupload/", 409), ["409", "Somebody else is changing it right now", NOT_YET]),
     "card refused": (Fault("POST", "/validate-yaml", 400, body=b'{"errors": [{"message": "no license"}]}'), ["no license", NOT_YET]),
     "preupload 429": (Fault("POST", "/preupload/", 429, ALWAYS, {"RateLimit": '"api";r=0;t=55'}), ["429", "try again in 55 seconds", NOT_YET]),
     "preupload 404": (Fault("POST", "/preupload/", 404), ["404", "no such repository or branch", NOT_YET]),
     "no JSON": (Fault("POST", "/preupload/", 200, body=b"<html>a proxy's</html>"), ["JSONDecodeError", NOT_YET]),
     "batch 503": (Fault("POST", "/objects/batch", 503, ALWAYS), ["503", "try again later", NOT_YET]),
     "put 403": (Fault("PUT", "", 403), ["403", NOT_YET]),
-    "put 500": (Fault("PUT", "", 500, ALWAYS), ["500", "a failure of its own", NOT_YET]),
+    "put 500": (Fault("PUT", "", 500, ALWAYS), ["500", "an internal error", NOT_YET]),
     "put hangs up": (Fault("PUT", "", times=ALWAYS, hang_up=True), ["no connection to http", NOT_YET]),
     "put is slow": (Fault("PUT", "", times=ALWAYS, delay=5), ["no answer within 0.5 seconds", NOT_YET]),
     "the second put": (Fault("PUT", "", 500, ALWAYS, skip=1), ["500", NOT_YET]),
     "verify 500": (Fault("POST", "/verify", 500, ALWAYS), ["500", NOT_YET]),
     "commit 401": (Fault("POST", COMMIT, 401), ["401", NOT_YET]),
     "commit 403": (Fault("POST", COMMIT, 403, body=b'{"error": "Over your storage quota"}'), ["403", "(Over your storage quota)", NOT_YET]),
-    "commit 409": (Fault("POST", COMMIT, 409), ["409", "Somebody else is changing it", NOT_YET]),
-    "commit 412": (Fault("POST", COMMIT, 412), ["412", "Somebody else has changed it", NOT_YET]),
+    "commit 409": (Fault("POST", COMMIT, 409), ["409", "Somebody else is changing it right now", NOT_YET]),
+    "commit 412": (Fault("POST", COMMIT, 412), ["412", "Somebody else has changed it in the meantime", NOT_YET]),
     "commit 413": (Fault("POST", COMMIT, 413), ["413", "The Hub refuses", NOT_YET]),
     "commit 429": (Fault("POST", COMMIT, 429, headers={"Retry-After": "7"}), ["429", "try again in 7 seconds", NOT_YET]),
     "commit 500": (Fault("POST", COMMIT, 500), ["500", UNKNOWN]),
@@ -445,4 +445,4 @@ def test_your_own_messages_are_not_called_the_collection(run: Run, hub: Loopback
     card = DatasetCard(hub.files("alice/mine", "dataset")["README.md"].decode())
     assert card.data.license is None
     assert "Almeida" not in card.content
-    assert "brought along by whoever made this data set" in card.content
+    assert "supplied by the person who made this data set" in card.content

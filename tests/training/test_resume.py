@@ -24,7 +24,8 @@ from hf_spam import UserError
 from hf_spam.system.files import is_disk_full
 from hf_spam.system.run_folder import staged
 from hf_spam.training import checkpoints
-from hf_spam.training.checkpoints import find_checkpoint, is_complete, list_checkpoints, seal
+from hf_spam.training.checkpoints import is_complete, list_checkpoints, seal
+from hf_spam.training.resuming import find_checkpoint, set_aside_later
 
 RECIPE = ["--data_file", "messages.csv", "--weights", "random", "--model_size", "tiny", "--context_length", "128"]
 RECIPE += ["--max_length", "40", "--num_train_epochs", "3", "--disable_tqdm", "true", "--trainable", "all"]
@@ -131,7 +132,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
         f"Go on with: hf-spam train --output_dir {name} --resume_from_checkpoint last\n"
     )
     output = warm.run(["train", "--output_dir", name, "--resume_from_checkpoint", "last"], workplace)
-    assert f"; goes on from {name}.partial/checkpoint-{step}\n" in output
+    assert f"; resumes from {name}.partial/checkpoint-{step}\n" in output
     assert int(step) > 30
     assert int(step) % 26
     assert_same_run(workplace / name, expected)
@@ -200,8 +201,8 @@ def test_a_torn_checkpoint(
     torn.write_bytes(torn.read_bytes()[:-1000])
     output = warm.run([*RESUME, which], workplace)
     assert not list((workplace / "kept").glob("superseded-*"))
-    assert "kept.partial/checkpoint-78 is torn: its files are not those of seal.json; trying the one before" in output
-    assert "goes on from kept.partial/checkpoint-76\n" in output
+    assert "kept.partial/checkpoint-78 is damaged: its files do not match seal.json; trying the one before" in output
+    assert "resumes from kept.partial/checkpoint-76\n" in output
     assert_same_run(workplace / "kept", uninterrupted)
 
 
@@ -319,7 +320,7 @@ def test_what_was_saved_later_is_set_aside(tmp_path: Path) -> None:
     """A torn checkpoint of a later step must not outlive the new ones as the run's latest."""
     two, nine, ten = (write_checkpoint(tmp_path, step) for step in (2, 9, 10))
     (ten / "model.safetensors").unlink()
-    checkpoints.set_aside_later(two)
+    set_aside_later(two)
     assert list_checkpoints(tmp_path) == [two]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "checkpoint-2",
@@ -332,7 +333,9 @@ def test_what_was_saved_later_is_set_aside(tmp_path: Path) -> None:
 
 
 def test_which_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(UserError, match=r"no checkpoint to go on from\. Start without --resume_from_checkpoint"):
+    with pytest.raises(
+        UserError, match=r"found no checkpoint to resume from\. Start without --resume_from_checkpoint"
+    ):
         find_checkpoint("last", tmp_path)
     two, nine, ten = (write_checkpoint(tmp_path, step) for step in (2, 9, 10))
     (tmp_path / "checkpoint-best").mkdir()
@@ -341,7 +344,7 @@ def test_which_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     (ten / "model.safetensors").unlink()
     (nine / "model.safetensors").unlink()
     assert find_checkpoint("last", tmp_path) == two
-    assert caplog.text.count("is torn") == 2
+    assert caplog.text.count("is damaged") == 2
     (two / "model.safetensors").unlink()
     with pytest.raises(UserError, match="there is no complete checkpoint before it"):
         find_checkpoint("last", tmp_path)
