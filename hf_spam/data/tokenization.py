@@ -113,8 +113,8 @@ def tokenize(splits: DatasetDict, tokenizer: GPT2Tokenizer, max_length: int) -> 
                 fn_kwargs={"tokenizer": tokenizer, "max_length": max_length},
                 remove_columns=["text"],
                 desc="Tokenizing",
-                # Without a cache and with a fingerprint of its own: for one, datasets would pickle the whole vocabulary
-                # for each split, which takes longer than tokenizing a collection.
+                # Without a cache, and with a fingerprint of its own: to compute one, datasets would pickle the whole
+                # vocabulary for each split, which takes longer than tokenizing a collection.
                 keep_in_memory=True,
                 load_from_cache_file=False,
                 new_fingerprint=uuid.uuid4().hex,

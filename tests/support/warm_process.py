@@ -29,9 +29,7 @@ class WarmProcess:
     ) -> int:
         words = [str(word) for word in argv]
         given = {name: str(value) for name, value in more.items() if value is not None}
-        return self._ask(
-            {"argv": words, "environment": environment, "folder": str(folder), "log": str(log), **given}
-        )
+        return self._ask({"argv": words, "environment": environment, "folder": str(folder), "log": str(log), **given})
 
     def start(self, argv: Sequence[object], folder: Path, **environment: str) -> int:
         """Start a command in a folder and return its process id; its output is appended to `log` there."""
