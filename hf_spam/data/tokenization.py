@@ -5,6 +5,7 @@ The files are recognised by the hashes that tiktoken pins, so it does not matter
 
 import json
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +105,22 @@ def tokenize(splits: DatasetDict, tokenizer: GPT2Tokenizer, max_length: int) -> 
 
     Texts of more than `max_length` tokens are cut there, with one warning for all splits together.
     """
-    tokenized = splits.map(
-        _to_ids,
-        batched=True,
-        fn_kwargs={"tokenizer": tokenizer, "max_length": max_length},
-        remove_columns=["text"],
-        desc="Tokenizing",
+    tokenized = DatasetDict(
+        {
+            name: rows.map(
+                _to_ids,
+                batched=True,
+                fn_kwargs={"tokenizer": tokenizer, "max_length": max_length},
+                remove_columns=["text"],
+                desc="Tokenizing",
+                # Without a cache, and with a fingerprint of its own: to compute one, datasets would pickle the whole
+                # vocabulary for each split, which takes longer than tokenizing a collection.
+                keep_in_memory=True,
+                load_from_cache_file=False,
+                new_fingerprint=uuid.uuid4().hex,
+            )
+            for name, rows in splits.items()
+        }
     )
     cut = sum(sum(rows["cut"]) for rows in tokenized.values())
     warn_truncated(cut, sum(map(len, tokenized.values())), max_length)

@@ -32,24 +32,9 @@ def short(gpt2_folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def few_messages(messages: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """130 balanced real messages as a CSV."""
-    path = tmp_path_factory.mktemp("few") / "few.csv"
-    some = pd.concat([messages[messages["Label"] == label].head(65) for label in ("ham", "spam")])
-    some.to_csv(path, index=False)
-    return path
-
-
-@pytest.fixture(scope="session")
-def checkpoints(short: list[str], few_messages: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def checkpoints(tiny_run: Callable[[str], Path]) -> dict[str, Path]:
     """A checkpoint of each pooling rule, trained by the real command in a process of its own."""
-    folders = {}
-    for pooling in ("last_token", "last_position"):
-        folders[pooling] = tmp_path_factory.mktemp("runs") / pooling
-        argv = ["train", "--data_file", few_messages, *short, "--pooling", pooling, "--output_dir", folders[pooling]]
-        result = hf_spam(*argv)
-        assert result.returncode == 0, result.stderr
-    return folders
+    return {pooling: tiny_run(pooling) for pooling in ("last_token", "last_position")}
 
 
 def hf_spam(*argv: object, stdin: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:

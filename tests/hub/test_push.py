@@ -19,7 +19,6 @@ import torch
 from datasets import Dataset, DatasetDict
 from huggingface_hub import DatasetCard, HfApi, ModelCard
 from support.loopback_hub import Fault, LoopbackHub
-from support.warm_process import WarmProcess
 from transformers import GPT2Tokenizer
 
 import hf_spam.hub.repository
@@ -40,12 +39,11 @@ INITIAL = {".gitattributes"}
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, warm: WarmProcess) -> Path:
+def trained(tiny_run: Callable[[str], Path]) -> Path:
     """A run with its checkpoints, which are nobody else's business."""
-    folder = tmp_path_factory.mktemp("trained")
-    warm.run([*QUICK, "--keep_checkpoints", "true", "--output_dir", "run"], folder)
-    assert list((folder / "run").glob("checkpoint-*"))
-    return folder / "run"
+    folder = tiny_run("sample")
+    assert list(folder.glob("checkpoint-*"))
+    return folder
 
 
 @pytest.fixture

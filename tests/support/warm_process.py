@@ -4,12 +4,13 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 
 class WarmProcess:
-    """Starts `hf-spam` commands as processes of their own, by `warm_server.py`: as many as wished, killed at will."""
+    """Starts `hf-spam` commands and Python programs as processes of their own, as many as wished, killed at will."""
 
     def __init__(self) -> None:
         program = Path(__file__).with_name("warm_server.py")
@@ -23,13 +24,19 @@ class WarmProcess:
         self._server.stdin.flush()
         return int(self._server.stdout.readline())
 
+    def _start(
+        self, argv: Sequence[object], folder: Path, environment: dict[str, str], log: Path, **more: object
+    ) -> int:
+        words = [str(word) for word in argv]
+        given = {name: str(value) for name, value in more.items() if value is not None}
+        return self._ask({"argv": words, "environment": environment, "folder": str(folder), "log": str(log), **given})
+
     def start(self, argv: Sequence[object], folder: Path, **environment: str) -> int:
         """Start a command in a folder and return its process id; its output is appended to `log` there."""
-        words = [str(word) for word in argv]
-        return self._ask({"argv": words, "environment": environment, "folder": str(folder), "log": f"{folder}/log"})
+        return self._start(argv, folder, environment, folder / "log")
 
     def wait(self, process: int) -> int:
-        """A command's exit code, negative for a signal."""
+        """Return a command's exit code, negative for a signal."""
         return self._ask({"wait": process})
 
     def run(self, argv: Sequence[object], folder: Path, processes: int = 1) -> str:
@@ -48,6 +55,25 @@ class WarmProcess:
         output = (folder / "log").read_text()
         assert codes == [0] * processes, output
         return output
+
+    def call(
+        self,
+        argv: Sequence[object],
+        folder: Path,
+        program: str | None = None,
+        stdin: str | None = None,
+        **environment: str,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command, or a Python program with `argv`, as `subprocess.run` would; nothing of it stays in `folder`."""
+        with tempfile.TemporaryDirectory() as place:
+            output, errors, given = (Path(place) / name for name in ("output", "errors", "input"))
+            if stdin is not None:
+                given.write_text(stdin, encoding="utf-8", newline="")
+            source = given if stdin is not None else None
+            process = self._start(argv, folder, environment, output, errors=errors, input=source, program=program)
+            code = self.wait(process)
+            texts = [path.read_text(encoding="utf-8", errors="replace") for path in (output, errors)]
+        return subprocess.CompletedProcess([str(word) for word in argv], code, *texts)
 
     def close(self) -> None:
         """End the server."""

@@ -1,17 +1,25 @@
 """A process that has imported everything and forks for each command: `hf-spam` without four seconds of imports.
 
-Requests are lines of JSON on standard input: `{"argv", "environment", "folder", "log"}` starts a command and is
-answered with its process id; `{"wait": id}` is answered with its exit code, negative for a signal.
+Requests are lines of JSON on standard input. `{"argv", "environment", "folder", "log"}` starts a command, or with
+`"program"` a Python program that gets `argv`, and is answered with its process id; an optional `"input"` is the file to
+read standard input from, and an optional `"errors"` a second file for standard error. `{"wait": id}` is answered with
+the exit code, negative for a signal.
 """
 
+import gc
+import importlib
 import json
 import os
 import signal
 import sys
 
+import huggingface_hub
+
 import hf_spam.cli
+import hf_spam.commands.data
 import hf_spam.commands.evaluate
 import hf_spam.commands.predict
+import hf_spam.commands.push
 import hf_spam.commands.train
 
 
@@ -20,13 +28,26 @@ def run(request: dict) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(request["folder"])
     os.environ.update(request["environment"])
+    if any(name.startswith("HF_") for name in request["environment"]):
+        importlib.reload(huggingface_hub.constants)  # it read its environment when it was imported
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    errors = os.open(request.get("errors", request["log"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(os.open(request.get("input", os.devnull), os.O_RDONLY), 0)
     os.dup2(log, 1)
-    os.dup2(log, 2)
+    os.dup2(errors, 2)
     code = 1
     try:
-        code = hf_spam.cli.main(request["argv"])
+        if "program" in request:
+            sys.argv = ["-c", *request["argv"]]
+            sys.path.insert(0, "")  # as `python -c` does
+            exec(compile(request["program"], "<program>", "exec"), {"__name__": "__main__"})
+            code = 0
+        else:
+            code = hf_spam.cli.main(request["argv"])
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     sys.stdout.flush()
@@ -37,6 +58,8 @@ def run(request: dict) -> None:
 def main() -> None:
     """Answer requests until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()  # the children's collections pass over what was imported
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:

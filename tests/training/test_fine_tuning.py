@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from datasets import DatasetDict
+from support.messages import balanced
 from transformers import GPT2Tokenizer, set_seed
 
 from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification, UserError
@@ -30,8 +31,7 @@ LENGTH = 24
 @pytest.fixture(scope="module")
 def splits(messages: pd.DataFrame) -> DatasetDict:
     """130 balanced real messages: 91 to train, 13 to validate, 26 to test."""
-    some = pd.concat([messages[messages["Label"] == label].head(65) for label in ("ham", "spam")])
-    return data.prepare_splits(some)
+    return data.prepare_splits(balanced(messages, 65))
 
 
 @pytest.fixture(scope="module")

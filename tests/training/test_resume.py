@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.messages import write_messages
 from support.warm_process import WarmProcess
 
 from hf_spam import UserError
@@ -39,14 +40,15 @@ CHAPTER = ["--preset", "book"]
 def workplace(tmp_path_factory: pytest.TempPathFactory, messages: pd.DataFrame) -> Path:
     """300 real messages: 26 steps an epoch, 78 in all."""
     folder = tmp_path_factory.mktemp("resume")
-    some = pd.concat([messages[messages["Label"] == label].head(150) for label in ("ham", "spam")])
-    some.to_csv(folder / "messages.csv", index=False)
+    write_messages(messages, 150, folder / "messages.csv")
     return folder
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(workplace: Path, warm: WarmProcess) -> Path:
-    warm.run(["train", *RECIPE, *OFTEN, "--output_dir", "uninterrupted"], workplace)
+    """A finished run that has kept the checkpoints of its steps 76 and 78."""
+    argv = ["train", *RECIPE, *OFTEN, "--keep_checkpoints", "true", "--output_dir", "uninterrupted"]
+    warm.run(argv, workplace)
     return workplace / "uninterrupted"
 
 
@@ -95,10 +97,15 @@ def kill_often(warm: WarmProcess, workplace: Path, name: str, recipe: list[str],
     ],
 )
 def test_killed_at_random_moments(
-    workplace: Path, warm: WarmProcess, order: list[str], kills: int, number: signal.Signals
+    workplace: Path,
+    uninterrupted: Path,
+    warm: WarmProcess,
+    order: list[str],
+    kills: int,
+    number: signal.Signals,
 ) -> None:
     recipe = [*order, *RECIPE, *OFTEN, "--num_train_epochs", "30" if kills > 3 else "3"]  # long enough to be killed
-    expected = workplace / f"whole-{len(order)}-{kills}"
+    expected = workplace / f"whole-{len(order)}-{kills}" if order or kills > 3 else uninterrupted
     if not expected.exists():
         warm.run(["train", *recipe, "--output_dir", expected.name], workplace)
     name = f"killed-{len(order)}-{kills}-{number}"
@@ -155,29 +162,22 @@ def test_stopped_on_two_processes(workplace: Path, warm: WarmProcess) -> None:
 
 
 @pytest.fixture
-def unfinished(workplace: Path, warm: WarmProcess) -> Iterator[Path]:
-    """A run that was killed after its last step: checkpoints of steps 76 and 78."""
-    keep = ["--keep_checkpoints", "true", "--output_dir", "kept"]
-    if not (workplace / "kept").exists():
-        warm.run(["train", *RECIPE, *OFTEN, *keep], workplace)
-    partial = workplace / "kept.partial"
-    shutil.copytree(workplace / "kept", partial)
-    for file in partial.glob("*.safetensors"):
-        file.unlink()
-    (workplace / "kept").rename(workplace / "aside")
-    yield partial
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(workplace / "kept", ignore_errors=True)
-    (workplace / "aside").rename(workplace / "kept")
+def unfinished(workplace: Path, uninterrupted: Path, tmp_path: Path) -> Path:
+    """A copy of the run as if killed after its last step; its messages lie beside it."""
+    partial = tmp_path / "kept.partial"
+    shutil.copytree(uninterrupted, partial)
+    (partial / "model.safetensors").unlink()
+    shutil.copy(workplace / "messages.csv", tmp_path)
+    return partial
 
 
 RESUME = ["train", "--keep_checkpoints", "false", "--output_dir", "kept", "--resume_from_checkpoint"]
 
 
-def test_killed_after_the_last_step(workplace: Path, uninterrupted: Path, warm: WarmProcess, unfinished: Path) -> None:
+def test_killed_after_the_last_step(tmp_path: Path, uninterrupted: Path, warm: WarmProcess, unfinished: Path) -> None:
     assert [path.name for path in list_checkpoints(unfinished)] == ["checkpoint-78", "checkpoint-76"]
-    warm.run([*RESUME, "last"], workplace)
-    assert_same_run(workplace / "kept", uninterrupted)
+    warm.run([*RESUME, "last"], tmp_path)
+    assert_same_run(tmp_path / "kept", uninterrupted)
 
 
 def test_killed_after_the_last_step_within_an_epoch(workplace: Path, warm: WarmProcess) -> None:
@@ -195,22 +195,22 @@ def test_killed_after_the_last_step_within_an_epoch(workplace: Path, warm: WarmP
 
 @pytest.mark.parametrize("which", ["last", pytest.param("kept.partial/checkpoint-78", marks=pytest.mark.slow)])
 def test_a_torn_checkpoint(
-    workplace: Path, uninterrupted: Path, warm: WarmProcess, unfinished: Path, which: str
+    tmp_path: Path, uninterrupted: Path, warm: WarmProcess, unfinished: Path, which: str
 ) -> None:
     torn = unfinished / "checkpoint-78" / "optimizer.pt"
     torn.write_bytes(torn.read_bytes()[:-1000])
-    output = warm.run([*RESUME, which], workplace)
-    assert not list((workplace / "kept").glob("superseded-*"))
+    output = warm.run([*RESUME, which], tmp_path)
+    assert not list((tmp_path / "kept").glob("superseded-*"))
     assert "kept.partial/checkpoint-78 is damaged: its files do not match seal.json; trying the one before" in output
     assert "resumes from kept.partial/checkpoint-76\n" in output
-    assert_same_run(workplace / "kept", uninterrupted)
+    assert_same_run(tmp_path / "kept", uninterrupted)
 
 
-def test_going_back(workplace: Path, warm: WarmProcess, unfinished: Path) -> None:
+def test_going_back(tmp_path: Path, warm: WarmProcess, unfinished: Path) -> None:
     """From a checkpoint that is not the latest: what came after it is kept aside."""
     which = "kept.partial/checkpoint-76"
-    warm.run(["train", "--output_dir", "kept", "--resume_from_checkpoint", which], workplace)
-    folders = {path.name for path in (workplace / "kept").iterdir() if path.is_dir()}
+    warm.run(["train", "--output_dir", "kept", "--resume_from_checkpoint", which], tmp_path)
+    folders = {path.name for path in (tmp_path / "kept").iterdir() if path.is_dir()}
     assert folders == {"checkpoint-76", "checkpoint-78", "superseded-checkpoint-78"}
 
 
