@@ -170,7 +170,8 @@ def test_the_published_small_is_recognised_by_its_first_values() -> None:
 
 LOAD_FROM_HUB = """
 import sys
-from hf_spam import UserError, weights
+from hf_spam import UserError
+from hf_spam.conversion import from_gpt2 as weights
 weights.HUB_REPOSITORIES["small"] = "somebody/tiny-gpt2"
 weights.SIZES["small"] = {"emb_dim": 32, "n_layers": 2, "n_heads": 2}
 if sys.argv[1:] == ["trust"]:

@@ -294,7 +294,7 @@ def test_agreement() -> None:
     before = torch.tensor([[2.0, 0.0], [0.0, 2.0], [0.0, 2.0], [2.0, 0.0]])
     after = torch.tensor([[2.0, 0.0], [0.1, 0.0], [0.0, 2.0], [torch.nan, 0.0]])
     found = measure_agreement(before, after, [0, 1, 1, 0])
-    assert (found.messages, found.changed, found.share) == (4, 2, 0.5)
+    assert (found.messages, found.changed, found.changed_share) == (4, 2, 0.5)
     assert (found.accuracy_before, found.accuracy_after) == (1.0, 0.5)
     assert found.score_difference == 1.0  # of what is no number
     found = measure_agreement(before[:3], after[:3], [0, 1, 0])
