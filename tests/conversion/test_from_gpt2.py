@@ -216,7 +216,7 @@ def test_the_hub_fails(server: LoopbackServer, tmp_path: Path, fault: str) -> No
     first, second = found.stderr.strip().splitlines()[-2:]
     assert first.startswith("could not download somebody/tiny-gpt2 from the Hugging Face Hub: ")
     assert second == (
-        "Three ways on: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
+        "Alternatives: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
         "or --preset quickstart (no download at all)."
     )
 
