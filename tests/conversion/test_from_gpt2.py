@@ -170,7 +170,8 @@ def test_the_published_small_is_recognised_by_its_first_values() -> None:
 
 LOAD_FROM_HUB = """
 import sys
-from hf_spam import UserError, weights
+from hf_spam import UserError
+from hf_spam.conversion import from_gpt2 as weights
 weights.HUB_REPOSITORIES["small"] = "somebody/tiny-gpt2"
 weights.SIZES["small"] = {"emb_dim": 32, "n_layers": 2, "n_heads": 2}
 if sys.argv[1:] == ["trust"]:
@@ -215,7 +216,7 @@ def test_the_hub_fails(server: LoopbackServer, tmp_path: Path, fault: str) -> No
     first, second = found.stderr.strip().splitlines()[-2:]
     assert first.startswith("could not download somebody/tiny-gpt2 from the Hugging Face Hub: ")
     assert second == (
-        "Three ways on: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
+        "Alternatives: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
         "or --preset quickstart (no download at all)."
     )
 

@@ -259,6 +259,17 @@ def test_the_exporter_is_quiet(
 # What needs no extra.
 
 
+@pytest.mark.parametrize("disabled", [logging.NOTSET, logging.INFO, logging.ERROR])
+def test_what_was_silent_before_stays_silent(disabled: int) -> None:
+    logging.disable(disabled)
+    try:
+        with onnx_model._silence_exporter():
+            assert logging.root.manager.disable == max(disabled, logging.WARNING)
+        assert logging.root.manager.disable == disabled
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime", "onnxscript"])
 def test_without_the_extra(run: Run, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
