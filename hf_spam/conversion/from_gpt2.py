@@ -187,7 +187,7 @@ def to_book_names(checkpoint: GPT2Checkpoint) -> State:
             for part, target in zip(tensor.tensor_split(3, dim=-1), _FUSED_NAMES, strict=True):
                 book[f"{prefix}{target}.{kind}"] = part.T if kind == "weight" else part
         else:
-            raise UserError(f"{checkpoint.source}: holds a tensor that GPT-2 has not: {name}.")
+            raise UserError(f"{checkpoint.source}: holds a tensor that GPT-2 does not have: {name}.")
     return book
 
 

@@ -62,7 +62,7 @@ def _read(file: tuple[str, str, str], folder: str | os.PathLike[str] | None) -> 
     if wheel is not None and sha256(wheel) == expected:
         return wheel
     try:
-        # Not our own download: tiktoken's `gpt2` encoding and this module share one cache, whoever fills it first.
+        # Not our own download: this way tiktoken's `gpt2` encoding and this module share one cache.
         return read_file_cached(_BPE_URL + name, expected)
     except (OSError, ValueError) as error:  # the errors of requests are OSErrors
         raise UserError(
