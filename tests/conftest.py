@@ -1,6 +1,6 @@
 """Shared fixtures: real messages, GPT-2's byte-pair files, tiny models, a server on loopback, the command line.
 
-Real messages come from the extra `[sample]`, and the whole collection from the folder `$HF_SPAM_TEST_DATA`
+Real messages come from the extra `[sample]`, and the whole collection from the folder `$HF_SPAM_DATA`
 (`SMSSpamCollection`, the UCI zip, `gpt2-bpe/`); what needs the latter is skipped without it. No test needs a network
 but those marked so.
 """
@@ -59,9 +59,9 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of the real collection."""
-    folder = os.environ.get("HF_SPAM_TEST_DATA")
+    folder = os.environ.get("HF_SPAM_DATA")
     if not folder:
-        pytest.skip("the real collection: set HF_SPAM_TEST_DATA to a folder that holds SMSSpamCollection")
+        pytest.skip("the real collection: set HF_SPAM_DATA to a folder that holds SMSSpamCollection")
     return Path(folder).resolve()
 
 

@@ -245,3 +245,14 @@ def test_predict_imports_no_training(checkpoint: Path, without_us: WarmProcess, 
     )
     result = without_us.call([checkpoint], tmp_path, program)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_oldest_versions_are_the_lower_bounds() -> None:
+    """What CI tests as oldest is what pyproject.toml allows."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bounds = dict(line.split(",")[0].split(">=") for line in project["dependencies"])
+    lines = (ROOT / "tests" / "oldest-versions.txt").read_text().splitlines()
+    oldest = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert set(oldest) == {"torch", "transformers", "datasets", "accelerate", "huggingface-hub"}
+    for name, version_ in oldest.items():
+        assert f"{version_}.0.0".startswith(f"{bounds[name]}."), name

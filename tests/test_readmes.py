@@ -1,11 +1,15 @@
-"""Every command and every program of the README, run in the order in which they stand there.
+"""Every README of the repository: its commands and programs run, its links resolve, what it lists is what is there.
 
 pytest tests/test_readmes.py
 
-They run in one working folder, as a reader's would. What would download GPT-2 and the collection runs on stand-ins on
-this machine (a GPT-2 of random weights and the sample's messages) for two steps; the quickstart runs whole.
+The commands of a README run in its order, in a working folder of its own. What would download GPT-2 and the collection
+runs on stand-ins (a GPT-2 of random weights, some of the sample's messages) for two steps; the quickstart runs whole,
+once for all READMEs. A command is a line of a `sh` block, a `python` block, or the first cell of a table row where that
+is nothing but a command.
 """
 
+import ast
+import importlib
 import json
 import os
 import re
@@ -13,56 +17,160 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import huggingface_hub
 import pandas as pd
 import pytest
 from support.loopback_hub import LoopbackHub
 from support.places import ROOT
 from support.warm_process import WarmProcess
 
+import hf_spam
 from hf_spam import GPTModel, SpamGPTConfig
+from hf_spam.cli import COMMANDS
+from hf_spam.cli import main as cli_main
 from hf_spam.equivalence import native_loop
+from hf_spam.training.arguments import PRESETS
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-COMMANDS = [
-    (kind, command)
-    for kind, block in BLOCKS
-    for command in ([block] if kind == "python" else block.strip().splitlines())
-]
-NEEDS_EXTRA = pytest.mark.onnx  # the only one whose commands stand in a block
-CASES = [pytest.param(*case, marks=[NEEDS_EXTRA] if "outputs/onnx" in case[1] else []) for case in COMMANDS]
-INSTALL = 'pip install -e ".[sample,test]"'
+READMES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in [
+        ROOT / "README.md",
+        *(file for top in ("hf_spam", "scripts", "tests") for file in (ROOT / top).rglob("README.md")),
+    ]
+}
+USERS, PACKAGE, EQUIVALENCE = "README.md", "hf_spam/README.md", "hf_spam/equivalence/README.md"
+QUICKSTART = 'pip install ".[sample]" && hf-spam train --preset quickstart'
+TESTS = 'pip install -e ".[sample,test]" && pytest'
+
+# What is not run, and why. A key is the command's beginning.
+NOT_RUN = {
+    "pytest": "it is what runs this",
+    "HF_SPAM_DATA=": "it is what runs this",
+    "hf-spam train --help_all": "test_commands.py reads it",
+}
+
+# What runs only with -m slow, and why. A key is a part of the command.
+SLOW = {
+    "torchrun": "ten seconds each; `accelerate launch` starts its processes in the same way",
+    "scripts/accelerate/two_cpu_processes.yaml": "the same file as `hf-spam launch-configs` names",
+    "uv run": "five seconds of imports; the launched commands run the same script",
+    "printf": "five seconds of imports; test_commands.py has texts on standard input",
+    'model="you/': "five seconds of imports; test_hub_loading.py does it where hf_spam is not installed",
+    "check-equivalence --model_size small": "the same levels again",
+    "outputs/appendix": "two more steps with other options of the Trainer's",
+    "outputs/again": "two more steps with the options of a file; test_commands.py has it",
+    "outputs/named": "two more steps; test_sources.py reads such files",
+    "outputs/from-splits": "two more steps; test_splits.py reads such folders",
+}
+
+
+class Step(NamedTuple):
+    """One command or program of a README."""
+
+    readme: str
+    kind: str  # sh or python
+    command: str
+
+
+def find_steps(readme: str) -> Iterator[Step]:
+    """The commands of a README, in its order."""
+    block = r"^```(?P<kind>sh|python)\n(?P<block>.*?)^```$"
+    cell = r"^\| `(?P<cell>(?:hf-spam|python|accelerate|torchrun|uv|pytest) [^`]*)` \|"
+    for match in re.finditer(f"{block}|{cell}", READMES[readme], re.MULTILINE | re.DOTALL):
+        if match["kind"] == "python":
+            yield Step(readme, "python", match["block"])
+        else:
+            for command in (match["cell"] or match["block"]).strip().splitlines():
+                yield Step(readme, "sh", command)
+
+
+STEPS = [step for readme in READMES for step in find_steps(readme)]
+RUN = [step for step in STEPS if not step.command.startswith(tuple(NOT_RUN)) and step.command != TESTS]
+
+
+def marks(step: Step) -> list[pytest.MarkDecorator]:
+    """What a command needs, or how long it takes."""
+    found = [pytest.mark.onnx] if "outputs/onnx" in step.command else []
+    return found or [pytest.mark.slow for part in SLOW if part in step.command][:1]
+
+
+def shorten(step: Step) -> str:
+    """A command or program as it runs here: installed already, on stand-ins, for two steps."""
+    command = step.command
+    if step.kind == "python":
+        return command.replace("num_train_epochs=1", "max_steps=2").replace('"mini"', '"tiny"')
+    command = command.removeprefix("pip install").split(" && ")[-1].replace("uv run", "python")
+    if "check-equivalence" in command:
+        return f"{command.replace(' small', ' tiny').replace(' --steps 5', '')} --steps 5"  # the whole is a slow test
+    if command == "hf-spam benchmark":
+        return f"{command} --model_size tiny --some 10 --parts inference"  # the whole is a slow test
+    if not re.search(r"hf-spam train|hf_spam train|scripts/train.py|hf-spam native", command):
+        return command
+    if "--help" in command or "--resume_from_checkpoint" in command:
+        return command
+    extra = ["--max_steps 2"]
+    if "quickstart" in command:
+        extra += ["--model_size tiny"]
+    elif "--weights" not in command:
+        extra += ["--weights ./gpt2"]
+    if "quickstart" not in command:
+        extra += ["--max_length 60"]
+    if not re.search(r"--data_(file|dir)", command):
+        extra += ["--data_file messages.csv"]
+    return " ".join([command, *extra])
+
+
+# --- the commands run ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def quickstart(tmp_path_factory: pytest.TempPathFactory, warm: WarmProcess) -> Path:
+    """The folder of a whole quickstart, and what it printed in `printed`."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    printed = warm.run(shlex.split(QUICKSTART.split(" && ")[1])[1:], folder)
+    (folder / "printed").write_text(printed)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def workplace(
-    tmp_path_factory: pytest.TempPathFactory, messages: pd.DataFrame, gpt2_folder: Path, warm: WarmProcess
+def template(
+    tmp_path_factory: pytest.TempPathFactory,
+    messages: pd.DataFrame,
+    gpt2_folder: Path,
+    warm: WarmProcess,
+    quickstart: Path,
 ) -> Path:
-    """A folder with what the README takes for granted."""
-    folder = tmp_path_factory.mktemp("readme")
-    (folder / "scripts").symlink_to(ROOT / "scripts")
+    """A folder with what the READMEs take for granted."""
+    folder = tmp_path_factory.mktemp("readmes") / "template"
     shutil.copytree(gpt2_folder, folder / "gpt2")
     some = pd.concat([messages[messages["Label"] == label].head(100) for label in ("ham", "spam")])
     some.to_csv(folder / "messages.csv", index=False)
     some.set_axis(["kind", "body"], axis=1).to_csv(folder / "named.csv", index=False)
-    argv = [
-        "train",
-        "--preset",
-        "quickstart",
-        "--model_size",
-        "tiny",
-        "--max_steps",
-        "2",
-        "--keep_checkpoints",
-        "true",
-    ]
-    warm.run([*argv, "--output_dir", "outputs/long"], folder)
+    argv = "train --preset quickstart --model_size tiny --data_file messages.csv --max_steps 2 --keep_checkpoints true"
+    warm.run([*argv.split(), "--output_dir", "outputs/long"], folder)
     (folder / "outputs" / "long").rename(folder / "outputs" / "long.partial")  # as if killed at the end
     native_loop.save_state(GPTModel(SpamGPTConfig(), num_labels=2), folder / "review_classifier.pth")
     return folder
+
+
+@pytest.fixture(scope="module")
+def workplaces(template: Path, quickstart: Path) -> Callable[[str], Path]:
+    """The working folder of a README."""
+
+    def workplace(readme: str) -> Path:
+        folder = template.parent / readme.replace("/", "-")
+        if not folder.is_dir():
+            shutil.copytree(template, folder)
+            shutil.copytree(quickstart / "outputs", folder / "outputs", dirs_exist_ok=True, copy_function=os.link)
+            (folder / "scripts").symlink_to(ROOT / "scripts")
+        return folder
+
+    return workplace
 
 
 @pytest.fixture(scope="module")
@@ -73,76 +181,98 @@ def your_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
         yield running
 
 
-def prepared(command: str) -> str:
-    """A command as it is run here: installed already, and without what only a network can bring."""
-    command = command.removeprefix(f"{INSTALL} && ")
-    if command == "python scripts/check_equivalence.py":
-        return f"{command} --steps 5"  # the whole is a slow test
-    if command == "python scripts/benchmark.py":
-        return f"{command} --model_size tiny --some 10 --parts inference"  # the whole is a slow test
-    trains = command.startswith("hf-spam train") or "scripts/train.py" in command or "scripts/native.py" in command
-    if not trains or "--help" in command or "--resume_from_checkpoint" in command:
-        return command
-    if command == "hf-spam train --preset quickstart":
-        return command
-    extra = ["--max_steps 2"] if "preset quickstart" not in command else ["--max_steps 2 --model_size tiny"]
-    if "quickstart" not in command:
-        extra.append("--data_source sample --max_length 60")
-        if "--weights" not in command:
-            extra.append("--weights ./gpt2")
-    return " ".join([command, *extra])
+@pytest.fixture
+def as_you(your_hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process talks to that Hub, as `you`."""
+    template = your_hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", your_hub.url)
+    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setenv("HF_TOKEN", "hf_you")
 
 
-@pytest.mark.parametrize(("kind", "command"), CASES, ids=[command.split("\n")[0][:70] for _, command in COMMANDS])
-def test_command(workplace: Path, your_hub: LoopbackHub, warm: WarmProcess, kind: str, command: str) -> None:
-    if command == "pytest":
-        return  # it is what runs this
-    if "outputs/onnx" in command and not (workplace / "outputs" / "quickstart").is_dir():
-        warm.run(["train", "--preset", "quickstart"], workplace)  # run by themselves, with -m onnx
-    words = shlex.split(prepared(command)) if kind == "sh" else []
-    if (
-        words[:1] == ["hf-spam"]
-        and not {"|", "--help"} & set(words)
-        and INSTALL not in command
-        and "you/" not in command
-    ):
-        assert warm.run(words[1:], workplace)  # without seconds of imports each
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param(step, marks=marks(step)) for step in RUN],
+    ids=[f"{step.readme}: {step.command.splitlines()[0][:60]}" for step in RUN],
+)
+def test_command(
+    step: Step,
+    workplaces: Callable[[str], Path],
+    quickstart: Path,
+    warm: WarmProcess,
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each succeeds and prints something."""
+    workplace, command = workplaces(step.readme), shorten(step)
+    if step.command == QUICKSTART:
+        assert (quickstart / "printed").read_text()
         return
-    if kind == "python":
-        argv = [sys.executable, "-c", command]
+    words = shlex.split(command) if step.kind == "sh" else []
+    if words[:3] == ["python", "-m", "hf_spam"]:
+        words = ["hf-spam", *words[3:]]
+    plain = words[:1] == ["hf-spam"] and not re.search(r"[|<>$;]", command)
+    if plain and "you/" in command:
+        request.getfixturevalue("as_you")
+        monkeypatch.chdir(workplace)
+        assert cli_main(words[1:]) == 0
+        assert capsys.readouterr().out
+    elif plain:
+        assert warm.run(words[1:], workplace)
+    elif step.kind == "python" and "you/" not in command:
+        monkeypatch.chdir(workplace)
+        exec(compile(command, step.readme, "exec"), {"__name__": "__main__"})
+        assert capsys.readouterr().out
     else:
-        argv = ["bash", "-euo", "pipefail", "-c", prepared(command)]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    if "you/" in command:
-        environment |= your_hub.environment("hf_you", workplace / "home")
-    result = subprocess.run(argv, cwd=workplace, capture_output=True, text=True, env=environment)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout
+        argv = (
+            [sys.executable, "-c", command] if step.kind == "python" else ["bash", "-euo", "pipefail", "-c", command]
+        )
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        if "you/" in command:
+            request.getfixturevalue("as_you")
+            hub: LoopbackHub = request.getfixturevalue("your_hub")
+            environment |= hub.environment("hf_you", workplace / "home")
+            if not hub.exists("you/spam-filter"):  # run by itself, with -m slow
+                monkeypatch.chdir(workplace)
+                assert cli_main(["push", "outputs/quickstart", "you/spam-filter"]) == 0
+        result = subprocess.run(argv, cwd=workplace, capture_output=True, text=True, env=environment)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout
 
 
-def test_the_quickstart_learns(workplace: Path) -> None:
+def test_what_is_left_out_is_in_a_readme() -> None:
+    """The two lists above name nothing that has gone."""
+    for start in NOT_RUN:
+        assert any(step.command.startswith(start) for step in STEPS), start
+    for part in SLOW:
+        assert any(part in step.command for step in RUN), part
+
+
+def test_the_quickstart_learns(quickstart: Path) -> None:
     """What the first command promises, with room for other machines' rounding."""
-    metrics = json.loads((workplace / "outputs" / "quickstart" / "metrics.json").read_text())
+    metrics = json.loads((quickstart / "outputs" / "quickstart" / "metrics.json").read_text())
     assert metrics["splits"]["test"]["messages"] == 258
     assert metrics["splits"]["test"]["accuracy"] >= 0.95
     assert [example["label"] for example in metrics["examples"]] == ["spam", "ham"]
 
 
-def test_what_the_quickstart_prints(workplace: Path) -> None:
-    """The README shows a real run of this preset: its sizes, its steps, its messages."""
-    shown = README.split("```text\n", 1)[1].split("```", 1)[0]
-    run = workplace / "outputs" / "quickstart"
-    metrics, config = (json.loads((run / name).read_text()) for name in ("metrics.json", "config.json"))
-    assert f"model  {config['n_layers']} layers × {config['emb_dim']} wide, " in shown
-    assert f"trained {metrics['training']['steps']:,} steps in " in shown
-    sizes = " / ".join(f"{counts['total']:,} {name}" for name, counts in metrics["data"]["counts"].items())
-    assert f"data   642 ham + 642 spam: {sizes}; longest train text " in shown
-    for example in metrics["examples"]:
-        assert re.search(f"^{example['label']:5}[01]\\.\\d+  {re.escape(example['text'])}$", shown, re.MULTILINE)
+def test_what_the_quickstart_prints(quickstart: Path) -> None:
+    """The README shows a real run of this preset: line by line the same, but for figures that rounding changes."""
+    [shown] = re.findall(r"^```text\n(data .*?)^```$", READMES[USERS], re.MULTILINE | re.DOTALL)
+
+    def without_figures(text: str) -> list[str]:
+        return [re.sub(r"\d+\.\d+", "#", line) for line in text.splitlines()]
+
+    printed = iter(without_figures((quickstart / "printed").read_text()))
+    for line in without_figures(shown):
+        assert line == "..." or line in printed, line  # in this order
 
 
 def test_what_was_pushed(your_hub: LoopbackHub) -> None:
-    """The three repositories that the README's commands fill."""
+    """The three repositories that the READMEs' commands fill."""
     for name, kind, file in (
         ("you/spam-filter", "model", "model.safetensors"),
         ("you/another-filter", "model", "model.safetensors"),
@@ -151,31 +281,109 @@ def test_what_was_pushed(your_hub: LoopbackHub) -> None:
         assert {"README.md", file} <= set(your_hub.files(name, kind))
 
 
-def test_the_proofs_table(workplace: Path) -> None:
-    """What `check_equivalence` found here passed, and the README's table has every line of it."""
-    report = json.loads((workplace / "outputs" / "equivalence" / "equivalence.json").read_text())
+def test_the_proofs_table(workplaces: Callable[[str], Path]) -> None:
+    """What `check-equivalence` found here passed, and the README's table has every line of it."""
+    folder = workplaces(EQUIVALENCE) / "outputs" / "equivalence"
+    report = json.loads((folder / "equivalence.json").read_text())
     assert report["passed"]
-    assert {path.name for path in (workplace / "outputs" / "equivalence").iterdir()} == {
-        "equivalence.json",
-        "loss-curves.pdf",
-        "loss-curves.png",
-    }
+    assert {path.name for path in folder.iterdir()} == {"equivalence.json", "loss-curves.pdf", "loss-curves.png"}
     for name in (comparison["what"] for comparison in report["comparisons"]):
-        assert re.search(rf"{re.escape(name)} +[0-9,]+ .* passed$", README, re.MULTILINE), name
+        assert re.search(rf"{re.escape(name)} +[0-9,]+ .* passed$", READMES[EQUIVALENCE], re.MULTILINE), name
+
+
+# --- what they say is what is there ----------------------------------------------------------------------------------
+
+
+def test_the_users_readme_is_short() -> None:
+    assert len(READMES[USERS].encode()) <= 10_240
+    [picture] = re.findall(r"!\[[^]]+\]\(([^)]+)\)", READMES[USERS])
+    assert (ROOT / picture).stat().st_size <= 60_000
 
 
 def test_ci_installs_and_tests_as_the_readme_says() -> None:
     steps = (ROOT / ".ci" / "run").read_text().splitlines()
-    install = INSTALL.removeprefix("pip install ")
+    install, test = TESTS.removeprefix("pip install ").split(" && ")
     assert any(step.startswith("python -m pip install") and step.endswith(install) for step in steps)
-    assert "pytest" in steps
-    assert COMMANDS[0] == ("sh", f"{INSTALL} && hf-spam train --preset quickstart")
-    assert COMMANDS[1] == ("sh", "pytest")
+    assert test in steps
+    assert [step.command for step in find_steps(USERS)][:2] == [QUICKSTART, TESTS]
 
 
-def test_the_file_tree_is_complete() -> None:
-    tree = README.split("## Where things are", 1)[1].split("## ", 1)[0]
-    files = {path.name for path in (ROOT / "hf_spam").glob("*.py")} - {"__init__.py"}
-    assert set(re.findall(r"\w+\.py", tree)) == files
-    for command in (ROOT / "hf_spam" / "commands").glob("*.py"):
-        assert command.stem in tree or command.stem == "__init__"
+def slugs(text: str) -> set[str]:
+    """The anchors of a Markdown text's headings, as GitHub makes them."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_links_resolve(readme: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", READMES[readme]):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = ((ROOT / readme).parent / path).resolve() if path else ROOT / readme
+        assert file.exists(), target
+        if anchor:
+            text = (file / "README.md" if file.is_dir() else file).read_text(encoding="utf-8")
+            assert anchor in slugs(text), target
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_programs_import_public_names_only(readme: str) -> None:
+    programs = [step.command for step in find_steps(readme) if step.kind == "python"]
+    for node in (node for program in programs for node in ast.walk(ast.parse(program))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.module in ("hf_spam", "transformers", "datasets", "torch")
+            assert node.module != "hf_spam" or {alias.name for alias in node.names} <= set(hf_spam.__all__)
+        elif isinstance(node, ast.Import):
+            assert {alias.name for alias in node.names} <= {"hf_spam", "transformers", "datasets", "torch"}
+
+
+ROOMS = sorted(path.parent.name for path in (ROOT / "hf_spam").glob("*/__init__.py"))
+
+
+def test_every_room_is_on_the_users_map() -> None:
+    section = READMES[USERS].split("\n## Where things are\n")[1].split("\n## ")[0]
+    assert sorted(re.findall(r"`hf_spam/(\w+)/`", section)) == ROOMS
+    assert {"scripts", "tests", "outputs"} <= set(re.findall(r"`(\w+)/`", section))
+
+
+def test_every_module_is_in_its_room() -> None:
+    section = READMES[PACKAGE].split("\n## Rooms and modules\n")[1].split("\n## ")[0]
+    _, *parts = re.split(r"^\*\*`(\w+)/`\*\*", section, flags=re.MULTILINE)
+    listed = {
+        room: set(re.findall(r"`(\w+\.(?:py|md))`", text)) for room, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+    assert sorted(listed) == sorted([*ROOMS, "hf_spam"])
+    for room, names in listed.items():
+        folder = ROOT / "hf_spam" / ("" if room == "hf_spam" else room)
+        found = {path.name for path in folder.iterdir() if path.suffix in (".py", ".md")} - {"README.md"}
+        assert names == (found if room == "hf_spam" else found - {"__init__.py"}), room
+
+
+def test_every_preset_command_and_configuration_is_described() -> None:
+    everything = "\n".join(READMES.values())
+    assert set(re.findall(r"^\| `(\w+)` \|", READMES[USERS], re.MULTILINE)) == set(PRESETS)
+    for command in COMMANDS:
+        assert f"hf-spam {command}" in everything, command
+    files = {path.name for path in (ROOT / "scripts" / "accelerate").glob("*.yaml")}
+    assert set(re.findall(r"^\| `(\w+\.yaml)` \|", READMES["scripts/README.md"], re.MULTILINE)) == files
+
+
+def test_every_marker_is_described() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    declared = {line.split(":")[0] for line in pyproject["tool"]["pytest"]["ini_options"]["markers"]}
+    table = READMES["tests/README.md"].split("\n## Markers\n")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == declared
+
+
+def test_every_option_exists() -> None:
+    """Whatever the READMEs call `--name` is an option of ours, or of a launcher."""
+    known = {"--help", "--help_all", "--version", "--cpu", "--num_processes", "--config_file", "--nproc_per_node"}
+    for command in COMMANDS:
+        module = importlib.import_module(f"hf_spam.commands.{command.replace('-', '_')}")
+        if hasattr(module, "make_parser"):
+            known |= set(module.make_parser()._option_string_actions)
+    for readme, text in READMES.items():
+        assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", text)) <= known, readme

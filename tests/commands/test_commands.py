@@ -299,7 +299,7 @@ def test_the_hub_cannot_be_reached(hf_spam: Process, tmp_path: Path) -> None:
     first, second = result.stderr.splitlines()
     assert first.startswith("hf-spam: error: could not download openai-community/gpt2 from the Hugging Face Hub: ")
     assert second == (
-        "Three ways on: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
+        "Alternatives: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
         "or --preset quickstart (no download at all)."
     )
     assert files_below(tmp_path / "work") == set()

@@ -89,7 +89,7 @@ def test_the_whole_proof(run: Callable[..., tuple[int, str, str]], tmp_path: Pat
     assert {comparison["level"] for comparison in comparisons} == set(range(1, 8))
     values = {(one["level"], one["what"]): one["values"] for one in comparisons}
     train, validation, test = (report["subject"]["messages"][name]["total"] for name in SPLITS)
-    if "HF_SPAM_TEST_DATA" in os.environ:
+    if "HF_SPAM_DATA" in os.environ:
         assert (train, validation, test) == (1045, 149, 300)
     steps, row_length = train // 8, report["subject"]["row_length"]
     assert values[1, "label and text of each row"] == train + validation + test
@@ -480,7 +480,7 @@ def test_the_command_says_what_is_wrong(run: Callable[..., tuple[int, str, str]]
 
 
 def test_which_messages_it_takes(collection: Path, monkeypatch: Patch) -> None:
-    monkeypatch.setenv("HF_SPAM_TEST_DATA", str(collection.parent))
+    monkeypatch.setenv("HF_SPAM_DATA", str(collection.parent))
     assert len(sources.read_at_hand()) == 5572
-    monkeypatch.delenv("HF_SPAM_TEST_DATA")
+    monkeypatch.delenv("HF_SPAM_DATA")
     assert len(sources.read_at_hand()) == 4862

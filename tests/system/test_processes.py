@@ -193,7 +193,7 @@ def test_processes_that_do_not_know_each_other(monkeypatch: pytest.MonkeyPatch) 
     """What accelerate makes of torchrun on a CPU if it is not told: each would train for itself."""
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(processes, "PartialState", lambda cpu: SimpleNamespace(num_processes=1))
-    with pytest.raises(UserError, match="expected 2 processes that know each other, found 1"):
+    with pytest.raises(UserError, match="expected 2 connected processes, found 1"):
         processes.join()
 
 
