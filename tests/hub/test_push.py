@@ -8,8 +8,10 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import torch
 from datasets import Dataset, DatasetDict
 from huggingface_hub import DatasetCard, HfApi, ModelCard
 from support.loopback_hub import Fault, LoopbackHub
+from support.warm_process import WarmProcess
 from transformers import GPT2Tokenizer
 
 import hf_spam.hub.repository
@@ -275,16 +278,18 @@ def test_patience_is_given_back(hub: LoopbackHub, run: Run, trained: Path) -> No
     assert hf_spam.hub.repository.TIMEOUT == 60
 
 
-def test_a_killed_push_publishes_nothing(hub: LoopbackHub, trained: Path, run: Run, tmp_path: Path) -> None:
+def test_a_killed_push_publishes_nothing(
+    hub: LoopbackHub, trained: Path, run: Run, warm: WarmProcess, tmp_path: Path
+) -> None:
     """In the middle of a file."""
     hub.faults = [Fault("PUT", "", delay=60)]
-    command = [sys.executable, "-m", "hf_spam", "push", trained, REPOSITORY]
-    environment = {**os.environ, **hub.environment("hf_alice", tmp_path / "home")}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = warm.start(["push", trained, REPOSITORY], tmp_path, **hub.environment("hf_alice", tmp_path / "home"))
+    deadline = time.monotonic() + 60
     while not any(method == "PUT" for method, _, _ in hub.requests):
-        assert process.poll() is None
-    process.kill()
-    process.communicate()
+        assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+        time.sleep(0.01)
+    os.kill(process, signal.SIGKILL)
+    assert warm.wait(process) == -signal.SIGKILL
     assert set(hub.files(REPOSITORY)) == INITIAL
     hub.faults.clear()
     assert run("push", trained, REPOSITORY)[0] == 0
@@ -293,17 +298,15 @@ def test_a_killed_push_publishes_nothing(hub: LoopbackHub, trained: Path, run: R
 TOKEN = "hf_PlantedTokenThatNobodyMaySee"
 
 
-def test_no_token_gets_out(hub: LoopbackHub, trained: Path, tmp_path: Path) -> None:
+def test_no_token_gets_out(hub: LoopbackHub, warm: WarmProcess, tmp_path: Path) -> None:
     """Planted in the environment and on the command line; asked of a Hub that quotes it, and one that does not."""
     hub.tokens[TOKEN] = "alice"
     echo = f'{{"error": "Bearer {TOKEN} is not good enough"}}'.encode()
 
     def hf(*argv: object, fault: Fault | None = None, **more: str) -> str:
         hub.faults = [fault] if fault else []
-        environment = {**os.environ, **hub.environment(TOKEN, tmp_path / "home"), "HF_DEBUG": "1", **more}
-        words = [str(word) for word in argv]
-        command = [sys.executable, "-m", "hf_spam", *words]
-        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        environment = {**hub.environment(TOKEN, tmp_path / "home"), "HF_DEBUG": "1", **more}
+        result = warm.call(argv, tmp_path, **environment)
         assert result.returncode == (2 if fault else 0), result.stderr
         return result.stdout + result.stderr
 

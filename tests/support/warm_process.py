@@ -1,6 +1,7 @@
 """Commands as processes of their own that start at once: the client of `warm_server.py`."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -8,14 +9,22 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+COMMANDS = tuple(f"hf_spam.commands.{name}" for name in ("data", "evaluate", "predict", "push", "train"))
+
 
 class WarmProcess:
     """Starts `hf-spam` commands and Python programs as processes of their own, as many as wished, killed at will."""
 
-    def __init__(self) -> None:
+    def __init__(self, *modules: str, **environment: str) -> None:
+        """Start the server with these modules imported, or those of our commands."""
         program = Path(__file__).with_name("warm_server.py")
-        pipe = subprocess.PIPE
-        self._server = subprocess.Popen([sys.executable, "-u", program], stdin=pipe, stdout=pipe, text=True)
+        self._server = subprocess.Popen(
+            [sys.executable, "-u", program, *(modules or COMMANDS)],
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def _ask(self, request: dict[str, object]) -> int:
         assert self._server.stdin is not None

@@ -1,4 +1,4 @@
-"""A process that has imported everything and forks for each command: `hf-spam` without four seconds of imports.
+"""A process that has imported the modules it is told and forks for each command: `hf-spam` without seconds of imports.
 
 Requests are lines of JSON on standard input. `{"argv", "environment", "folder", "log"}` starts a command, or with
 `"program"` a Python program that gets `argv`, and is answered with its process id; an optional `"input"` is the file to
@@ -13,15 +13,6 @@ import os
 import signal
 import sys
 
-import huggingface_hub
-
-import hf_spam.cli
-import hf_spam.commands.data
-import hf_spam.commands.evaluate
-import hf_spam.commands.predict
-import hf_spam.commands.push
-import hf_spam.commands.train
-
 
 def run(request: dict) -> None:
     """In the child: become the command."""
@@ -29,7 +20,9 @@ def run(request: dict) -> None:
     os.chdir(request["folder"])
     os.environ.update(request["environment"])
     if any(name.startswith("HF_") for name in request["environment"]):
-        importlib.reload(huggingface_hub.constants)  # it read its environment when it was imported
+        for module in ("huggingface_hub.constants", "huggingface_hub.utils.logging"):
+            if module in sys.modules:  # it read its environment when it was imported
+                importlib.reload(sys.modules[module])
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     errors = os.open(request.get("errors", request["log"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(os.open(request.get("input", os.devnull), os.O_RDONLY), 0)
@@ -43,7 +36,9 @@ def run(request: dict) -> None:
             exec(compile(request["program"], "<program>", "exec"), {"__name__": "__main__"})
             code = 0
         else:
-            code = hf_spam.cli.main(request["argv"])
+            from hf_spam.cli import main as run_command
+
+            code = run_command(request["argv"])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):
@@ -58,6 +53,8 @@ def run(request: dict) -> None:
 def main() -> None:
     """Answer requests until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     gc.collect()
     gc.freeze()  # the children's collections pass over what was imported
     for line in sys.stdin:
