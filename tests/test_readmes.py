@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -36,14 +37,12 @@ from hf_spam.cli import main as cli_main
 from hf_spam.equivalence import native_loop
 from hf_spam.training.arguments import PRESETS
 
-READMES = {
-    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
-    for path in [
-        ROOT / "README.md",
-        *(file for top in ("hf_spam", "scripts", "tests") for file in (ROOT / top).rglob("README.md")),
-    ]
-}
 USERS, PACKAGE, EQUIVALENCE = "README.md", "hf_spam/README.md", "hf_spam/equivalence/README.md"
+# Last those two that use the quickstart's checkpoint: it trains in the meantime.
+FOUND = {
+    str(path.relative_to(ROOT)) for top in ("hf_spam", "scripts", "tests") for path in (ROOT / top).rglob("README.md")
+}
+READMES = {name: (ROOT / name).read_text(encoding="utf-8") for name in [*sorted(FOUND - {PACKAGE}), USERS, PACKAGE]}
 QUICKSTART = 'pip install ".[sample]" && hf-spam train --preset quickstart'
 TESTS = 'pip install -e ".[sample,test]" && pytest'
 
@@ -51,19 +50,21 @@ TESTS = 'pip install -e ".[sample,test]" && pytest'
 NOT_RUN = {
     "pytest": "it is what runs this",
     "HF_SPAM_DATA=": "it is what runs this",
-    "hf-spam train --help_all": "test_commands.py reads it",
 }
 
 # What runs only with -m slow, and why. A key is a part of the command.
 SLOW = {
     "torchrun": "ten seconds each; `accelerate launch` starts its processes in the same way",
-    "scripts/accelerate/two_cpu_processes.yaml": "the same file as `hf-spam launch-configs` names",
-    "uv run": "five seconds of imports; the launched commands run the same script",
-    "printf": "five seconds of imports; test_commands.py has texts on standard input",
-    'model="you/': "five seconds of imports; test_hub_loading.py does it where hf_spam is not installed",
-    "check-equivalence --model_size small": "the same levels again",
-    "outputs/appendix": "two more steps with other options of the Trainer's",
-    "outputs/again": "two more steps with the options of a file; test_commands.py has it",
+    "scripts/accelerate/two_cpu_processes.yaml": "ten seconds; `hf-spam launch-configs` names the same file",
+    "uv run": "imports for seconds; the launched commands run the same script",
+    "printf": "imports for seconds; test_commands.py has texts on standard input",
+    'model="you/': "imports for seconds; test_hub_loading.py does it where hf_spam is not installed",
+    "check-equivalence": "GPT-2 small's logits take most of a minute; test_equivalence.py has smaller ones",
+    "hf-spam benchmark": "test_benchmark.py has its parts",
+    "outputs/from-a-folder": "the stand-in for `hf-spam train` is the same",
+    "outputs/best": "two more steps; test_resume.py has the best of the epochs",
+    "outputs/appendix": "two more steps, with other options of the Trainer's",
+    "outputs/again": "two more steps, with the options of a file; test_commands.py has it",
     "outputs/named": "two more steps; test_sources.py reads such files",
     "outputs/from-splits": "two more steps; test_splits.py reads such folders",
 }
@@ -95,15 +96,18 @@ RUN = [step for step in STEPS if not step.command.startswith(tuple(NOT_RUN)) and
 
 def marks(step: Step) -> list[pytest.MarkDecorator]:
     """What a command needs, or how long it takes."""
-    found = [pytest.mark.onnx] if "outputs/onnx" in step.command else []
-    return found or [pytest.mark.slow for part in SLOW if part in step.command][:1]
+    if "outputs/onnx" in step.command:
+        return [pytest.mark.onnx]
+    again = any(step.command == other.command for other in RUN[: RUN.index(step)])
+    return [pytest.mark.slow] if again or any(part in step.command for part in SLOW) else []
 
 
 def shorten(step: Step) -> str:
     """A command or program as it runs here: installed already, on stand-ins, for two steps."""
     command = step.command
     if step.kind == "python":
-        return command.replace("num_train_epochs=1", "max_steps=2").replace('"mini"', '"tiny"')
+        command = command.replace("num_train_epochs=1", "max_steps=2").replace('"mini"', '"tiny"')
+        return command.replace("SpamGPTConfig(", "SpamGPTConfig(emb_dim=48, n_layers=1, ")
     command = command.removeprefix("pip install").split(" && ")[-1].replace("uv run", "python")
     if "check-equivalence" in command:
         return f"{command.replace(' small', ' tiny').replace(' --steps 5', '')} --steps 5"  # the whole is a slow test
@@ -129,11 +133,17 @@ def shorten(step: Step) -> str:
 
 
 @pytest.fixture(scope="session")
-def quickstart(tmp_path_factory: pytest.TempPathFactory, warm: WarmProcess) -> Path:
-    """The folder of a whole quickstart, and what it printed in `printed`."""
+def quickstart_process(tmp_path_factory: pytest.TempPathFactory, warm: WarmProcess) -> tuple[Path, int]:
+    """A whole quickstart that has begun: its folder and its process."""
     folder = tmp_path_factory.mktemp("quickstart")
-    printed = warm.run(shlex.split(QUICKSTART.split(" && ")[1])[1:], folder)
-    (folder / "printed").write_text(printed)
+    return folder, warm.start(shlex.split(QUICKSTART.split(" && ")[1])[1:], folder)
+
+
+@pytest.fixture(scope="session")
+def quickstart(quickstart_process: tuple[Path, int], warm: WarmProcess) -> Path:
+    """The folder of a whole quickstart, with what it printed in `log`."""
+    folder, process = quickstart_process
+    assert warm.wait(process) == 0, (folder / "log").read_text()
     return folder
 
 
@@ -143,7 +153,7 @@ def template(
     messages: pd.DataFrame,
     gpt2_folder: Path,
     warm: WarmProcess,
-    quickstart: Path,
+    quickstart_process: tuple[Path, int],
 ) -> Path:
     """A folder with what the READMEs take for granted."""
     folder = tmp_path_factory.mktemp("readmes") / "template"
@@ -154,20 +164,23 @@ def template(
     argv = "train --preset quickstart --model_size tiny --data_file messages.csv --max_steps 2 --keep_checkpoints true"
     warm.run([*argv.split(), "--output_dir", "outputs/long"], folder)
     (folder / "outputs" / "long").rename(folder / "outputs" / "long.partial")  # as if killed at the end
-    native_loop.save_state(GPTModel(SpamGPTConfig(), num_labels=2), folder / "review_classifier.pth")
+    small = GPTModel(SpamGPTConfig(emb_dim=48, n_layers=1), num_labels=2)
+    native_loop.save_state(small, folder / "review_classifier.pth")
+    (folder / "scripts").symlink_to(ROOT / "scripts")
     return folder
 
 
 @pytest.fixture(scope="module")
-def workplaces(template: Path, quickstart: Path) -> Callable[[str], Path]:
+def workplaces(template: Path, request: pytest.FixtureRequest) -> Callable[[str], Path]:
     """The working folder of a README."""
 
     def workplace(readme: str) -> Path:
         folder = template.parent / readme.replace("/", "-")
         if not folder.is_dir():
-            shutil.copytree(template, folder)
-            shutil.copytree(quickstart / "outputs", folder / "outputs", dirs_exist_ok=True, copy_function=os.link)
-            (folder / "scripts").symlink_to(ROOT / "scripts")
+            shutil.copytree(template, folder, symlinks=True)
+            if readme in (USERS, PACKAGE):
+                trained = request.getfixturevalue("quickstart") / "outputs"
+                shutil.copytree(trained, folder / "outputs", dirs_exist_ok=True, copy_function=os.link)
         return folder
 
     return workplace
@@ -192,6 +205,21 @@ def as_you(your_hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("HF_TOKEN", "hf_you")
 
 
+def run_here(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run `hf-spam` or a script in this process, without seconds of imports."""
+    code: object = None
+    try:
+        if words[0] == "hf-spam":
+            code = cli_main(words[1:])
+        else:
+            monkeypatch.setattr(sys, "argv", words[1:])
+            runpy.run_path(words[1], run_name="__main__")
+    except SystemExit as stop:  # argparse's, after --help
+        code = stop.code
+    assert not code
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # httpx, of huggingface_hub
 @pytest.mark.parametrize(
     "step",
     [pytest.param(step, marks=marks(step)) for step in RUN],
@@ -200,7 +228,6 @@ def as_you(your_hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_command(
     step: Step,
     workplaces: Callable[[str], Path],
-    quickstart: Path,
     warm: WarmProcess,
     request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
@@ -209,38 +236,35 @@ def test_command(
     """Each succeeds and prints something."""
     workplace, command = workplaces(step.readme), shorten(step)
     if step.command == QUICKSTART:
-        assert (quickstart / "printed").read_text()
+        assert (request.getfixturevalue("quickstart") / "log").read_text()
         return
-    words = shlex.split(command) if step.kind == "sh" else []
+    monkeypatch.chdir(workplace)
+    words = shlex.split(command) if step.kind == "sh" and not re.search(r"[|<>$;]", command) else ["a shell"]
     if words[:3] == ["python", "-m", "hf_spam"]:
-        words = ["hf-spam", *words[3:]]
-    plain = words[:1] == ["hf-spam"] and not re.search(r"[|<>$;]", command)
-    if plain and "you/" in command:
+        words[:3] = ["hf-spam"]
+    if "you/" in command:
         request.getfixturevalue("as_you")
-        monkeypatch.chdir(workplace)
-        assert cli_main(words[1:]) == 0
-        assert capsys.readouterr().out
-    elif plain:
+    if words[0] == "hf-spam" and not ({"--help", "--help_all", "--version"} & set(words) or "you/" in command):
         assert warm.run(words[1:], workplace)
+        return
+    if words[0] == "hf-spam" or (words[0] == "python" and "--preset" not in words):
+        run_here(words, monkeypatch)
     elif step.kind == "python" and "you/" not in command:
-        monkeypatch.chdir(workplace)
         exec(compile(command, step.readme, "exec"), {"__name__": "__main__"})
-        assert capsys.readouterr().out
     else:
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        if "you/" in command:
+            hub: LoopbackHub = request.getfixturevalue("your_hub")
+            environment |= hub.environment("hf_you", workplace / "home")
+            if not hub.exists("you/spam-filter"):  # where this runs by itself, with -m slow
+                run_here(["hf-spam", "push", "outputs/quickstart", "you/spam-filter"], monkeypatch)
         argv = (
             [sys.executable, "-c", command] if step.kind == "python" else ["bash", "-euo", "pipefail", "-c", command]
         )
-        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        if "you/" in command:
-            request.getfixturevalue("as_you")
-            hub: LoopbackHub = request.getfixturevalue("your_hub")
-            environment |= hub.environment("hf_you", workplace / "home")
-            if not hub.exists("you/spam-filter"):  # run by itself, with -m slow
-                monkeypatch.chdir(workplace)
-                assert cli_main(["push", "outputs/quickstart", "you/spam-filter"]) == 0
-        result = subprocess.run(argv, cwd=workplace, capture_output=True, text=True, env=environment)
+        result = subprocess.run(argv, capture_output=True, text=True, env=environment)
         assert result.returncode == 0, result.stderr
-        assert result.stdout
+        print(result.stdout)
+    assert capsys.readouterr().out.strip()
 
 
 def test_what_is_left_out_is_in_a_readme() -> None:
@@ -264,9 +288,9 @@ def test_what_the_quickstart_prints(quickstart: Path) -> None:
     [shown] = re.findall(r"^```text\n(data .*?)^```$", READMES[USERS], re.MULTILINE | re.DOTALL)
 
     def without_figures(text: str) -> list[str]:
-        return [re.sub(r"\d+\.\d+", "#", line) for line in text.splitlines()]
+        return [re.sub(r"\d+\.\d+", "#", line.removeprefix("\x1b[A")) for line in text.splitlines()]  # up, past bars
 
-    printed = iter(without_figures((quickstart / "printed").read_text()))
+    printed = iter(without_figures((quickstart / "log").read_text()))
     for line in without_figures(shown):
         assert line == "..." or line in printed, line  # in this order
 
@@ -281,6 +305,7 @@ def test_what_was_pushed(your_hub: LoopbackHub) -> None:
         assert {"README.md", file} <= set(your_hub.files(name, kind))
 
 
+@pytest.mark.slow  # as the command that it looks at
 def test_the_proofs_table(workplaces: Callable[[str], Path]) -> None:
     """What `check-equivalence` found here passed, and the README's table has every line of it."""
     folder = workplaces(EQUIVALENCE) / "outputs" / "equivalence"
