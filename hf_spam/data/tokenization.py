@@ -15,7 +15,7 @@ from tiktoken_ext.openai_public import r50k_pat_str
 from transformers import GPT2Tokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from ..errors import UserError
+from ..errors import UserError, install_hint
 from ..system.files import sha256
 from .encoding import encode, warn_truncated
 from .sources import read_wheel_file
@@ -65,7 +65,7 @@ def _read(file: tuple[str, str, str], folder: str | os.PathLike[str] | None) -> 
     except (OSError, ValueError) as error:  # what requests raises is an OSError
         raise UserError(
             f"could not download GPT-2's BPE file {name}: {type(error).__name__}.\n"
-            f'Other ways: --bpe_dir FOLDER, ${BPE_FOLDER_VARIABLE} with the two files, or pip install -e ".[sample]".'
+            f"Other ways: --bpe_dir FOLDER, ${BPE_FOLDER_VARIABLE} with the two files, or {install_hint('sample')}."
         ) from None
 
 
