@@ -51,7 +51,10 @@ def _run(argv: list[str]) -> int:
         return 0
     name, rest = argv[0].replace("_", "-"), argv[1:]
     if name not in COMMANDS:
-        print(f"hf-spam: error: expected one of {', '.join(COMMANDS)}, found {name!r}. Try: hf-spam --help", file=sys.stderr)
+        print(
+            f"hf-spam: error: expected one of {', '.join(COMMANDS)}, found {name!r}. Try: hf-spam --help",
+            file=sys.stderr,
+        )
         return 2
     _set_up_libraries()
     command = importlib.import_module(module_name(name))

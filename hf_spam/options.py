@@ -82,7 +82,7 @@ class OptionParser(HfArgumentParser):
         if self._inherited:
             super().add_argument("--help_all", action=_HelpAll, help=f"Show {TRAINERS}, too, and exit.")
 
-    def add_argument(self, *flags: str, **kwargs: Any) -> argparse.Action:  # type: ignore[override]
+    def add_argument(self, *flags: str, **kwargs: Any) -> argparse.Action:
         """Add an argument to its section of `--help`; an option gets its default into the text.
 
         Of several spellings of an option, `--help` shows the first.

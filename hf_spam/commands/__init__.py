@@ -11,7 +11,7 @@ COMMANDS = {
     "check-equivalence": "compare the Trainer route with the native loop, and the model with GPT-2",
     "benchmark": "measure our speed against the native loop's and transformers' own",
     "launch-configs": "list the configuration files for `accelerate launch`, or print the path of one",
-    "completion": "print a script that completes commands and options in bash, zsh or tcsh",
+    "completion": "print a script that completes commands and options in bash, zsh or fish",
 }
 
 

@@ -1,7 +1,8 @@
 """`hf-spam completion`: print a script that completes commands and options.
 
 For bash: hf-spam completion bash > ~/.local/share/bash-completion/completions/hf-spam
-For zsh, with a folder of your fpath: hf-spam completion zsh > FOLDER/_hf-spam
+For fish: hf-spam completion fish > ~/.config/fish/completions/hf-spam.fish
+For zsh, in a FOLDER of your fpath: hf-spam completion zsh > FOLDER/_hf-spam
 """
 
 import argparse
@@ -18,7 +19,7 @@ from . import COMMANDS, module_name
 def make_parser() -> OptionParser:
     """Return the parser of the command's options."""
     parser = OptionParser(prog="hf-spam completion", description=__doc__, arguments="SHELL")
-    parser.add_argument("shell", metavar="SHELL", choices=shtab.SUPPORTED_SHELLS, help="bash, zsh or tcsh.")
+    parser.add_argument("shell", metavar="SHELL", choices=shtab.SUPPORTED_SHELLS, help="bash, zsh, fish, tcsh or powershell.")
     return parser
 
 

@@ -24,7 +24,9 @@ class DataArguments:
     )
     balance: bool = option(True, "Undersample the larger class to the size of the smaller.", MESSAGES)
     train_fraction: float = option(0.7, "Share of the messages for training.", MESSAGES)
-    validation_fraction: float = option(0.1, "Share of the messages for validation; the rest is for testing.", MESSAGES)
+    validation_fraction: float = option(
+        0.1, "Share of the messages for validation; the rest is for testing.", MESSAGES
+    )
     split_seed: int = option(123, "Seed of the undersampling and of the split.", MESSAGES)
     max_length: int | None = option(
         None,

@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 SECONDS = 10.0  # between two lines
 

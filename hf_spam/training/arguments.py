@@ -54,9 +54,7 @@ class ModelArguments:
     model_size: Literal["tiny", "mini", "small", "medium", "large", "xl"] | None = option(
         None, "Width and depth (default: small; for a local folder, the folder's).", MODEL
     )
-    context_length: int | None = option(
-        None, "Longest text in tokens, with --weights random (default: 1024).", MODEL
-    )
+    context_length: int | None = option(None, "Longest text in tokens, with --weights random (default: 1024).", MODEL)
     pooling: Pooling = option("last_token", "Position whose logits count; last_position is the book's.", MODEL)
     drop_rate: float = option(0.0, "Dropout.", MODEL)
     attn_implementation: Literal["sdpa", "eager"] = option(
@@ -84,7 +82,9 @@ class SpamTrainingArguments(TrainingArguments):
     output_dir: str | None = option(None, "Folder of the run (default: outputs/PRESET).", THE_RUN, "FOLDER")
     overwrite_output_dir: bool = option(False, "Replace the run that --output_dir already holds.", THE_RUN)
     seed: int = option(123, "Seed of the head's initialization, the order of messages and dropout.", THE_RUN)
-    report_to: None | str | list[str] = option("none", "Tracker: tensorboard or trackio, which are extras.", THE_RUN, "NAME")
+    report_to: None | str | list[str] = option(  # noqa: RUF036  # the order that HfArgumentParser can read
+        "none", "Tracker: tensorboard or trackio, which are extras.", THE_RUN, "NAME"
+    )
     disable_tqdm: bool | None = option(None, "Show no progress (default: false).", THE_RUN)
     num_train_epochs: float = option(5.0, "Passes over the training messages.", RECIPE)
     max_steps: int = option(-1, "Stop after this many steps; -1: after --num_train_epochs.", RECIPE)
