@@ -3,6 +3,7 @@
 pytest tests/test_install.py
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -80,26 +81,47 @@ def test_the_wheel_has_every_file(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"hf_spam", "hf_spam-0.1.0.dist-info"}
 
 
+def test_the_entry_points(installed: Path, tmp_path: Path) -> None:
+    version = "hf-spam 0.1.0\n"
+    assert use(installed, tmp_path, "hf-spam", "--version") == version
+    assert use(installed, tmp_path, "python", "-m", "hf_spam", "--version") == version
+
+
 def test_from_training_to_a_push(installed: Path, tmp_path: Path) -> None:
-    assert use(installed, tmp_path, "python", "-m", "hf_spam", "--version") == "hf-spam 0.1.0\n"
-    where = use(installed, tmp_path, "python", "-c", "import hf_spam; print(hf_spam.__file__)")
-    assert where.startswith(str(installed.parent))
+    """In one process, as importing torch takes seconds. The slow test below starts each command by itself."""
+    commands = [
+        QUICKSTART,
+        ["predict", "outputs/quickstart", "Hello"],
+        ["evaluate", "outputs/quickstart"],
+        ["push", "outputs/quickstart", "me/spam", "--dry_run"],
+        ["launch-configs", "two_cpu_processes"],
+    ]
+    program = (
+        "import json, sys, hf_spam\n"
+        "from hf_spam.cli import main\n"
+        "from hf_spam.errors import install_hint\n"
+        "print(hf_spam.__file__)\n"
+        "print(install_hint('onnx'))\n"
+        "assert [main(argv) for argv in json.loads(sys.argv[1])] == [0] * 5\n"
+    )
+    printed = use(installed, tmp_path, "python", "-c", program, json.dumps(commands))
+    lines = printed.splitlines()
+    assert Path(lines[0]).is_relative_to(installed.parent)
+    assert lines[1] == 'pip install "hf-spam[onnx]"'
+    for part in ("saved to outputs/quickstart", "\tHello\n", "on the test split, 258 messages", "nothing was sent"):
+        assert part in printed
+    configuration = Path(lines[-1])
+    assert configuration.is_file()
+    assert configuration.is_relative_to(installed.parent)
+
+
+@pytest.mark.slow
+def test_each_command_by_itself(installed: Path, tmp_path: Path) -> None:
     assert "saved to outputs/quickstart" in use(installed, tmp_path, "hf-spam", *QUICKSTART)
     assert use(installed, tmp_path, "hf-spam", "predict", "outputs/quickstart", "Hello").endswith("\tHello\n")
     assert "on the test split, 258 messages" in use(installed, tmp_path, "hf-spam", "evaluate", "outputs/quickstart")
     pushed = use(installed, tmp_path, "hf-spam", "push", "outputs/quickstart", "me/spam", "--dry_run")
     assert "nothing was sent" in pushed
-
-
-def test_the_launch_configurations_travel(installed: Path, tmp_path: Path) -> None:
-    path = Path(use(installed, tmp_path, "hf-spam", "launch-configs", "two_cpu_processes").strip())
-    assert path.is_file()
-    assert path.is_relative_to(installed.parent)
-
-
-def test_a_missing_extra_is_named_as_the_wheel_is_installed(installed: Path, tmp_path: Path) -> None:
-    program = "from hf_spam.errors import install_hint; print(install_hint('onnx'))"
-    assert use(installed, tmp_path, "python", "-c", program) == 'pip install "hf-spam[onnx]"\n'
 
 
 @pytest.mark.slow
