@@ -20,7 +20,7 @@ from ..evaluation.metrics import METRICS
 from ..hub.contents import push_model
 from ..hub.repository import Repository, prepare_repository
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
-from ..options import OptionParser, build, merge, read_config, to_argv
+from ..options import THE_RUN, OptionParser, build, merge, read_config, to_argv
 from ..system import processes
 from ..system.files import write_atomically
 from ..system.run_folder import ARGUMENTS_FILE, check_writable, partial_folder, staged
@@ -39,8 +39,18 @@ def make_parser() -> OptionParser:
     parser = OptionParser(
         DataArguments, ModelArguments, SpamTrainingArguments, prog="hf-spam train", description=__doc__
     )
-    parser.add_argument("--preset", choices=list(PRESETS), help="A named set of options, which any option overrides.")
-    parser.add_argument("--config", help="Options from a YAML or JSON file; they override the preset's.")
+    parser.add_argument(
+        "--preset",
+        choices=list(PRESETS),
+        help="Named set of options, which others override (default: default).",
+        group=THE_RUN,
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="YAML or JSON file of options; they override the preset's (default: none).",
+        group=THE_RUN,
+    )
     return parser
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..errors import UserError, install_hint
 from ..system.download import cache_folder, download
 
 HPARAMS = "hparams.json"
@@ -58,7 +58,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         import tensorflow as tf  # too large to be a dependency of everyone
     except ImportError:
         raise UserError(
-            f'{folder}: reading a TensorFlow checkpoint needs an extra: pip install -e ".[openai]"'
+            f"{folder}: reading a TensorFlow checkpoint needs the extra [openai]: {install_hint('openai')}"
         ) from None
     try:
         hparams = json.loads((folder / HPARAMS).read_text(encoding="utf-8"))

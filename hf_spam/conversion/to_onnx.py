@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import UserError
+from ..errors import UserError, install_hint
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from .backend import mask_after, trim
@@ -39,7 +39,8 @@ def require_extra() -> None:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise UserError(f'{error.name or "onnx"} is missing: ONNX needs an extra: pip install -e ".[onnx]"') from None
+        missing = error.name or "onnx"
+        raise UserError(f"{missing} is missing: ONNX needs the extra [onnx]: {install_hint('onnx')}") from None
 
 
 def is_onnx(folder: Path) -> bool:

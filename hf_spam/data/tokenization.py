@@ -14,7 +14,7 @@ from datasets import DatasetDict
 from tiktoken.load import read_file_cached
 from transformers import GPT2Tokenizer
 
-from ..errors import UserError
+from ..errors import UserError, install_hint
 from ..system.files import sha256
 from .encoding import encode, warn_truncated
 from .sources import read_wheel_file
@@ -67,7 +67,7 @@ def _read(file: tuple[str, str, str], folder: str | os.PathLike[str] | None) -> 
     except (OSError, ValueError) as error:  # the errors of requests are OSErrors
         raise UserError(
             f"could not download GPT-2's BPE file {name}: {type(error).__name__}.\n"
-            f'Other ways: --bpe_dir FOLDER, ${BPE_FOLDER_VARIABLE} with the two files, or pip install -e ".[sample]".'
+            f"Other ways: --bpe_dir FOLDER, ${BPE_FOLDER_VARIABLE} with the two files, or {install_hint('sample')}."
         ) from None
 
 

@@ -1,7 +1,6 @@
 """Download files (from mirrors, with timeouts, never half-written) and repositories of the Hugging Face Hub."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from huggingface_hub.errors import HFValidationError
 from ..errors import UserError
 from .files import write_atomically
 from .hub_http import httpx
+from .progress import DownloadBar, progress
 
 TIMEOUT = (10.0, 60.0)  # seconds: to connect, and between two chunks
 
@@ -47,8 +47,8 @@ def download(urls: Sequence[str], target: Path, accept: Callable[[Path], bytes],
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder:
             received = Path(folder, "received")
             try:
-                fetch = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
-                fetch(url, str(received), None)
+                with progress(0, f"Downloading {target.name}", "B") as bar:
+                    pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)(url, str(received), None)
                 write_atomically(target, accept(received))
                 return
             except (requests.RequestException, UserError) as error:
@@ -67,7 +67,7 @@ def download_repository(name: str, patterns: list[str]) -> Path:
         UserError: If the Hub has no such repository or cannot be reached. There are no retries.
     """
     try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns, tqdm_class=DownloadBar))
     except (OSError, HFValidationError, httpx.HTTPError) as error:
         reason = without_tokens(str(error).splitlines()[0])
         raise UserError(f"could not download {name} from the Hugging Face Hub: {reason}") from None

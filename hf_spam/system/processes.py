@@ -6,7 +6,6 @@ Of a single process nothing here starts `torch.distributed` or constructs accele
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +13,6 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
-from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]
 
 from ..errors import UserError
 
@@ -69,10 +67,18 @@ def check_launch(environment: Mapping[str, str]) -> None:
     launched = "ACCELERATE_MIXED_PRECISION" in environment and "MASTER_PORT" in environment
     if launched and not any(name in environment for name in ("WORLD_SIZE", *_MPI_VARIABLES)):
         raise UserError(
-            "accelerate launch was asked for several processes and started one: with --cpu it does. Two processes on "
-            "a CPU: accelerate launch --config_file scripts/accelerate/two_cpu_processes.yaml, or "
-            "torchrun --nproc_per_node 2."
+            "expected several processes, found one: accelerate launch --cpu was asked for several processes and "
+            "started one. For two processes on a CPU use torchrun --nproc_per_node 2, or: "
+            'accelerate launch --config_file "$(hf-spam launch-configs two_cpu_processes)" -m hf_spam train ...'
         )
+
+
+def launch_configs() -> dict[str, Path]:
+    """Return the configuration files for `accelerate launch` by name: those of the wheel, or else the checkout's."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "launch_configs"
+    folder = installed if installed.is_dir() else package.parent / "scripts" / "accelerate"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 @contextmanager
@@ -145,25 +151,8 @@ def only_main_prints() -> Iterator[None]:
     if rank() == 0:
         yield
     else:
-        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
             yield
-
-
-def is_first_to_fail() -> bool:
-    """Whether this process is the first of its launch to ask: it tells the error that may have struck all of them.
-
-    Not simply the main process: the launcher ends the others when the first one ends, maybe before they can speak.
-    """
-    if world_size() == 1:
-        return True
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return rank() == 0
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    try:  # the launcher's own store, which stands before any process has joined
-        store = TCPStore(address, port, is_master=False, timeout=timedelta(seconds=5), wait_for_workers=False)
-        return store.add("hf_spam/failures", 1) == 1
-    except DistError:
-        return True
 
 
 def describe_launch(

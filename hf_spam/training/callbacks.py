@@ -14,10 +14,11 @@ import torch
 from accelerate.utils import send_to_device
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
-from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..evaluation.history import History
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..system.progress import progress
 from .arguments import SpamTrainingArguments
 from .checkpoints import HISTORY, checkpoint_folder
 
@@ -138,11 +139,46 @@ class EpochEndCheckpoints(TrainerCallback):
         self.delayed = False
 
 
-class ProgressBars(ProgressCallback):
-    """The Trainer's progress bars without the dictionaries that it prints above them."""
+class ProgressBars(TrainerCallback):
+    """Progress of training, then of each evaluation: one bar at a time, unlike the Trainer's own."""
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Leave the words to `LogLines`."""
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.training = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start, or continue where the checkpoint was."""
+        self.training = True
+        self.bar = progress(state.max_steps, "Training", "steps", shown=state.is_world_process_zero)
+        self.bar.update(state.global_step)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Count a step."""
+        self.bar.update()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """End."""
+        self.bar.close()
+        self.training = False
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Count a batch of an evaluation after training."""
+        if self.training:
+            return
+        if self.bar is None or self.bar.n == self.bar.total:
+            batches = len(kwargs["eval_dataloader"])
+            self.bar = progress(batches, "Evaluating", "batches", shown=state.is_world_process_zero)
+        self.bar.update()
+        if self.bar.n == self.bar.total:
+            self.bar.close()
 
 
 class LogLines(TrainerCallback):

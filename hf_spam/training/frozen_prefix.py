@@ -20,12 +20,12 @@ from datasets import DatasetDict
 from filelock import FileLock
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from tqdm.auto import tqdm
 from transformers import DataCollatorWithPadding
 
 from ..data.batching import token_batches
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system import processes
+from ..system.progress import progress
 
 TOKEN_BUDGET = 2048  # positions of a batch, padding included: the fastest matrix products on a CPU
 _FORMAT = 1  # of the file; part of its key
@@ -189,7 +189,8 @@ def _fill(model: SpamGPTForSequenceClassification, planned: PrefixPlan, file: Pa
     model.eval()
     row_size = model.config.emb_dim * planned.dtype.itemsize
     batches = processes.shard(list(_batches(model, planned.texts)))
-    with file.open("r+b") as target, tqdm(total=sum(map(len, batches)), desc="Frozen blocks", unit=" texts") as bar:
+    bar = progress(sum(map(len, batches)), "Frozen blocks", "texts", shown=processes.rank() == 0)
+    with file.open("r+b") as target, bar:
         for texts in batches:
             for ids, states in zip(texts, _compute(model, texts), strict=True):
                 start, length = planned.spans[ids]

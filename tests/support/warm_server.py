@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"  # the command sets it before it imports datasets
+
 
 def run(request: dict) -> None:
     """In the child: become the command."""
@@ -28,6 +30,8 @@ def run(request: dict) -> None:
     os.dup2(os.open(request.get("input", os.devnull), os.O_RDONLY), 0)
     os.dup2(log, 1)
     os.dup2(errors, 2)
+    # New streams: those of the start take the log for what the server wrote to, a pipe or a file.
+    sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
     code = 1
     try:
         if "program" in request:
