@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 from transformers import HfArgumentParser
+from transformers.hf_argparser import string_to_bool
 
 from .errors import UserError
 
@@ -22,28 +24,134 @@ _ALTERNATIVES = (
 )
 
 
-def option(default: Any, help: str) -> Any:
-    """A field of an options dataclass, with the help that the command line shows."""
-    return field(default=default, metadata={"help": help})
+# The sections of `--help`, in this order. An option without a group stands under argparse's "options".
+THE_RUN = "the run"
+MESSAGES = "which messages"
+MODEL = "which model"
+RECIPE = "training recipe"
+EVALUATION = "evaluation during training"
+CHECKPOINTS = "checkpoints and resuming"
+SPEED = "speed"
+PUBLISHING = "publishing"
+_GROUPS = (THE_RUN, MESSAGES, MODEL, RECIPE, EVALUATION, CHECKPOINTS, SPEED, PUBLISHING)
+TRAINERS = "the Trainer's own options"  # shown by --help_all
+_METAVARS: dict[Any, str] = {int: "N", float: "X", string_to_bool: "true|false"}
+
+
+def option(default: Any, help: str, group: str | None = None, metavar: str | None = None) -> Any:
+    """Return a dataclass field for an option.
+
+    Args:
+        default: The option's default. `--help` shows it, unless it is `None`: then the text says what happens.
+        help: The text that `--help` shows.
+        group: The section of `--help` that it belongs to.
+        metavar: What stands for the value in `--help`.
+    """
+    return field(default=default, metadata={"help": help, "group": group, "metavar": metavar})
 
 
 class OptionParser(HfArgumentParser):
-    """`HfArgumentParser` for our dataclasses that keeps only what was given and reports mistakes as `UserError`."""
+    """`HfArgumentParser` for our dataclasses that keeps only what was given and reports mistakes as `UserError`.
 
-    def __init__(self, *dataclass_types: Any, **kwargs: Any) -> None:
-        super().__init__(list(dataclass_types), allow_abbrev=False, **kwargs)
+    `--help` shows the options made by `option` and those added by hand. What a dataclass inherits from
+    `TrainingArguments` is accepted too, and shown by `--help_all`.
+
+    Args:
+        dataclass_types: The dataclasses of the options.
+        prog: The command as it is typed.
+        description: What it does.
+        arguments: The positional arguments, for the usage line.
+    """
+
+    def __init__(self, *dataclass_types: Any, prog: str, description: str | None, arguments: str = "") -> None:
+        self._names: set[str] = set()
+        self._sections: dict[str, Any] = {}
+        self._inherited: list[tuple[argparse.Action, str]] = []
+        self._reads_dataclasses = True
+        super().__init__(
+            list(dataclass_types),
+            prog=prog,
+            usage=" ".join(["%(prog)s", "[OPTION ...]", arguments]).strip(),
+            description=description,
+            formatter_class=partial(argparse.HelpFormatter, max_help_position=34),
+            add_help=False,  # added below, as it belongs to no dataclass
+            allow_abbrev=False,
+        )
+        self._reads_dataclasses = False
+        super().add_argument("-h", "--help", action="help", help="Show this help and exit.")
+        if self._inherited:
+            super().add_argument("--help_all", action=_HelpAll, help=f"Show {TRAINERS}, too, and exit.")
+
+    def add_argument(self, *flags: str, **kwargs: Any) -> argparse.Action:
+        """Add an argument to its section of `--help`; an option gets its default into the text.
+
+        Of several spellings of an option, `--help` shows the first.
+        """
+        if not flags[0].startswith("-"):
+            return super().add_argument(*flags, **kwargs)
+        # An option without a group has `None`; a field that `option` did not make has no such key.
+        group = kwargs.pop("group", TRAINERS if self._reads_dataclasses else None)
+        inherited = group == TRAINERS
+        if not self._sections:
+            self._sections = {name: self.add_argument_group(name) for name in (*_GROUPS, TRAINERS)}
+        add = self._sections[group].add_argument if group else super().add_argument
+        kwargs = _describe(kwargs)
+        is_negation = flags[0].startswith("--no_")  # HfArgumentParser adds it to an option that is true
+        hidden = kwargs | {"help": argparse.SUPPRESS}
+        action: argparse.Action = add(flags[0], **hidden if inherited or is_negation else kwargs)
+        for spelling in flags[1:]:
+            add(spelling, **hidden | {"dest": action.dest})
+        if inherited and not is_negation:
+            self._inherited.append((action, kwargs["help"]))
+        self._names.add(action.dest)
+        return action
+
+    def format_full_help(self) -> str:
+        """Return the help with the inherited options."""
+        for action, text in self._inherited:
+            action.help = text
+        return self.format_help()
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the usage, which is pages long."""
+        """Raise instead of printing the usage.
+
+        Raises:
+            UserError: Always.
+        """
         raise UserError(f"{message}. See: {self.prog} --help")
 
     def given(self, argv: Sequence[str]) -> dict[str, Any]:
-        """The options that stand in `argv`, typed, without any default."""
+        """Return the options that stand in `argv`, typed, without any default."""
         unset = object()  # argparse leaves alone what the namespace holds already
-        namespace = argparse.Namespace(**{action.dest: unset for action in self._actions})
+        namespace = argparse.Namespace(**dict.fromkeys(self._names, unset))
         return {
             name: value for name, value in vars(self.parse_args(list(argv), namespace)).items() if value is not unset
         }
+
+
+class _HelpAll(argparse.Action):
+    """Print the whole help and exit."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest=argparse.SUPPRESS, nargs=0, **kwargs)
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any) -> None:
+        if isinstance(parser, OptionParser):
+            print(parser.format_full_help(), end="")
+        parser.exit()
+
+
+def _describe(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return an option's arguments for argparse with the default in its text and a short name for its value."""
+    default, help = kwargs.get("default"), kwargs.get("help") or ""
+    if default not in (None, argparse.SUPPRESS, "", [], {}) and "(default" not in help:
+        shown = str(default).lower() if isinstance(default, bool) else str(default).replace("%", "%%")
+        help = f"{help.removesuffix('.')} (default: {shown})."
+    described = {name: value for name, value in kwargs.items() if name != "metavar" or value is not None}
+    described["help"] = help
+    if "action" not in kwargs and "choices" not in kwargs:
+        described.setdefault("metavar", _METAVARS.get(kwargs.get("type", str), "TEXT"))
+    return described
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:

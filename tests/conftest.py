@@ -1,11 +1,13 @@
 """Shared fixtures: real messages, GPT-2's byte-pair files, tiny models, a server on loopback, the command line.
 
-Real messages come from the extra `[sample]`, and the whole collection from the folder `$HF_SPAM_TEST_DATA`
+Real messages come from the extra `[sample]`, and the whole collection from the folder `$HF_SPAM_DATA`
 (`SMSSpamCollection`, the UCI zip, `gpt2-bpe/`); what needs the latter is skipped without it. No test needs a network
 but those marked so.
 """
 
+import gc
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+# Before any import of torch: several processes share the cores, and tiny models gain nothing from a second thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Before any import of the Hugging Face libraries: nothing here may reach out.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -22,6 +26,8 @@ import torch
 import transformers
 from support.loopback_hub import LoopbackHub
 from support.loopback_server import LoopbackServer
+from support.messages import write_messages
+from support.shared import make_once
 from support.warm_process import WarmProcess
 
 from hf_spam import SpamGPTConfig
@@ -32,6 +38,12 @@ from hf_spam.data.tokenization import build_tokenizer
 # Deterministic, and indifferent to how busy the machine is.
 hypothesis.settings.register_profile("project", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("project")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector, which the Trainer runs after each training, all that was imported by now."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +59,9 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of the real collection."""
-    folder = os.environ.get("HF_SPAM_TEST_DATA")
+    folder = os.environ.get("HF_SPAM_DATA")
     if not folder:
-        pytest.skip("the real collection: set HF_SPAM_TEST_DATA to a folder that holds SMSSpamCollection")
+        pytest.skip("the real collection: set HF_SPAM_DATA to a folder that holds SMSSpamCollection")
     return Path(folder).resolve()
 
 
@@ -63,6 +75,12 @@ def collection(test_data: Path) -> Path:
 def messages() -> pd.DataFrame:
     """The real messages of the extra [sample]."""
     return sources.read_sample()
+
+
+@pytest.fixture(scope="session")
+def few_messages(messages: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """130 balanced real messages as a CSV: 91 to train (11 batches of 8), 13 to validate, 26 to test."""
+    return write_messages(messages, 65, tmp_path_factory.mktemp("few") / "few.csv")
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +113,41 @@ def gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gpt2")
     transformers.GPT2LMHeadModel(config).save_pretrained(folder)
     return folder
+
+
+# The options of the finished runs that many tests read. All but `sample` start from the GPT-2 of random weights.
+_TWO_EPOCHS = ["--data_file", "few.csv", "--trainable", "all", "--learning_rate", "1e-3", "--num_train_epochs", "2"]
+_OWN = ["--data_file", "mine.csv", "--balance", "false", "--max_length", "20", "--max_steps", "2"]
+TINY_RUNS = {
+    "last_token": _TWO_EPOCHS,
+    "last_position": [*_TWO_EPOCHS, "--pooling", "last_position"],
+    "own": [*_OWN, "--pooling", "last_position"],
+    "sample": ["--preset", "quickstart", "--model_size", "tiny", "--max_steps", "60", "--keep_checkpoints", "true"],
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_run(
+    tmp_path_factory: pytest.TempPathFactory, warm: WarmProcess, gpt2_folder: Path, few_messages: Path
+) -> Callable[[str], Path]:
+    """Train the run of this name in `TINY_RUNS` by the real command, unless it is there, and return its folder."""
+
+    def train(name: str) -> Path:
+        def make(folder: Path) -> None:
+            for inner in ("data", "outputs"):
+                (folder / inner).mkdir()
+            shutil.copy(few_messages, folder / "data")
+            rows = "".join(f"{'ham' if number % 3 else 'spam'},text number {number}\n" for number in range(120))
+            (folder / "data" / "mine.csv").write_text(f"label,text\n{rows}")
+            options = [folder / "data" / word if word.endswith(".csv") else word for word in TINY_RUNS[name]]
+            if name != "sample":
+                options += ["--weights", gpt2_folder]
+            argv = ["train", *options, "--disable_tqdm", "true", "--output_dir", folder / "outputs" / "run"]
+            warm.run(argv, folder)
+
+        return make_once(tmp_path_factory, f"tiny-run-{name}", make) / "outputs" / "run"
+
+    return train
 
 
 @pytest.fixture

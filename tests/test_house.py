@@ -5,14 +5,17 @@ pytest tests/test_house.py
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from support.places import ROOT
+from support.warm_process import WarmProcess
 from transformers import GPT2Tokenizer
 
 import hf_spam
@@ -76,15 +79,42 @@ def test_modules_are_small() -> None:
     assert [path.name for path in PACKAGE.rglob("*.py") if len(path.read_text().splitlines()) > 300] == []
 
 
+ALL_ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+
+
+def test_every_room_has_its_level() -> None:
+    assert set(ALL_ROOMS) <= {name for level in ROOMS for name in level}
+
+
+@pytest.mark.parametrize("room", ALL_ROOMS)
+def test_a_room_answers_one_question(room: str) -> None:
+    """The docstring asks it, and says in a sentence at most how; about ten modules; tests in a folder of its name."""
+    docstring = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))) or ""
+    assert re.fullmatch(r"[A-Z][^.?\n]+\?( [A-Z][^.?\n]+\.)?", docstring), docstring
+    assert len([path for path in (PACKAGE / room).glob("*.py") if path.name != "__init__.py"]) <= 12
+    assert list((ROOT / "tests" / room).glob("test_*.py"))
+
+
 def test_public_names() -> None:
     assert sorted(hf_spam.__all__) == [
+        "DataArguments",
         "GPTModel",
+        "ModelArguments",
         "Prediction",
+        "Run",
         "SpamClassifier",
         "SpamGPTConfig",
         "SpamGPTForCausalLM",
         "SpamGPTForSequenceClassification",
+        "SpamTrainingArguments",
         "UserError",
+        "build_model",
+        "build_tokenizer",
+        "fine_tune",
+        "load_splits",
+        "load_state",
+        "save_run",
+        "tokenize",
     ]
     assert all(getattr(hf_spam, name).__name__ == name for name in hf_spam.__all__)
     assert set(hf_spam.__all__) <= set(dir(hf_spam))
@@ -134,6 +164,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: GPT2Tokenize
     return folder
 
 
+@pytest.fixture(scope="module")
+def without_us() -> Iterator[WarmProcess]:
+    """Python programs that find torch and transformers imported, but neither the Auto classes nor anything of ours."""
+    server = WarmProcess("torch", "transformers.modeling_utils", HF_HUB_DISABLE_PROGRESS_BARS="1")
+    yield server
+    server.close()
+
+
 def run_fresh(program: str, *argv: object) -> None:
     """Run a program in a process of its own, which must succeed and print nothing."""
     command = [sys.executable, "-W", "error", "-c", program, *map(str, argv)]
@@ -169,9 +207,12 @@ AUTO = "from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForS
     [f"import hf_spam; {AUTO}", f"{AUTO}; import hf_spam", f"import hf_spam.model.modeling_spam_gpt; {AUTO}"],
     ids=["package first", "transformers first", "module first"],
 )
-def test_auto_classes_know_our_models(checkpoint: Path, imports: str) -> None:
+def test_auto_classes_know_our_models(checkpoint: Path, without_us: WarmProcess, tmp_path: Path, imports: str) -> None:
     """Whatever is imported first, and again after a reload."""
     program = (
+        "import sys, warnings\n"
+        "warnings.simplefilter('error')\n"
+        "assert not {'hf_spam', 'transformers.models.auto.modeling_auto'} & set(sys.modules)\n"
         f"{imports}\n"
         "import importlib, inspect, sys\n"
         "from transformers.models.auto import configuration_auto, modeling_auto\n"
@@ -190,10 +231,11 @@ def test_auto_classes_know_our_models(checkpoint: Path, imports: str) -> None:
         "assert configuration_auto.CONFIG_MAPPING['spam_gpt'] is hf_spam.SpamGPTConfig\n"
         "assert type(modeling_auto.__loader__).__module__ != 'hf_spam.model.registration'\n"
     )
-    run_fresh(program, checkpoint)
+    result = without_us.call([checkpoint], tmp_path, program)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_predict_imports_no_training(checkpoint: Path) -> None:
+def test_predict_imports_no_training(checkpoint: Path, without_us: WarmProcess, tmp_path: Path) -> None:
     """Neither what reads messages nor what trains on them nor what measures."""
     program = (
         "import sys, hf_spam.cli\n"
@@ -201,4 +243,16 @@ def test_predict_imports_no_training(checkpoint: Path) -> None:
         "heavy = {'datasets', 'evaluate', 'matplotlib', 'pandas', 'sklearn', 'tiktoken', 'transformers.trainer'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", program, checkpoint], check=True, capture_output=True)
+    result = without_us.call([checkpoint], tmp_path, program)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_oldest_versions_are_the_lower_bounds() -> None:
+    """What CI tests as oldest is what pyproject.toml allows."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bounds = dict(line.split(",")[0].split(">=") for line in project["dependencies"])
+    lines = (ROOT / "tests" / "oldest-versions.txt").read_text().splitlines()
+    oldest = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert set(oldest) == {"torch", "transformers", "datasets", "accelerate", "huggingface-hub"}
+    for name, version_ in oldest.items():
+        assert f"{version_}.0.0".startswith(f"{bounds[name]}."), name

@@ -1,1 +1,1 @@
-"""How fast is it, next to what else people would use?"""
+"""How fast is it? Training and inference, each against named peers on one machine."""

@@ -1,4 +1,4 @@
-"""Classifying messages: the chapter's function, `pipeline()` over transformers' own GPT-2, and ours."""
+"""Time the classification of messages: the chapter's function, `pipeline()` with transformers' GPT-2, and ours."""
 
 import tempfile
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from .measuring import seconds
 from .peers import gpt2_classifier
 
 SHORT = "Call me when you land"
-CHAPTERS_LENGTH = 120  # tokens that the chapter pads a message to
+CHAPTERS_LENGTH = 120  # tokens to which the chapter pads a message
 
 
 @dataclass(frozen=True)
 class Task:
-    """Messages to classify, how large the model is, and how many of the messages the peers classify.
+    """The messages to classify, the model's size, and how many of the messages the peers classify.
 
-    The peers' are spread evenly over all, and the rate is the same on more.
+    The peers' messages are spread evenly over all; on more messages their rate is the same.
     """
 
     texts: list[str]
@@ -33,12 +33,12 @@ class Task:
 
     @property
     def sample(self) -> list[str]:
-        """The peers' messages."""
+        """The messages that the peers classify."""
         return self.texts[:: max(1, len(self.texts) // self.some)][: self.some]
 
 
 def chapters_function(task: Task) -> dict[str, Any]:
-    """One message at a time, padded to 120 tokens, in fp32."""
+    """Time the chapter's function: one message at a time, padded to 120 tokens, in fp32."""
     model = _model(task, "fp32", attn_implementation="eager").model
     encoding, texts = gpt2_encoding(), task.sample[: max(1, task.some // 5)]
     native_loop.classify(SHORT, model, encoding, CHAPTERS_LENGTH)
@@ -47,7 +47,7 @@ def chapters_function(task: Task) -> dict[str, Any]:
 
 
 def transformers_pipeline(task: Task, precision: Precision, batch_size: int) -> dict[str, Any]:
-    """`pipeline("text-classification")`, messages in the order they come."""
+    """Time `pipeline("text-classification")`, with the messages in their given order."""
     tokenizer = build_tokenizer()
     model = gpt2_classifier(task.model_size).eval().to(_dtype(precision))
     classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device=_device())
@@ -57,7 +57,7 @@ def transformers_pipeline(task: Task, precision: Precision, batch_size: int) -> 
 
 
 def ours(task: Task, precision: Precision) -> dict[str, Any]:
-    """`SpamClassifier` on all messages."""
+    """Time `SpamClassifier` on all messages."""
     classifier = SpamClassifier(_model(task, precision), build_tokenizer())
     classifier([SHORT])
     taken = seconds(lambda: classifier(task.texts))
@@ -65,7 +65,7 @@ def ours(task: Task, precision: Precision) -> dict[str, Any]:
 
 
 def one_message(task: Task, precision: Precision) -> dict[str, Any]:
-    """One short message from text to label, and the bare forward pass of its ids, taken in turns."""
+    """Time one short message from text to label, and the bare forward pass on its ids, in turns."""
     model, tokenizer = _model(task, precision), build_tokenizer()
     classifier = SpamClassifier(model, tokenizer)
     ids = torch.tensor([tokenizer(SHORT)["input_ids"]], device=model.device)
@@ -79,7 +79,7 @@ def one_message(task: Task, precision: Precision) -> dict[str, Any]:
 
 
 def load(task: Task) -> dict[str, Any]:
-    """A checkpoint from disk to the first label."""
+    """Time loading a checkpoint from disk and classifying a first message."""
     with tempfile.TemporaryDirectory() as folder:
         _model(task, "fp32").save_pretrained(folder)
         build_tokenizer().save_pretrained(folder)

@@ -1,16 +1,14 @@
-"""Seconds and memory of a piece of work, in a process of its own."""
+"""Measure the time and peak memory of a piece of work, in a process of its own."""
 
 import contextlib
 import multiprocessing
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,46 +16,38 @@ import torch
 
 
 def in_own_process(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """Run `work` in a fork of this process, silently.
+    """Run `work` in a fork of this process, without output.
 
-    This process must not have computed anything yet: threads do not survive a fork.
+    This process must not have computed anything yet: threads do not survive a fork. What `work` raises is raised here,
+    with the traceback of the process as its cause.
+
+    Args:
+        work: A function of a module, because it is pickled.
+        *arguments: Passed to `work`.
 
     Returns:
-        What `work` returns and `peak_mb`: how far the process's memory went beyond what it was at the beginning,
-        in MB (10^6 bytes).
+        What `work` returns and `peak_mb`: how far the process's memory rose above its size at the start, in MB
+        (10^6 bytes).
 
     Raises:
-        RuntimeError: If `work` fails; the message is its traceback.
+        BrokenProcessPool: If the process was killed.
     """
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(sender, work, arguments))
-    process.start()
-    sender.close()
-    try:
-        found: dict[str, Any] = receiver.recv()
-    except EOFError:
-        found = {"error": "the process was killed"}
-    process.join()
-    if "error" in found:
-        raise RuntimeError(f"{work.__name__}: {found['error']}")
-    return found
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+        return pool.submit(_measure, work, arguments).result()
 
 
-def _work(sender: Connection, work: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) -> None:
+def _measure(work: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) -> dict[str, Any]:
+    import resource  # not on Windows, where the command refuses before it gets here
+
     before = _resident_bytes()
     with (
         Path(os.devnull).open("w") as nowhere,
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
-        try:
-            found = work(*arguments)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kibibytes
-            found |= {"peak_mb": (peak - before) / 1e6}
-        except BaseException:
-            found = {"error": traceback.format_exc()}
-    sender.send(found)
+        found = work(*arguments)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kibibytes
+    return found | {"peak_mb": (peak - before) / 1e6}
 
 
 def _resident_bytes() -> int:
@@ -66,7 +56,7 @@ def _resident_bytes() -> int:
 
 
 def seconds(work: Callable[[], object], repeat: int = 1) -> float:
-    """Median wall time of a call."""
+    """Return the median wall time of a call, in seconds."""
     times = []
     for _ in range(repeat):
         start = time.perf_counter()
@@ -78,17 +68,17 @@ def seconds(work: Callable[[], object], repeat: int = 1) -> float:
 
 
 def start_seconds(argv: Sequence[str], repeat: int = 3) -> float:
-    """Shortest wall time of a command as a process of its own."""
+    """Return the shortest wall time of a command in a new process, in seconds."""
     return min(seconds(lambda: subprocess.run(argv, check=True, capture_output=True)) for _ in range(repeat))
 
 
 def python_seconds(statement: str) -> float:
-    """`start_seconds` of a Python process that runs one statement."""
+    """Return `start_seconds` of a Python process that runs one statement."""
     return start_seconds([sys.executable, "-c", statement])
 
 
 def matrix_product_rate(dtype: torch.dtype, device: torch.device) -> float:
-    """FLOP/s of the feed-forward's product of GPT-2 small with 2,048 positions: [2048, 768] × [768, 3072]."""
+    """Return the FLOP/s of GPT-2 small's feed-forward product with 2,048 positions: [2048, 768] × [768, 3072]."""
     x = torch.randn(2048, 768, device=device).to(dtype)
     weight = torch.randn(3072, 768, device=device).to(dtype)
     once = seconds(lambda: torch.nn.functional.linear(x, weight), repeat=50)

@@ -1,4 +1,4 @@
-"""What others use for the same task, for the benchmarks."""
+"""The peer that benchmarks compare with: transformers' own GPT-2 classifier in one of our sizes."""
 
 from transformers import GPT2Config, GPT2ForSequenceClassification
 
@@ -7,7 +7,7 @@ from ..data.tokenization import END_OF_TEXT_ID
 
 
 def gpt2_classifier(model_size: str) -> GPT2ForSequenceClassification:
-    """The GPT-2 classifier of transformers in one of our sizes: random weights, no dropout, GPT-2's padding."""
+    """Return transformers' GPT-2 classifier with random weights, no dropout and GPT-2's padding id."""
     sizes = SIZES[model_size]
     config = GPT2Config(
         n_embd=sizes["emb_dim"],

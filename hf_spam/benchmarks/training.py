@@ -1,8 +1,8 @@
-"""The chapter's fine-tuning by the native loop, by transformers' own classifier with the Trainer, and by ours.
+"""Time the chapter's fine-tuning: the native loop, transformers' own classifier with the Trainer, and ours.
 
-What takes minutes is timed on some steps and some batches of each evaluation, and scaled; what we claim is timed
-whole. All train the last block, the final norm and the head, five epochs in batches of 8, from random weights (speed
-does not depend on the values), with the chapter's interim estimates and final evaluations.
+What takes minutes is timed on some steps and some evaluation batches, and scaled; our own figure is timed in full. All
+train the last block, the final norm and the head for five epochs in batches of 8, with the chapter's interim estimates
+and final evaluations. The weights are random, because speed does not depend on their values.
 """
 
 import tempfile
@@ -35,7 +35,7 @@ from ..options import build
 from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
 from ..training.fine_tuning import build_trainer, fine_tune
 from ..training.freezing import freeze
-from ..training.initial_model import build_config, build_model
+from ..training.initial_model import build_config, initialize_model
 from .measuring import matrix_product_rate, seconds
 from .peers import gpt2_classifier
 
@@ -46,7 +46,7 @@ EVAL_FREQ, EVAL_ITER = 50, 5
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained on, how large the model is, and how many steps are timed where not all are."""
+    """The messages to train on, the model's size, and how many steps to time of a job that is scaled."""
 
     messages: pd.DataFrame
     model_size: str
@@ -55,13 +55,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Counts:
-    """How much the whole job is.
+    """The size of the whole job.
 
     Attributes:
-        steps: Of the optimizer.
+        steps: Optimizer steps.
         estimated: Batches of the interim estimates.
-        evaluated: Batches of the three splits, evaluated whole at the end.
-        validated: Batches of the validation split after each epoch, which the chapter does not evaluate whole.
+        evaluated: Batches of the three splits, evaluated in full at the end.
+        validated: Batches of the validation split after each epoch, where the chapter evaluates only a few.
     """
 
     steps: int
@@ -71,7 +71,7 @@ class Counts:
 
     @classmethod
     def of(cls, sizes: dict[str, int]) -> "Counts":
-        """The counts for splits of these sizes."""
+        """Return the counts for splits of these sizes."""
         steps = EPOCHS * (sizes["train"] // BATCH_SIZE)
         estimates = -(-steps // EVAL_FREQ) + EPOCHS
         batches = {name: -(-size // BATCH_SIZE) for name, size in sizes.items()}
@@ -79,7 +79,7 @@ class Counts:
 
 
 def native(job: Job) -> dict[str, Any]:
-    """The chapter's loop, in fp32."""
+    """Time the chapter's loop, in fp32."""
     loaders = native_loop.build_loaders(native_loop.split_messages(job.messages), gpt2_encoding())
     counts = Counts.of({name: len(loader.dataset) for name, loader in loaders.items()})  # type: ignore[arg-type]
     model = _random_model(job, pooling="last_position", attn_implementation="eager").model
@@ -100,7 +100,7 @@ def native(job: Job) -> dict[str, Any]:
 
 
 class _Clock(TrainerCallback):
-    """Times the steps after the first."""
+    """A clock that times the steps after the first."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -116,7 +116,7 @@ class _Clock(TrainerCallback):
 
 
 def transformers_trainer(job: Job, precision: str) -> dict[str, Any]:
-    """The GPT-2 classifier of transformers with the Trainer, padded to the longest of each batch."""
+    """Time transformers' GPT-2 classifier with the Trainer, padded to the longest message of each batch."""
     tokenizer, tokenized = _tokenized(job)
     model = gpt2_classifier(job.model_size)
     model.requires_grad_(False)
@@ -145,7 +145,7 @@ def transformers_trainer(job: Job, precision: str) -> dict[str, Any]:
 
 
 def ours_without_cache(job: Job, precision: str) -> dict[str, Any]:
-    """Our Trainer route, every block computed at every step."""
+    """Time our Trainer route with every block computed at every step."""
     tokenizer, tokenized = _tokenized(job)
     model = _random_model(job)
     with tempfile.TemporaryDirectory() as folder:
@@ -155,7 +155,7 @@ def ours_without_cache(job: Job, precision: str) -> dict[str, Any]:
 
 
 def ours(job: Job, precision: str, preset: str = "default") -> dict[str, Any]:
-    """Our Trainer route whole, as `hf-spam train` runs it, without checkpoints of its epochs."""
+    """Time our Trainer route in full, as `hf-spam train` runs it but without checkpoints after each epoch."""
     tokenizer, tokenized = _tokenized(job)
     model = _random_model(job, **PRESETS[preset])
     with tempfile.TemporaryDirectory() as folder:
@@ -166,10 +166,10 @@ def ours(job: Job, precision: str, preset: str = "default") -> dict[str, Any]:
 
 
 def frozen_pass(job: Job, precision: str) -> dict[str, Any]:
-    """One pass of the frozen blocks over every real token of the splits, in batches of similar length.
+    """Time one pass of the frozen blocks over every real token of the splits, in batches of similar length.
 
-    Nothing that uses what they compute can be faster, but for texts that occur twice. Also gives the rate of the
-    machine's matrix product, and the share of it that the pass reaches.
+    This is a lower bound for any training on their output, except that repeated texts need only one pass. Also reports
+    the rate of the machine's matrix product, and the share of that rate which the pass reaches.
     """
     _, tokenized = _tokenized(job)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -186,13 +186,13 @@ def frozen_pass(job: Job, precision: str) -> dict[str, Any]:
     lengths = list(map(len, rows))
     run(islice(token_batches(lengths, 2048), 1))
     taken = seconds(lambda: run(token_batches(lengths, 2048)))
-    operations = 2 * 12 * gpt.config.emb_dim**2 * gpt.frozen_blocks * sum(lengths)  # attention's own products left out
+    operations = 2 * 12 * gpt.config.emb_dim**2 * gpt.frozen_blocks * sum(lengths)  # without attention's own products
     rate = matrix_product_rate(dtype, device)
     return {"seconds": taken, "how": "whole", "share": operations / taken / rate, "rate": rate}
 
 
 def _timed(trainer: Trainer, tokenized: DatasetDict, job: Job) -> dict[str, Any]:
-    """Some steps and some batches of evaluation, scaled to the whole job."""
+    """Time some steps and some evaluation batches, and scale them to the whole job."""
     counts = Counts.of({name: len(rows) for name, rows in tokenized.items()})
     clock = _Clock()
     trainer.add_callback(clock)
@@ -214,7 +214,7 @@ def _random_model(job: Job, **options: Any) -> SpamGPTForSequenceClassification:
     longest = longest_text(tokenizer, list(prepare_splits(job.messages)["train"]["text"]))
     arguments = build(ModelArguments, {"model_size": job.model_size, **options})
     config = build_config(arguments, None, len(tokenizer), None, longest)
-    model = build_model(config, None, seed=123)
+    model = initialize_model(config, None, seed=123)
     freeze(model.model)
     return model.to("cuda") if torch.cuda.is_available() else model  # type: ignore[arg-type]
 

@@ -1,1 +1,20 @@
-"""What does each `hf-spam` command do? One module a command: parse, call a room, print."""
+"""What does each `hf-spam` command do? One module per command: parse, call a room, print."""
+
+COMMANDS = {
+    "data": "download, balance and split the messages; print the counts, save or push the splits",
+    "train": "fine-tune, evaluate on the whole of each split, save a checkpoint",
+    "evaluate": "report on a split of a checkpoint's own data, or on a file",
+    "predict": "classify texts given as arguments or on standard input",
+    "export": "convert a checkpoint to ONNX, in int8 if wished, or to transformers' GPT-2, and check that it agrees",
+    "push": "put a model on the Hugging Face Hub, with its card",
+    "native": "run the chapter's own program in plain torch, without the Trainer",
+    "check-equivalence": "compare the Trainer route with the native loop, and the model with GPT-2",
+    "benchmark": "measure our speed against the native loop's and transformers' own",
+    "launch-configs": "list the configuration files for `accelerate launch`, or print the path of one",
+    "completion": "print a script that completes commands and options in bash, zsh or fish",
+}
+
+
+def module_name(command: str) -> str:
+    """Return the full name of a command's module."""
+    return f"{__name__}.{command.replace('-', '_')}"

@@ -19,7 +19,7 @@ def make_parser() -> OptionParser:
     parser.add_argument(
         "--split",
         choices=[*SPLITS, "all"],
-        help="A split (default: test), or all messages as they are (default where another source is named).",
+        help="A split, or all messages as they are (default: test; all if other messages are named).",
     )
     parser.add_argument("--precision", choices=get_args(Precision), help="fp32 (default), or bf16: faster.")
     parser.add_argument("--token_budget", type=int, help="Tokens scored at once (default: what suits the device).")
@@ -36,7 +36,7 @@ def main(options: dict[str, Any]) -> None:
     processes.join()
     with processes.main_first():
         folder = find_model(options["model"])
-        texts, labels, name = choose_messages(options, folder)
+        texts, labels, name = choose_messages(options["model"], folder, options, options.get("split"))
         classifier = SpamClassifier.from_pretrained(
             folder, options.get("token_budget"), options.get("precision", "fp32")
         )

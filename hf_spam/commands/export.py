@@ -69,7 +69,7 @@ def main(options: dict[str, Any]) -> None:
         raise UserError(f"{model}: is exported already. Name the checkpoint that it was exported from.")
     classifier.model.to("cpu")  # type: ignore[arg-type]
     converted = to_gpt2(classifier.model) if format == "gpt2" else None
-    texts, labels, name = choose_messages(options, model)
+    texts, labels, name = choose_messages(options["model"], model, options, options.get("split"))
     before = classifier.logits(texts)
     with staged(output_dir) as folder:
         if converted is None:

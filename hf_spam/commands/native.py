@@ -19,7 +19,7 @@ from ..data.loading import read_messages
 from ..data.tokenization import gpt2_encoding
 from ..equivalence import native_loop
 from ..errors import UserError
-from ..evaluation.plots import plot_values
+from ..evaluation.plots import plot_history
 from ..inference.classifier import EXAMPLES
 from ..model.gpt import GPTModel
 from ..options import OptionParser, build, merge, option
@@ -94,7 +94,7 @@ def main(options: dict[str, Any]) -> None:
 
     native_loop.replace_head(model, seed=arguments.seed)
     freeze(model, model_arguments.trainable)
-    model.to(torch.accelerator.current_accelerator() or "cpu")
+    model.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
     torch.manual_seed(arguments.seed)
     print("before training, 10 batches: " + accuracies(model, loaders, 10))
     model.eval()
@@ -122,13 +122,7 @@ def main(options: dict[str, Any]) -> None:
     with staged(output_dir) as folder:
         native_loop.save_state(model, folder / "review_classifier.pth")
         epochs = history.examples_seen / (len(loaders["train"]) * arguments.per_device_train_batch_size)
-        for label, train, validation in (
-            ("loss", history.train_losses, history.validation_losses),
-            ("accuracy", history.train_accuracies, history.validation_accuracies),
-        ):
-            if train:
-                seen = history.examples_seen
-                plot_values(train, validation, epochs=epochs, examples_seen=seen, label=label, folder=folder)
+        plot_history(history, epochs, folder)
     print(f"saved to {output_dir}")
 
 

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from datasets import DatasetDict, disable_progress_bars
 
-from ..conversion.from_gpt2 import load_checkpoint
 from ..data.arguments import DataArguments
 from ..data.encoding import longest_text
 from ..data.loading import load_splits, name_source
@@ -20,35 +20,46 @@ from ..evaluation.metrics import METRICS
 from ..hub.contents import push_model
 from ..hub.repository import Repository, prepare_repository
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
-from ..options import OptionParser, build, merge, read_config, to_argv
+from ..options import THE_RUN, OptionParser, build, merge, read_config, to_argv
 from ..system import processes
 from ..system.files import write_atomically
 from ..system.run_folder import ARGUMENTS_FILE, check_writable, partial_folder, staged
 from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
-from ..training.checkpoints import discard_staging, find_checkpoint, remove_all, set_aside_later
+from ..training.checkpoints import remove_all, remove_unsealed
 from ..training.fine_tuning import fine_tune
-from ..training.initial_model import build_config, build_model
-from ..training.run import Run, classify_examples, save_run
+from ..training.initial_model import build_config, initialize_model, load_weights
+from ..training.resuming import find_checkpoint, set_aside_later
+from ..training.run import Run, save_run
 
 COLUMNS = (*METRICS, "loss", "messages")
 
 
 def make_parser() -> OptionParser:
-    """All options: ours, and every one of `TrainingArguments`."""
+    """Return the parser of all options: ours, and every one of `TrainingArguments`."""
     parser = OptionParser(
         DataArguments, ModelArguments, SpamTrainingArguments, prog="hf-spam train", description=__doc__
     )
-    parser.add_argument("--preset", choices=list(PRESETS), help="A named set of options, which any option overrides.")
-    parser.add_argument("--config", help="Options from a YAML or JSON file; they override the preset's.")
+    parser.add_argument(
+        "--preset",
+        choices=list(PRESETS),
+        help="Named set of options, which others override (default: default).",
+        group=THE_RUN,
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="YAML or JSON file of options; they override the preset's (default: none).",
+        group=THE_RUN,
+    )
     return parser
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """The options given: a preset's, overridden by a file's, overridden by the command line's.
+    """Return the options given: the preset's, overridden by the file's, overridden by the command line's.
 
     Returns:
-        Options by name, `preset` and `output_dir` always among them; what is left out has its default. A run that is
-        resumed has the options that it started with, but for those given now.
+        Options by name, always with `preset` and `output_dir`; others that are left out have their defaults. A
+        resumed run has the options that it started with, except those given now.
     """
     parser = make_parser()
     given = parser.given(argv)
@@ -70,77 +81,121 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 
 
 def main(options: dict[str, Any]) -> None:
-    """Fine-tune as `parse`'s options say, and print what came of it."""
+    """Fine-tune with the options that `parse` returned, and print the result."""
     processes.join()
-    token = options.get("hub_token")
-    options = {name: value for name, value in options.items() if name != "hub_token"}  # which is stored nowhere
-    model_arguments = build(ModelArguments, options)
-    data_arguments = build(DataArguments, options)
-    # The Trainer would make the repository itself, and fill it checkpoint by checkpoint.
-    arguments = build(SpamTrainingArguments, options | {"push_to_hub": False})
-    output_dir = Path(arguments.output_dir)
-    resume = arguments.resume_from_checkpoint
-    is_main = processes.rank() == 0
-    if not is_main:
+    if processes.rank() > 0:
         disable_progress_bars()
-
-    checkpoint = None
+    token = options.get("hub_token")
+    options = {name: value for name, value in options.items() if name != "hub_token"}  # the token is stored nowhere
+    job = Job(
+        options,
+        build(DataArguments, options),
+        build(ModelArguments, options),
+        # The Trainer would create the repository itself, and push every checkpoint.
+        build(SpamTrainingArguments, options | {"push_to_hub": False}),
+    )
     with processes.main_first():
-        if resume is not None:
-            arguments.resume_from_checkpoint = str(find_checkpoint(resume, partial_folder(output_dir)))
-        elif is_main:
-            check_writable(output_dir, arguments.overwrite_output_dir)
-        repository = None
-        if is_main and options.get("push_to_hub"):  # now, not when hours have gone by
-            name, private = arguments.hub_model_id or output_dir.name, bool(arguments.hub_private_repo)
-            repository = prepare_repository(
-                Repository(name, "model", private, arguments.hub_revision or "main", token)
-            )
-        if model_arguments.weights != "random":
-            cache_dir = data_arguments.cache_dir
-            checkpoint = load_checkpoint(model_arguments.weights, model_arguments.model_size, cache_dir)
-        splits = load_splits(data_arguments)
-        tokenizer = build_tokenizer(bpe_dir=data_arguments.bpe_dir)
+        checkpoint = find_place(job)
+        repository = prepare_hub(job, token) if options.get("push_to_hub") and processes.rank() == 0 else None
+        weights = load_weights(job.model, job.data.cache_dir)
+        splits = load_splits(job.data)
+        tokenizer = build_tokenizer(bpe_dir=job.data.bpe_dir)
     longest = longest_text(tokenizer, list(splits["train"]["text"]))
-    config = build_config(model_arguments, checkpoint, len(tokenizer), data_arguments.max_length, longest)
-    max_length = data_arguments.max_length or config.max_text_length
-    tokenizer.model_max_length = max_length  # a checkpoint cuts texts where its training did
     print(describe_data(splits, longest))
-    tokenized = tokenize(splits, tokenizer, max_length)
+    config = build_config(job.model, weights, len(tokenizer), job.data.max_length, longest)
+    tokenizer.model_max_length = job.data.max_length or config.max_text_length  # cut later texts as in training
+    tokenized = tokenize(splits, tokenizer, tokenizer.model_max_length)
 
-    with staged(output_dir, keep=resume is not None) as folder:
-        if is_main:
-            discard_staging(folder)
-            if resume is not None:
-                set_aside_later(Path(arguments.resume_from_checkpoint))
-            text = json.dumps({k: v for k, v in options.items() if k != "resume_from_checkpoint"}, indent=2)
-            write_atomically(folder / ARGUMENTS_FILE, f"{text}\n".encode())
-        arguments.output_dir = str(folder)
-        model = build_model(config, checkpoint, arguments.seed)
-        del checkpoint  # as large as the model
-        print(describe_model(model, model_arguments))
+    with staged(job.output_dir, keep=checkpoint is not None) as folder:
+        prepare_folder(job, folder, checkpoint)
+        model = initialize_model(config, weights, job.training.seed)
+        del weights  # as large as the model
+        print(describe_model(model, job.model))
         try:
-            run = fine_tune(model, tokenizer, splits, tokenized, arguments, model_arguments.trainable)
+            run = fine_tune(model, tokenizer, splits, tokenized, job.training, job.model.trainable)
         except Interrupted as stop:
-            stop.message += f". Go on with: hf-spam train --output_dir {output_dir} --resume_from_checkpoint last"
+            stop.message += f". To resume: hf-spam train --output_dir {job.output_dir} --resume_from_checkpoint last"
             raise
-        examples = classify_examples(run)
-        if is_main:
-            run.data["source"] = name_source(data_arguments)
-            save_run(run, examples, folder)
-            if not arguments.keep_checkpoints:
+        if processes.rank() == 0:
+            run.data["source"] = name_source(job.data)
+            save_run(run, folder)
+            if not job.training.keep_checkpoints:
                 remove_all(folder)
-    print(describe_run(run, examples, output_dir))
+    print(describe_run(run, job.output_dir))
     if repository is not None:
-        try:
-            print(push_model(output_dir, repository))
-        except UserError as error:
-            again = f"hf-spam push {output_dir} {repository.name}"
-            raise UserError(f"{error} The run is complete; to push it: {again}") from None
+        print(publish(job.output_dir, repository))
+
+
+@dataclass(frozen=True)
+class Job:
+    """The options of a run: as they were given, and by what they are for."""
+
+    options: dict[str, Any]
+    data: DataArguments
+    model: ModelArguments
+    training: SpamTrainingArguments
+
+    @property
+    def output_dir(self) -> Path:
+        """Where the finished run goes."""
+        return Path(self.options["output_dir"])
+
+
+def find_place(job: Job) -> Path | None:
+    """Return the checkpoint to resume from, or else check that a new run may be written.
+
+    Raises:
+        UserError: If there is no such checkpoint, or the folder is taken.
+    """
+    if job.training.resume_from_checkpoint is not None:
+        checkpoint = find_checkpoint(job.training.resume_from_checkpoint, partial_folder(job.output_dir))
+        job.training.resume_from_checkpoint = str(checkpoint)
+        return checkpoint
+    if processes.rank() == 0:
+        check_writable(job.output_dir, job.training.overwrite_output_dir)
+    return None
+
+
+def prepare_hub(job: Job, token: str | None) -> Repository:
+    """Create the repository before the hours of training, not after them.
+
+    Raises:
+        UserError: If the token may not write there.
+    """
+    name, private = job.training.hub_model_id or job.output_dir.name, bool(job.training.hub_private_repo)
+    return prepare_repository(Repository(name, "model", private, job.training.hub_revision or "main", token))
+
+
+def prepare_folder(job: Job, folder: Path, checkpoint: Path | None) -> None:
+    """Point the Trainer to the staged folder, clear it of what a killed run left, and write the options there."""
+    job.training.output_dir = str(folder)
+    if processes.rank() > 0:
+        return
+    remove_unsealed(folder)
+    if checkpoint is not None and checkpoint.parent.resolve() == folder.resolve():
+        set_aside_later(checkpoint)
+    given = {name: value for name, value in job.options.items() if name != "resume_from_checkpoint"}
+    write_atomically(folder / ARGUMENTS_FILE, f"{json.dumps(given, indent=2)}\n".encode())
+
+
+def publish(output_dir: Path, repository: Repository) -> str:
+    """Push the finished run, and say where it is.
+
+    Raises:
+        UserError: If the Hub refuses; the message has the command that tries again.
+    """
+    try:
+        return push_model(output_dir, repository)
+    except UserError as error:
+        again = f"hf-spam push {output_dir} {repository.name}"
+        raise UserError(f"{error} The run is complete; to push it: {again}") from None
+
+
+# --- what it prints --------------------------------------------------------------------------------------------------
 
 
 def describe_data(splits: DatasetDict, longest: int) -> str:
-    """One line: how many messages of each label, in which splits, and how long."""
+    """Return one line: how many messages of each label, in which splits, and how long."""
     counts = count(splits)
     sizes = " / ".join(f"{total:,} {name}" for name, total in counts["total"].items())
     labels = " + ".join(f"{counts[label].sum():,} {label}" for label in LABELS)
@@ -148,7 +203,7 @@ def describe_data(splits: DatasetDict, longest: int) -> str:
 
 
 def describe_model(model: SpamGPTForSequenceClassification, arguments: ModelArguments) -> str:
-    """One line: the model's size, where it starts, what of it trains and where it is read."""
+    """Return one line: the model's size, its starting weights, what trains and which position is read."""
     config = model.config
     millions = model.num_parameters() / 1e6
     return (
@@ -157,8 +212,8 @@ def describe_model(model: SpamGPTForSequenceClassification, arguments: ModelArgu
     )
 
 
-def describe_run(run: Run, examples: list[dict[str, Any]], output_dir: Path) -> str:
-    """The table of figures, the two examples, and what to do with the checkpoint."""
+def describe_run(run: Run, output_dir: Path) -> str:
+    """Return the table of figures, the two examples, and what to do next."""
     table = pd.DataFrame.from_dict(run.splits, orient="index")[list(COLUMNS)]
     percent = dict.fromkeys(METRICS, "{:.2%}".format)
     lines = [
@@ -166,7 +221,7 @@ def describe_run(run: Run, examples: list[dict[str, Any]], output_dir: Path) -> 
         "",
         table.to_string(formatters={**percent, "loss": "{:.3f}".format, "messages": "{:,.0f}".format}),
         "",
-        *(f"{example['label']:5}{example['score']:.3f}  {example['text']}" for example in examples),
+        *(f"{example['label']:5}{example['score']:.3f}  {example['text']}" for example in run.examples),
         "",
         f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"',
     ]

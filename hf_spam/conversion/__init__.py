@@ -1,1 +1,1 @@
-"""Which weights come in, and which formats go out?"""
+"""Which weights can a model start from, and into which formats can it be converted?"""

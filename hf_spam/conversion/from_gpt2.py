@@ -1,7 +1,7 @@
-"""A GPT-2 checkpoint → our models, every key accounted for and every shape checked.
+"""Copy a GPT-2 checkpoint into our models, with every key accounted for and every shape checked.
 
-Checkpoints come from the Hub by size, from a local folder as transformers writes it, or (with the extra `openai`)
-in OpenAI's TensorFlow format. `random` needs none.
+A checkpoint comes from the Hub (by size), from a local folder that transformers wrote, or, with the extra `openai`,
+from a folder in OpenAI's TensorFlow format.
 """
 
 import json
@@ -20,12 +20,11 @@ from torch import Tensor
 from ..errors import UserError
 from ..model.gpt import GPTModel
 from ..system.download import download_repository
-from . import from_openai as openai_checkpoint
+from . import from_openai
 
 State = dict[str, Tensor]
 
-# Width, layers, heads. `tiny` and `mini` are no published models: the first is for checks, the second is what the
-# quickstart trains, both from random weights.
+# `tiny` and `mini` are not published: `tiny` is for tests, and the quickstart trains `mini`, both from random weights.
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"emb_dim": 16, "n_layers": 2, "n_heads": 2},
     "mini": {"emb_dim": 256, "n_layers": 2, "n_heads": 4},
@@ -40,7 +39,7 @@ HUB_REPOSITORIES = {
     "large": "openai-community/gpt2-large",
     "xl": "openai-community/gpt2-xl",
 }
-# First values of the published small checkpoint, under transformers' names.
+# For each tensor: a row (None: it has no rows), and the first values of that row in the published small checkpoint.
 _SMALL_VALUES = {
     "wte.weight": (0, [-0.11010301, -0.03926672, 0.03310751, 0.13382645, -0.04847569]),
     "wpe.weight": (0, [-0.01882072, -0.19741860, 0.00402672, 0.01134686, 0.06382412]),
@@ -53,9 +52,9 @@ class GPT2Checkpoint:
     """A GPT-2 checkpoint in memory.
 
     Attributes:
-        sizes: The `SpamGPTConfig` fields it determines.
-        state: Its tensors, named as in transformers' `GPT2Model` (`wte.weight`, `h.0.attn.c_attn.weight`, …).
-        source: Where it came from, for messages.
+        sizes: The fields of `SpamGPTConfig` that the checkpoint determines.
+        state: The tensors, named as in transformers' `GPT2Model` (`wte.weight`, `h.0.attn.c_attn.weight`, ...).
+        source: The folder it was read from, for messages.
     """
 
     sizes: dict[str, Any]
@@ -70,12 +69,12 @@ def load_checkpoint(
 
     Args:
         weights: `hub`, `openai`, or a local folder in either format.
-        size: `small`, `medium`, `large` or `xl`: what `hub` and `openai` fetch (small where `None`), and what a
-            folder is held to.
+        size: `small`, `medium`, `large` or `xl`: the checkpoint that `hub` and `openai` download (default: small). A
+            folder must hold a checkpoint of this size, if one is given.
         cache_dir: Where `openai` keeps its download; `hub` uses the Hugging Face cache.
 
     Raises:
-        UserError: If the checkpoint cannot be had, or is not a GPT-2 of that size.
+        UserError: If the checkpoint cannot be read or downloaded, or is not a GPT-2 of that size.
     """
     published = weights in ("hub", "openai")
     if published:
@@ -86,13 +85,13 @@ def load_checkpoint(
     if weights == "hub":
         folder = _download_from_hub(HUB_REPOSITORIES[size or "small"])
     elif weights == "openai":
-        folder = openai_checkpoint.download_checkpoint(size or "small", cache_dir)
+        folder = from_openai.download_checkpoint(size or "small", cache_dir)
     else:
         folder = Path(weights)
         if not folder.is_dir():
             raise UserError(f"expected weights hub, openai, random or a folder, found no folder {weights!r}.")
-    if (folder / openai_checkpoint.HPARAMS).is_file():
-        checkpoint = GPT2Checkpoint(*openai_checkpoint.read(folder), source=str(folder))
+    if (folder / from_openai.HPARAMS).is_file():
+        checkpoint = GPT2Checkpoint(*from_openai.read(folder), source=str(folder))
     else:
         checkpoint = GPT2Checkpoint(_read_sizes(folder), _read_state(folder), source=str(folder))
     for name, expected in SIZES.get(size or "", {}).items():
@@ -104,7 +103,7 @@ def load_checkpoint(
 
 
 def is_published_small(state: State) -> bool:
-    """Whether a `GPT2Checkpoint`'s tensors begin like those of OpenAI's GPT-2 small (124 M)."""
+    """Tell whether the tensors of a checkpoint begin like those of OpenAI's GPT-2 small (124 M)."""
     for name, (row, values) in _SMALL_VALUES.items():
         found = (state[name] if row is None else state[name][row])[: len(values)].float()
         if found.shape != (len(values),) or not torch.allclose(found, torch.tensor(values), rtol=0, atol=1e-6):
@@ -113,13 +112,13 @@ def is_published_small(state: State) -> bool:
 
 
 def fill(model: GPTModel, checkpoint: GPT2Checkpoint) -> None:
-    """Copy a checkpoint into a `GPTModel`: every tensor is used, every parameter filled.
+    """Copy a checkpoint into a `GPTModel`: every tensor is used and every parameter is filled.
 
-    The exception is a classification head, which the checkpoint does not have and which stays as it is. A
-    language-model head is the token embedding (GPT-2 ties them) unless the checkpoint brings its own.
+    The only exception is a classification head, which no checkpoint has and which stays as it is. A language-model
+    head is filled with the token embedding (GPT-2 ties the two), unless the checkpoint has a head of its own.
 
     Raises:
-        UserError: If a tensor is missing, left over, or of another shape than the model's; the message names it.
+        UserError: If a tensor is missing, left over or of the wrong shape; the message names it.
     """
     found = to_book_names(checkpoint)
     head = found.pop("out_head.weight", found.get("tok_emb.weight"))
@@ -143,6 +142,7 @@ def fill(model: GPTModel, checkpoint: GPT2Checkpoint) -> None:
             parameter.copy_(found[name])
 
 
+# transformers' names of GPT-2's tensors, and the book's names of ours: read in both directions.
 _OUTER_NAMES = {
     "wte.weight": "tok_emb.weight",
     "wpe.weight": "pos_emb.weight",
@@ -150,65 +150,63 @@ _OUTER_NAMES = {
     "ln_f.bias": "final_norm.shift",
     "lm_head.weight": "out_head.weight",
 }
-_NORM_NAMES = {
+_BLOCK_NAMES = {
     "ln_1.weight": "norm1.scale",
     "ln_1.bias": "norm1.shift",
+    "attn.c_proj.weight": "att.out_proj.weight",
+    "attn.c_proj.bias": "att.out_proj.bias",
     "ln_2.weight": "norm2.scale",
     "ln_2.bias": "norm2.shift",
+    "mlp.c_fc.weight": "ff.layers.0.weight",
+    "mlp.c_fc.bias": "ff.layers.0.bias",
+    "mlp.c_proj.weight": "ff.layers.2.weight",
+    "mlp.c_proj.bias": "ff.layers.2.bias",
 }
-_LINEAR_NAMES = {"attn.c_proj": "att.out_proj", "mlp.c_fc": "ff.layers.0", "mlp.c_proj": "ff.layers.2"}
+_TRANSPOSED = {"attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight"}  # Conv1D: [in, out]
+_FUSED = "attn.c_attn"  # Conv1D, too
 _FUSED_NAMES = ("att.W_query", "att.W_key", "att.W_value")
 
 
 def to_book_names(checkpoint: GPT2Checkpoint) -> State:
-    """A checkpoint's tensors under `GPTModel`'s names: `c_attn` split in three, Conv1D weights ([in, out]) transposed.
+    """Return a checkpoint's tensors under `GPTModel`'s names and in its shapes.
+
+    `c_attn` is split into queries, keys and values; Conv1D weights (`[in, out]`) are transposed.
 
     Raises:
-        UserError: If a tensor's name is none of GPT-2's.
+        UserError: If a tensor's name is not one of GPT-2's.
     """
     book: State = {}
     for name, tensor in checkpoint.state.items():
         in_block = re.fullmatch(r"h\.(\d+)\.(.+)", name)
-        if in_block is None:
-            if name not in _OUTER_NAMES:
-                raise UserError(f"{checkpoint.source}: holds a tensor that GPT-2 has not: {name}.")
-            book[_OUTER_NAMES[name]] = tensor
-            continue
-        block, inner = f"trf_blocks.{in_block[1]}.", in_block[2]
-        module, _, kind = inner.rpartition(".")
-        if inner in _NORM_NAMES:
-            book[block + _NORM_NAMES[inner]] = tensor
-        elif module in _LINEAR_NAMES:
-            book[f"{block}{_LINEAR_NAMES[module]}.{kind}"] = tensor.T if kind == "weight" else tensor
-        elif module == "attn.c_attn":
+        prefix, inner = (f"trf_blocks.{in_block[1]}.", in_block[2]) if in_block else ("", name)
+        names = _BLOCK_NAMES if in_block else _OUTER_NAMES
+        if inner in names:
+            book[prefix + names[inner]] = tensor.T if inner in _TRANSPOSED else tensor
+        elif in_block and inner in (f"{_FUSED}.weight", f"{_FUSED}.bias"):
+            kind = inner.removeprefix(f"{_FUSED}.")
             for part, target in zip(tensor.tensor_split(3, dim=-1), _FUSED_NAMES, strict=True):
-                book[f"{block}{target}.{kind}"] = part.T if kind == "weight" else part
+                book[f"{prefix}{target}.{kind}"] = part.T if kind == "weight" else part
         else:
-            raise UserError(f"{checkpoint.source}: holds a tensor that GPT-2 has not: {name}.")
+            raise UserError(f"{checkpoint.source}: holds a tensor that GPT-2 does not have: {name}.")
     return book
 
 
 def to_gpt2_names(classifier: GPTModel) -> State:
-    """The way back: copies of a classifier's tensors, named and shaped as in transformers' GPT-2, the head as `score`.
+    """Return copies of a classifier's tensors, named and shaped as in transformers' GPT-2, with the head as `score`.
 
     Queries, keys and values without biases get biases of zero.
     """
     ours = classifier.state_dict()
     state = {"score.weight": ours["out_head.weight"], "score.bias": ours["out_head.bias"]}
-    state |= {f"transformer.{name}": ours[book] for name, book in _OUTER_NAMES.items() if book in ours}
-    del state["transformer.lm_head.weight"]
+    state |= {f"transformer.{name}": ours[book] for name, book in _OUTER_NAMES.items() if name != "lm_head.weight"}
     for number in range(len(classifier.trf_blocks)):
         block, theirs = f"trf_blocks.{number}.", f"transformer.h.{number}."
-        state |= {theirs + name: ours[block + book] for name, book in _NORM_NAMES.items()}
-        for name, book in _LINEAR_NAMES.items():
-            state[f"{theirs}{name}.weight"] = ours[f"{block}{book}.weight"].T
-            state[f"{theirs}{name}.bias"] = ours[f"{block}{book}.bias"]
+        for name, book in _BLOCK_NAMES.items():
+            state[theirs + name] = ours[block + book].T if name in _TRANSPOSED else ours[block + book]
         weights = [ours[f"{block}{name}.weight"].T for name in _FUSED_NAMES]
         biases = [ours.get(f"{block}{name}.bias", torch.zeros(weights[0].shape[1])) for name in _FUSED_NAMES]
-        state[f"{theirs}attn.c_attn.weight"], state[f"{theirs}attn.c_attn.bias"] = (
-            torch.cat(weights, 1),
-            torch.cat(biases),
-        )
+        state[f"{theirs}{_FUSED}.weight"] = torch.cat(weights, 1)
+        state[f"{theirs}{_FUSED}.bias"] = torch.cat(biases)
     return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
 
 
@@ -218,7 +216,7 @@ def _download_from_hub(repository: str) -> Path:
     except UserError as error:
         raise UserError(
             f"{error}\n"
-            f"Three ways on: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
+            f"Alternatives: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
             f"or --preset quickstart (no download at all)."
         ) from None
 
@@ -229,7 +227,7 @@ def _read_sizes(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: expected a GPT-2 folder with a readable config.json: {error}.") from None
-    # What the book's model fixes; transformers leaves out of the file what has its default.
+    # For each setting that the book's model fixes: its value, and transformers' default, which the file may leave out.
     fixed = {
         "model_type": ("gpt2", None),
         "activation_function": ("gelu_new", "gelu_new"),
@@ -248,6 +246,9 @@ def _read_sizes(folder: Path) -> dict[str, Any]:
 
 
 def _read_state(folder: Path) -> State:
+    # Not `GPT2Model.from_pretrained`: it fills missing tensors with random values, drops a language-model head of the
+    # checkpoint's own, and reports what did not fit in four lists by its own names. Here every key is ours to account
+    # for, and a damaged file is an error of one line.
     for index, single in (
         ("model.safetensors.index.json", "model.safetensors"),
         ("pytorch_model.bin.index.json", "pytorch_model.bin"),

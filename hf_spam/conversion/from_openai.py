@@ -1,4 +1,4 @@
-"""OpenAI's original GPT-2 checkpoints (TensorFlow format), as the chapter downloads them. Needs the extra `openai`."""
+"""Read OpenAI's original GPT-2 checkpoints (TensorFlow), as the chapter does. Needs the extra `openai`."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..errors import UserError, install_hint
 from ..system.download import cache_folder, download
 
 HPARAMS = "hparams.json"
@@ -30,14 +30,14 @@ BASE_URLS = (
 
 
 def download_checkpoint(size: str, cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Fetch the seven files of a size, each once, and return their folder.
+    """Download the seven files of a checkpoint, unless they are there, and return their folder.
 
     Args:
         size: A key of `FOLDERS`.
         cache_dir: See `download.cache_folder`.
 
     Raises:
-        UserError: If a file cannot be had from OpenAI or the mirror.
+        UserError: If a file can be downloaded neither from OpenAI nor from the mirror.
     """
     folder = cache_folder(cache_dir) / "gpt2" / FOLDERS[size]
     for name in FILES:
@@ -49,16 +49,16 @@ def download_checkpoint(size: str, cache_dir: str | os.PathLike[str] | None = No
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The sizes (as `SpamGPTConfig` fields) and the tensors (under transformers' names) of a checkpoint folder.
+    """Return the sizes (as `SpamGPTConfig` fields) and the tensors (under transformers' names) of a checkpoint.
 
     Raises:
-        UserError: If TensorFlow is missing, or the folder holds no whole checkpoint.
+        UserError: If TensorFlow is missing, or the checkpoint is incomplete or damaged.
     """
     try:
-        import tensorflow as tf  # the extra `openai`: too heavy to be asked of everyone
+        import tensorflow as tf  # too large to be a dependency of everyone
     except ImportError:
         raise UserError(
-            f'{folder}: reading a TensorFlow checkpoint needs an extra: pip install -e ".[openai]"'
+            f"{folder}: reading a TensorFlow checkpoint needs the extra [openai]: {install_hint('openai')}"
         ) from None
     try:
         hparams = json.loads((folder / HPARAMS).read_text(encoding="utf-8"))
@@ -87,7 +87,7 @@ def _tensor(array: Any) -> Tensor:
 
 
 def _transformers_name(variable: str) -> str:
-    """`model/h0/attn/c_attn/w` → `h.0.attn.c_attn.weight`; a name of another form is left to be refused later."""
+    """Translate `model/h0/attn/c_attn/w` to `h.0.attn.c_attn.weight`. `to_book_names` refuses unknown names later."""
     name = re.sub(r"^h(\d+)/", r"h.\1.", variable.removeprefix("model/")).replace("/", ".")
     if name in ("wte", "wpe"):
         return f"{name}.weight"

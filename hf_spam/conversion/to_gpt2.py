@@ -1,7 +1,7 @@
-"""The classifier as transformers' own `GPT2ForSequenceClassification`: converted, and run from a folder.
+"""Convert the classifier to transformers' own `GPT2ForSequenceClassification`, and run one from a folder.
 
-Theirs reads the rightmost id that is not the pad id, ours the last one that the attention mask calls real. That is the
-same position unless a text ends in `<|endoftext|>`, which our tokenizer makes of no text.
+Their classifier reads the rightmost id that is not the pad id; ours reads the last token that the attention mask marks
+as real. These are the same position unless the ids end with `<|endoftext|>`, which our tokenizer never produces.
 """
 
 import os
@@ -14,18 +14,19 @@ from transformers import GPT2Config, GPT2ForSequenceClassification
 
 from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
-from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification, align_left
+from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from .backend import mask_after, trim
 from .from_gpt2 import to_gpt2_names
 
 
 def is_gpt2(folder: Path) -> bool:
-    """Whether a folder holds a `GPT2ForSequenceClassification`."""
+    """Tell whether a folder holds a `GPT2ForSequenceClassification`."""
     config = folder / "config.json"
     return config.is_file() and '"GPT2ForSequenceClassification"' in config.read_text(encoding="utf-8")
 
 
 def read_gpt2_config(folder: str | os.PathLike[str]) -> SpamGPTConfig:
-    """The configuration of the model of ours that a folder's `GPT2ForSequenceClassification` is."""
+    """Return our configuration for the `GPT2ForSequenceClassification` in a folder."""
     theirs = GPT2Config.from_pretrained(folder)
     return SpamGPTConfig(
         vocab_size=theirs.vocab_size,
@@ -41,20 +42,20 @@ def read_gpt2_config(folder: str | os.PathLike[str]) -> SpamGPTConfig:
 
 
 def to_gpt2(model: SpamGPTForSequenceClassification) -> GPT2ForSequenceClassification:
-    """The same function as a model that every version of transformers knows.
+    """Convert a model to one that every version of transformers knows.
 
-    Their head has no bias. Ours goes into the final norm's: for a head `W h + c` and a shift `d` with `W d = c`, the
-    logits of `h + d` without `c` are the same. The shortest such `d` is added, computed in float64.
+    Their head has no bias, so the bias moves into the final norm: for a head `W h + c` and a shift `d` with `W d = c`,
+    the logits of `h + d` without `c` are the same. The shortest such `d` is added, computed in float64.
 
     Args:
-        model: Left as it is; on the CPU, in float32.
+        model: A model on the CPU in float32; it is not changed.
 
     Returns:
         A model in evaluation mode whose logits are those of `model` up to rounding.
 
     Raises:
-        UserError: If the pooling rule is not `last_token`, the only one that theirs has, or if no shift stands in for
-            the head's bias (two classes of equal weights and different biases).
+        UserError: If the pooling rule is not `last_token`, the only one that theirs has, or if no shift can replace
+            the head's bias (two classes with equal weights and different biases).
     """
     config = model.config
     if config.pooling != "last_token":
@@ -91,11 +92,11 @@ def to_gpt2(model: SpamGPTForSequenceClassification) -> GPT2ForSequenceClassific
 
 
 class GPT2Classifier:
-    """A folder with a `GPT2ForSequenceClassification`, called like `SpamGPTForSequenceClassification`.
+    """A `Backend` that runs the `GPT2ForSequenceClassification` in a folder.
 
     Args:
-        folder: What `to_gpt2(...).save_pretrained` wrote, or transformers itself.
-        dtype: Of the weights and of what is computed with them.
+        folder: A folder written by `to_gpt2(...).save_pretrained` or by transformers itself.
+        dtype: The type of the weights and of the computation.
     """
 
     def __init__(self, folder: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> None:
@@ -104,11 +105,11 @@ class GPT2Classifier:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.model.device
 
     def to(self, device: str) -> "GPT2Classifier":
-        """Move the weights."""
+        """Move the weights to a device."""
         self.model.to(device)  # type: ignore[arg-type]
         return self
 
@@ -127,8 +128,6 @@ class GPT2Classifier:
         Returns:
             `logits` of *shape* `[B, num_labels]`.
         """
-        input_ids, lengths, _ = align_left(input_ids, attention_mask, self.config.pad_token_id)
-        lengths = lengths.clamp(min=1)  # a text without tokens is a single pad id, as in ours
-        input_ids = input_ids[:, : int(lengths.max())]
-        attention_mask = torch.arange(input_ids.shape[1], device=input_ids.device) < lengths[:, None]
-        return self.model(input_ids, attention_mask=attention_mask.long())
+        input_ids, lengths = trim(input_ids, attention_mask, self.config.pad_token_id)
+        lengths = lengths.clamp(min=1)  # in our model, too, a text without tokens is a single pad id
+        return self.model(input_ids, attention_mask=mask_after(lengths, input_ids.shape[1]))

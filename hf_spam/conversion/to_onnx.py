@@ -1,8 +1,8 @@
-"""The classifier as an ONNX file: written, made smaller in int8, and run by ONNX Runtime. Needs the extra `onnx`.
+"""Export the classifier to ONNX, in float32 or int8, and run it with ONNX Runtime. Needs the extra `onnx`.
 
-int8 is dynamic: weights are rounded once (a scale for each column of a matrix and for each row of the token
-embedding), activations as they come, with one scale for the whole batch. So a text's score depends a little on the
-texts that it is scored with; `agreement` measures what that and the rest of the rounding change.
+int8 quantization is dynamic: weights are rounded once, with a scale for each column of a matrix and each row of the
+token embedding; activations are rounded at run time, with one scale for the whole batch. A score can therefore vary
+slightly with the other texts in its batch. `agreement` measures the effect of the rounding.
 """
 
 import copy
@@ -17,106 +17,116 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import UserError
+from ..errors import UserError, install_hint
 from ..model.configuration_spam_gpt import SpamGPTConfig
-from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification, align_left
+from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from .backend import mask_after, trim
 
 MODEL = "model.onnx"
 OPSET = 20  # the first with GPT-2's tanh-approximated GELU as one operator
 _INPUTS = ("input_ids", "attention_mask")
-_LARGEST_FILE = 2**31 - 2**27  # in bytes; protobuf ends at 2 GiB, the rest is for the graph
+_LARGEST_FILE = 2**31 - 2**27  # bytes; protobuf ends at 2 GiB, the rest is for the graph
 
 
 def require_extra() -> None:
-    """Find out before any work whether ONNX Runtime and the exporter are there.
+    """Check before any work that ONNX Runtime and the exporter are installed.
 
     Raises:
-        UserError: If they are not.
+        UserError: If one of them is missing.
     """
     try:
         import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401  # the extra `onnx`: not everyone's
+        import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise UserError(f'{error.name or "onnx"} is missing: ONNX needs an extra: pip install -e ".[onnx]"') from None
+        missing = error.name or "onnx"
+        raise UserError(f"{missing} is missing: ONNX needs the extra [onnx]: {install_hint('onnx')}") from None
 
 
 def is_onnx(folder: Path) -> bool:
-    """Whether a folder holds a model for ONNX Runtime and none for torch."""
+    """Tell whether a folder holds a model for ONNX Runtime and none for torch."""
     return (folder / MODEL).is_file() and not any(folder.glob("model*.safetensors"))
 
 
 def to_onnx(model: SpamGPTForSequenceClassification, folder: Path, int8: bool = False) -> None:
     """Write `model.onnx` and `config.json`.
 
-    The file takes `input_ids` and `attention_mask` (int64, `[batch, length]`, padding on either side, length at most
-    `config.max_text_length`) and gives `logits` (`[batch, num_labels]`). What does not fit into protobuf's 2 GiB goes
-    into a file beside it.
+    The model's inputs are `input_ids` and `attention_mask` (int64, `[batch, length]`, padding on either side, length
+    at most `config.max_text_length`), its output is `logits` (`[batch, num_labels]`). The weights of a model that
+    exceeds protobuf's 2 GiB are written to `model.onnx.data`.
 
     Args:
-        model: Left as it is; on the CPU, in float32.
-        folder: Exists.
-        int8: The large matrices and the token embedding in eight bits, the rest in float32.
+        model: A model on the CPU in float32; it is not changed.
+        folder: An existing folder.
+        int8: Store the large matrices and the token embedding in int8; the rest stays in float32.
 
     Raises:
         UserError: If the extra is missing.
     """
     require_extra()
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
     model.config.save_pretrained(folder)
     model = copy.deepcopy(model)
     if int8:
         model.model.tok_emb = _Int8Embedding(model.model.tok_emb)  # type: ignore[assignment]
     held = [*model.parameters(), *model.buffers()]
     large = sum(tensor.numel() * tensor.element_size() for tensor in held) > _LARGEST_FILE
-    ids = torch.zeros(2, 8, dtype=torch.long)  # any shape: both of its sizes are variable
+    with _silence_exporter():
+        program = _export(model)
+        if int8:
+            _quantize(program.model_proto, folder / MODEL, large)
+        else:
+            program.save(folder / MODEL, external_data=large)
+
+
+def _export(model: SpamGPTForSequenceClassification) -> torch.onnx.ONNXProgram:
+    ids = torch.zeros(2, 8, dtype=torch.long)  # an example: both of its sizes are variable
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=model.config.max_text_length)}
     shapes = dict.fromkeys(_INPUTS, sizes)
-    with _quietly():
-        # In two steps: by itself torch.onnx.export fixes a size that the model does not leave open, and says nothing.
-        exported = torch.export.export(_Logits(model).eval(), (ids, torch.ones_like(ids)), dynamic_shapes=shapes)
-        program = torch.onnx.export(
-            exported,
-            input_names=_INPUTS,
-            output_names=("logits",),
-            dynamic_shapes=shapes,  # for the names
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-        assert program is not None  # it is with dynamo
-        if not int8:
-            program.save(folder / MODEL, external_data=large)
-            return
-        graph = program.model_proto
-        del graph.graph.value_info[:]  # the quantizer transposes matrices, and stumbles over what was said of them
-        onnx.helper.set_model_props(graph, {"onnx.quant.pre_process": "onnxruntime.quant"})  # nothing is left to do
-        quantize_dynamic(
-            graph,
-            folder / MODEL,
-            op_types_to_quantize=["MatMul"],
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            use_external_data_format=large,
-            extra_options={"MatMulConstBOnly": True},  # attention multiplies activations: those stay in float32
-        )
+    # In two steps: if the model turned out to fix a size, torch.onnx.export alone would fix it silently.
+    exported = torch.export.export(_LogitsOnly(model).eval(), (ids, torch.ones_like(ids)), dynamic_shapes=shapes)
+    program = torch.onnx.export(
+        exported,
+        input_names=_INPUTS,
+        output_names=("logits",),
+        dynamic_shapes=shapes,  # for the names
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None  # only without dynamo
+    return program
+
+
+def _quantize(model: Any, path: Path, large: bool) -> None:
+    """Write an exported model with its large constant matrices in int8."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    del model.graph.value_info[:]  # the quantizer transposes matrices, and would find the old shapes here
+    onnx.helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})  # nothing is left to do
+    quantize_dynamic(
+        model,
+        path,
+        op_types_to_quantize=["MatMul"],
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        reduce_range=True,  # to seven bits: CPUs without VNNI saturate on sums of eight-bit products
+        use_external_data_format=large,
+        extra_options={"MatMulConstBOnly": True},  # attention multiplies activations: those stay in float32
+    )
 
 
 class Scores(NamedTuple):
-    """What `OnnxModel` returns: `logits` of *shape* `[B, num_labels]`, in float32."""
+    """The output of `OnnxModel`: `logits` of *shape* `[B, num_labels]`, in float32."""
 
     logits: Tensor
 
 
 class OnnxModel:
-    """A folder with `model.onnx` and `config.json`, run by ONNX Runtime on the CPU, on as many threads as torch.
-
-    It is called like `SpamGPTForSequenceClassification`, with the same results.
+    """A `Backend` that runs the `model.onnx` in a folder with ONNX Runtime, on the CPU, with as many threads as torch.
 
     Args:
-        folder: What `export` wrote.
+        folder: A folder written by `to_onnx`.
 
     Raises:
         UserError: If the extra is missing or the file is damaged.
@@ -135,16 +145,16 @@ class OnnxModel:
         try:
             self.config: Any = SpamGPTConfig.from_pretrained(folder)
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its classes have nothing in common, and differ with the damage
+        except Exception as error:  # ONNX Runtime's errors share no base class
             reason = str(error).splitlines()[0]
             raise UserError(f"{path}: cannot be loaded: {reason}. Export it again.") from None
 
     def eval(self) -> "OnnxModel":
-        """There is nothing else that it could do."""
+        """Return self: ONNX Runtime always runs in evaluation mode."""
         return self
 
     def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Scores:
-        """Score a batch of texts; columns that only pad are not computed.
+        """Score a batch of texts. Columns that hold only padding are not computed.
 
         Args:
             input_ids: Token ids. *Shape:* `[B, T]`.
@@ -156,24 +166,21 @@ class OnnxModel:
         Raises:
             ValueError: If a text is longer than the model reads.
         """
-        input_ids, lengths, _ = align_left(input_ids.long(), attention_mask, self.config.pad_token_id)
-        longest = int(lengths.max())
+        input_ids, lengths = trim(input_ids.long(), attention_mask, self.config.pad_token_id)
+        longest = input_ids.shape[1]
         if longest > self.config.max_text_length:
             raise ValueError(
                 f"expected texts of at most {self.config.max_text_length} tokens, found one of {longest}: "
                 f"pass truncation=True to the tokenizer"
             )
-        if longest == 0:  # a batch of empty texts, of any width
-            input_ids = input_ids.new_full((input_ids.shape[0], 1), self.config.pad_token_id)
-        input_ids = input_ids[:, : max(1, longest)]
-        attention_mask = (torch.arange(input_ids.shape[1]) < lengths[:, None]).long()
+        attention_mask = mask_after(lengths, longest)
         arrays = dict(zip(_INPUTS, (input_ids.numpy(), attention_mask.numpy()), strict=True))
         (logits,) = self._session.run(["logits"], arrays)
         return Scores(torch.from_numpy(logits))
 
 
-class _Logits(nn.Module):
-    """What is exported: tensors in, one tensor out."""
+class _LogitsOnly(nn.Module):
+    """The module that is exported: its output is a tensor, not a `SequenceClassifierOutput`."""
 
     def __init__(self, model: SpamGPTForSequenceClassification) -> None:
         super().__init__()
@@ -184,7 +191,7 @@ class _Logits(nn.Module):
 
 
 class _Int8Embedding(nn.Module):
-    """An embedding of eight bits a value with a scale for each row; ONNX Runtime's own has one for the whole table."""
+    """An int8 embedding with a scale for each row; ONNX Runtime's own has one scale for the whole table."""
 
     def __init__(self, embedding: nn.Embedding) -> None:
         super().__init__()
@@ -198,10 +205,12 @@ class _Int8Embedding(nn.Module):
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Without what the exporter and the quantizer tell of themselves."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+def _silence_exporter() -> Iterator[None]:
+    """Silence the warnings of the exporter and the quantizer, which are about their own workings."""
+    # Not the levels of some loggers: torch's own log below any level that is set on their parents.
+    probe = logging.Logger("probe", level=1)  # nothing else says publicly what `logging.disable` was given before
+    disabled = max((level for level in range(1, 101) if not probe.isEnabledFor(level)), default=logging.NOTSET)
+    logging.disable(max(disabled, logging.WARNING))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,18 +1,18 @@
-"""Texts → batches of similar length, so that little of a batch is padding."""
+"""Group texts of similar length into batches, to keep padding small."""
 
 from collections.abc import Iterator, Sequence
 
 
 def token_batches(lengths: Sequence[int], budget: int, max_texts: int | None = None) -> Iterator[list[int]]:
-    """Group texts, the longest first, so that each group padded to its longest text stays within a budget.
+    """Yield batches of texts, the longest texts first, that stay within a budget of positions.
 
     Args:
-        lengths: Of each text, in tokens.
-        budget: Positions of a batch at most, padding included; a text longer than it makes a batch of its own.
-        max_texts: Texts of a batch at most.
+        lengths: The length of each text in tokens.
+        budget: The largest batch, in positions, padding included. A longer text is a batch of its own.
+        max_texts: The largest number of texts in a batch.
 
     Yields:
-        Positions in `lengths`.
+        The indices in `lengths` of the texts of a batch.
     """
     batch: list[int] = []
     for text in sorted(range(len(lengths)), key=lambda text: -lengths[text]):

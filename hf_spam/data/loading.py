@@ -1,15 +1,15 @@
-"""Options → messages and splits."""
+"""Read the messages and splits that the options describe."""
 
 import pandas as pd
 from datasets import DatasetDict
 
 from . import sources
-from . import splits as data
 from .arguments import DataArguments
+from .splits import prepare_splits, read_splits
 
 
 def read_messages(arguments: DataArguments) -> pd.DataFrame:
-    """All messages of the source that the options name, as `Label` and `Text`."""
+    """Return all messages of the source, with the columns `Label` and `Text`."""
     if arguments.data_file is not None:
         return sources.read_file(arguments.data_file, arguments.text_column, arguments.label_column)
     if arguments.data_source == "sample":
@@ -18,17 +18,17 @@ def read_messages(arguments: DataArguments) -> pd.DataFrame:
 
 
 def name_source(arguments: DataArguments) -> str:
-    """What the messages are, for the record: `uci` (also from a file), `sample`, or the user's `own`."""
+    """Return the name of the source for the record: `uci` (also when read from a file), `sample` or `own`."""
     if arguments.data_file is not None:
         return "uci" if sources.is_collection(arguments.data_file) else "own"
     return "own" if arguments.data_dir is not None else arguments.data_source or "uci"
 
 
 def load_splits(arguments: DataArguments) -> DatasetDict:
-    """The splits that the options name: prepared ones, or a source's messages balanced and split."""
+    """Return prepared splits, or the messages of the source balanced and split."""
     if arguments.data_dir is not None:
-        return data.read_splits(arguments.data_dir)
-    return data.prepare_splits(
+        return read_splits(arguments.data_dir)
+    return prepare_splits(
         read_messages(arguments),
         balanced=arguments.balance,
         train_fraction=arguments.train_fraction,

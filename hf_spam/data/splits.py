@@ -1,11 +1,10 @@
-"""Messages → a balanced, split `DatasetDict`, exactly as the chapter draws it, saved and loaded again."""
+"""Balance and split messages exactly as the chapter does, and save and read the splits."""
 
 import csv
 import hashlib
 import json
 import os
-import shutil
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,7 @@ import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_from_disk
 
 from ..errors import UserError
+from ..system.files import atomic_folder
 from .sources import LABELS
 
 SPLITS = ("train", "validation", "test")
@@ -21,11 +21,11 @@ _ARROW_FOLDER = "dataset"
 
 
 def balance(frame: pd.DataFrame, seed: int = 123) -> pd.DataFrame:
-    """Undersample the larger class to the size of the smaller; ham first, then spam, as the chapter concatenates.
+    """Undersample the larger class to the size of the smaller. Ham comes first, then spam, as in the chapter.
 
     Args:
         frame: Columns `Label` and `Text`.
-        seed: The `random_state` of the draw.
+        seed: The `random_state` of the sampling.
     """
     ham, spam = (frame[frame["Label"] == label] for label in LABELS)
     if len(ham) >= len(spam):
@@ -36,12 +36,12 @@ def balance(frame: pd.DataFrame, seed: int = 123) -> pd.DataFrame:
 def split(
     frame: pd.DataFrame, train_fraction: float = 0.7, validation_fraction: float = 0.1, seed: int = 123
 ) -> DatasetDict:
-    """Shuffle and cut into train, validation and test (the rest), with the chapter's rounding.
+    """Shuffle messages and split them into train, validation and test (the rest), with the chapter's rounding.
 
     Args:
         frame: Columns `Label` and `Text`.
-        train_fraction: Share of the rows that train.
-        validation_fraction: Share of the rows that validate.
+        train_fraction: Share of the rows used for training.
+        validation_fraction: Share of the rows used for validation.
         seed: The `random_state` of the shuffle.
 
     Returns:
@@ -56,8 +56,9 @@ def split(
     cuts = (shuffled[:train_end], shuffled[train_end:validation_end], shuffled[validation_end:])
     counts = dict(zip(SPLITS, map(len, cuts), strict=True))
     if not all(counts.values()):
+        found = ", ".join(f"{number} {name}" for name, number in counts.items())
         raise UserError(
-            f"expected messages for every split, found {len(shuffled)} that make {_listed(counts)}. "
+            f"expected messages for every split, found {len(shuffled)} that make {found}. "
             f"Give more messages or other fractions."
         )
     return DatasetDict({name: _to_dataset(cut) for name, cut in zip(SPLITS, cuts, strict=True)})
@@ -71,47 +72,41 @@ def prepare_splits(
     validation_fraction: float = 0.1,
     seed: int = 123,
 ) -> DatasetDict:
-    """The chapter's data from a source's messages: `balance`, then `split`."""
+    """Balance messages, unless told not to, and split them. The defaults are the chapter's."""
     return split(balance(messages, seed) if balanced else messages, train_fraction, validation_fraction, seed)
 
 
 def save_splits(splits: DatasetDict, folder: str | os.PathLike[str]) -> None:
     """Write the chapter's three CSVs (`Label` as 0/1, `Text`) and, under `dataset/`, the `DatasetDict` itself.
 
-    Everything is written beside `folder` first and renamed into place.
+    After an error nothing is left.
 
     Raises:
-        UserError: If the folder holds something already or cannot be written.
+        UserError: If the folder is not empty or cannot be written.
     """
     folder = Path(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise UserError(f"{folder}: not empty, and nothing is overwritten. Choose another folder or remove it.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}. Choose another --output_dir.") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            staging = stack.enter_context(atomic_folder(folder))
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be written: {error.strerror}. Choose another --output_dir.") from None
         for name, rows in splits.items():
             frame = pd.DataFrame({"Label": rows["label"], "Text": rows["text"]})
-            # A bare carriage return would end a row when read back, so such texts need quotes around every text.
+            # A bare carriage return would end a row when read back, so quote every text if one contains it.
             quoted: Literal[0, 2] = (
                 csv.QUOTE_NONNUMERIC if frame["Text"].str.contains("\r").any() else csv.QUOTE_MINIMAL
             )
             frame.to_csv(staging / f"{name}.csv", index=False, quoting=quoted)
         splits.save_to_disk(staging / _ARROW_FOLDER)
-        staging.chmod(0o755)  # mkdtemp's own is private
-        os.replace(staging, folder)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
 
 
 def read_splits(folder: str | os.PathLike[str]) -> DatasetDict:
-    """Read what `save_splits` wrote, from the `DatasetDict` or, where there is none, from the three CSVs.
+    """Read splits that `save_splits` wrote: the `DatasetDict`, or the three CSVs if there is none.
 
     Raises:
-        UserError: If the folder holds neither.
+        UserError: If the folder holds neither, or a CSV is malformed.
     """
     folder = Path(folder)
     for candidate in (folder, folder / _ARROW_FOLDER):
@@ -124,7 +119,7 @@ def read_splits(folder: str | os.PathLike[str]) -> DatasetDict:
 
 
 def count(splits: DatasetDict) -> pd.DataFrame:
-    """Messages of each label (columns, with `total`) in each split (rows)."""
+    """Count the messages of each label (columns, and `total`) in each split (rows)."""
     counts = {
         name: {label: rows["label"].count(id_) for id_, label in enumerate(LABELS)}
         for name, rows in ((name, {"label": list(rows["label"])}) for name, rows in splits.items())
@@ -134,7 +129,7 @@ def count(splits: DatasetDict) -> pd.DataFrame:
 
 
 def fingerprint(splits: DatasetDict) -> str:
-    """A short hash of every text and label in order: equal splits, equal fingerprints, on any machine."""
+    """Return a short hash of all texts and labels in order, the same on every machine."""
     digest = hashlib.sha256()
     for name in SPLITS:
         digest.update(json.dumps([list(splits[name]["text"]), list(splits[name]["label"])]).encode())
@@ -142,7 +137,7 @@ def fingerprint(splits: DatasetDict) -> str:
 
 
 def repeated(splits: DatasetDict) -> dict[str, int]:
-    """How many messages of each other split stand in the training split, too, word for word."""
+    """Count the messages of each other split that also occur, word for word, in the training split."""
     known = set(splits["train"]["text"])
     return {name: sum(text in known for text in splits[name]["text"]) for name in SPLITS if name != "train"}
 
@@ -160,7 +155,3 @@ def _read_split(path: Path) -> pd.DataFrame:
         raise UserError(
             f"{path}: expected the columns Label (0 or 1) and Text as `hf-spam data` writes: {error}."
         ) from None
-
-
-def _listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{number} {name}" for name, number in counts.items())

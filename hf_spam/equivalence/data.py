@@ -1,4 +1,4 @@
-"""What goes into the Trainer route against what goes into the native loop: levels 1 and 2 of the comparison."""
+"""Compare the input of the Trainer route with the input of the native loop: levels 1 and 2."""
 
 import tempfile
 
@@ -7,14 +7,13 @@ from torch import Tensor
 
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..training.fine_tuning import build_trainer
-from ..training.trainer import by_length
 from . import native_loop
 from .comparison import Comparison, Value, compare
 from .starting_point import BATCH_SIZE, EPOCHS, StartingPoint, book_arguments, silent
 
 
 def check_rows(subject: StartingPoint) -> list[Comparison]:
-    """Label and text of every row of the `DatasetDict`, against pandas alone."""
+    """Compare the label and text of every row of the `DatasetDict` with those from pandas alone."""
     expected: dict[str, Value] = {
         f"{name}, row {number}": f"{row.Label} {row.Text}"
         for name, frame in subject.frames.items()
@@ -29,10 +28,7 @@ def check_rows(subject: StartingPoint) -> list[Comparison]:
 
 
 def check_batches(subject: StartingPoint) -> list[Comparison]:
-    """Every padded row of every loader and epoch: the Trainer's, as they reach the GPT, against the native ones.
-
-    Training rows in the order of their batches; the Trainer evaluates in an order of its own (`trainer.by_length`).
-    """
+    """Every padded row of every loader and epoch: the Trainer's, as they reach the GPT, against the native ones."""
     expected: dict[str, dict[str, Value]] = {"ids": {}, "labels": {}}
     native_loaders = native_loop.build_loaders(subject.frames, subject.encoding, batch_size=BATCH_SIZE)
     torch.manual_seed(subject.seed)
@@ -54,18 +50,15 @@ def check_batches(subject: StartingPoint) -> list[Comparison]:
         for epoch in range(EPOCHS):
             for name, loader in loaders.items():
                 labels = [batch["labels"] for batch in loader if model(**batch)]
-                order = None if name == "train" else by_length(subject.tokenized[name])
-                _note_rows(found, f"{name}, epoch {epoch + 1}", list(zip(seen, labels, strict=True)), order)
+                _note_rows(found, f"{name}, epoch {epoch + 1}", list(zip(seen, labels, strict=True)))
                 seen.clear()
     return [compare(2, f"{what} of each batch, {EPOCHS} epochs", expected[what], found[what]) for what in expected]
 
 
-def _note_rows(
-    rows: dict[str, dict[str, Value]], where: str, batches: list[tuple[Tensor, Tensor]], order: list[int] | None = None
-) -> None:
-    """Each row's ids and label, by place; `order` gives the place of each row if it is not that of the batches."""
+def _note_rows(rows: dict[str, dict[str, Value]], where: str, batches: list[tuple[Tensor, Tensor]]) -> None:
+    """Note each row's ids and label by place."""
     # What is missing, rows or all of them, is for `compare` to tell.
     for what, tensors in zip(rows, zip(*batches, strict=True), strict=False):
         every = torch.cat(tensors)
-        for place, row in zip(order or range(len(every)), every, strict=False):
+        for place, row in enumerate(every):
             rows[what][f"{where}, batch {place // BATCH_SIZE}, row {place % BATCH_SIZE}"] = row

@@ -1,6 +1,6 @@
-"""The model against GPT-2, and against itself after a journey: levels 3, 6 and 7 of the comparison.
+"""Compare the model with GPT-2, and with itself after saving and loading: levels 3, 6 and 7.
 
-GPT-2 is transformers' own, with random weights that it wrote to a folder and both sides read from there.
+GPT-2 is transformers' own. It has random weights, saved to a folder from which both sides read them.
 """
 
 import json
@@ -29,7 +29,7 @@ from .starting_point import StartingPoint
 PAD = native_loop.PAD_TOKEN_ID
 TEXTS = 4  # messages whose logits are compared
 NEW_TOKENS = 50
-TOLERANCE = 2e-5  # of a logit: GPT-2 multiplies by one fused matrix where the book has three
+TOLERANCE = 2e-5  # of a logit: GPT-2 multiplies by one fused matrix, the book by three
 
 _FRESH_PROCESS = """
 import json, pathlib, sys
@@ -46,13 +46,13 @@ save_file({"logits": model(**batch).logits.detach()}, outputs)
 
 @contextmanager
 def random_gpt2(size: str) -> Iterator[tuple[GPT2LMHeadModel, GPT2Checkpoint]]:
-    """Transformers' GPT-2 of a size, read back from the folder it was written to, and what we read there."""
+    """Yield transformers' GPT-2 of a size, loaded from a folder, and our checkpoint read from the same folder."""
     sizes = SIZES[size]
     config = GPT2Config(
         n_embd=sizes["emb_dim"],
         n_layer=sizes["n_layers"],
         n_head=sizes["n_heads"],
-        initializer_range=0.2 if size == "tiny" else 0.02,  # so that a narrow model, too, tells tokens apart
+        initializer_range=0.2 if size == "tiny" else 0.02,  # so that even a narrow model tells tokens apart
         pad_token_id=PAD,
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +63,7 @@ def random_gpt2(size: str) -> Iterator[tuple[GPT2LMHeadModel, GPT2Checkpoint]]:
 
 
 def pad(rows: Sequence[Sequence[int]], side: str) -> tuple[Tensor, Tensor]:
-    """Ids and attention mask `[B, T]` of rows padded on the `left` or `right`."""
+    """Return the ids and the attention mask, both `[B, T]`, of rows padded on the `left` or `right`."""
     width = max(map(len, rows))
     ids, mask = torch.full((len(rows), width), PAD), torch.zeros(len(rows), width, dtype=torch.long)
     for number, row in enumerate(rows):
@@ -77,7 +77,7 @@ def pad(rows: Sequence[Sequence[int]], side: str) -> tuple[Tensor, Tensor]:
 
 
 def check_logits(subject: StartingPoint, sizes: Sequence[str] = ("tiny", "small")) -> list[Comparison]:
-    """Logits of real messages, padded left, right and not at all, against transformers' models on each text alone."""
+    """Compare the logits of real messages, padded left, right or not at all, with transformers' on each text alone."""
     rows = [row for row in subject.tokenized["test"]["input_ids"] if row][:TEXTS]
     comparisons = []
     for size in sizes:
@@ -96,7 +96,7 @@ def _compare_language_models(
     fill(eager, checkpoint)
     expected: dict[str, Value] = {}
     found: dict[str, Value] = {}
-    batch = eager(pad(rows, "right")[0])  # no mask: the book's model has none, and its rows begin at the left
+    batch = eager(pad(rows, "right")[0])  # no mask: the book's model has none, and its padding is on the right
     for number, row in enumerate(rows):
         expected[f"text {number}, not padded"] = expected[f"text {number}, padded right"] = alone[number]
         found[f"text {number}, not padded"] = eager(torch.tensor([row]))[0]
@@ -144,7 +144,7 @@ def _compare_classifiers(
 
 
 def check_generation(subject: StartingPoint) -> list[Comparison]:
-    """Greedy ids after the beginnings of real messages: the native loop's and ours against transformers' GPT-2."""
+    """Compare greedy continuations of real messages by the native loop and by our model with GPT-2's."""
     prompts = [row[:8] for row in subject.tokenized["test"]["input_ids"] if row][:TEXTS]
     expected: dict[str, Value] = {}
     native: dict[str, Value] = {}
@@ -168,7 +168,7 @@ def check_generation(subject: StartingPoint) -> list[Comparison]:
 
 
 def _generate(model: Any, prompt: list[int]) -> list[int]:
-    """Greedily, with transformers' `generate`; Any: mypy cannot match its `self`."""
+    # The model is Any because mypy cannot match the `self` of `generate`.
     options = {"max_new_tokens": NEW_TOKENS, "do_sample": False, "pad_token_id": PAD, "eos_token_id": None}
     ids, mask = pad([prompt], "right")
     text: list[int] = model.generate(ids, attention_mask=mask, **options)[0].tolist()
@@ -179,7 +179,7 @@ def _generate(model: Any, prompt: list[int]) -> list[int]:
 
 
 def check_persistence(subject: StartingPoint) -> list[Comparison]:
-    """Logits of real messages after each way of writing and reading against those before, with both pooling rules."""
+    """Compare the logits of real messages before and after each way of saving and loading, for both pooling rules."""
     texts = list(subject.splits["test"]["text"][:16])
     subject.tokenizer.model_max_length = subject.classifier.config.max_text_length
     batch = subject.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
@@ -189,7 +189,7 @@ def check_persistence(subject: StartingPoint) -> list[Comparison]:
     with tempfile.TemporaryDirectory() as name, torch.no_grad():
         home = Path(name)
         for pooling in ("last_token", "last_position"):
-            config = subject.configure(pooling=pooling, attn_implementation="sdpa")  # what loading gives by itself
+            config = subject.configure(pooling=pooling, attn_implementation="sdpa")  # the default of loading
             model = SpamGPTForSequenceClassification(config).eval()
             model.load_state_dict(subject.classifier.state_dict())
             expected[pooling] = model(**batch).logits
@@ -204,7 +204,7 @@ def check_persistence(subject: StartingPoint) -> list[Comparison]:
 
 
 def _through_pth(model: SpamGPTForSequenceClassification, home: Path) -> SpamGPTForSequenceClassification:
-    """The native loop's file → our checkpoint → the native loop's file → a model."""
+    """Save and load as the native loop's file, as our checkpoint, and as the native loop's file again."""
     config: Any = model.config
     first, second = (SpamGPTForSequenceClassification(config).eval() for _ in range(2))
     native_loop.save_state(model.model, home / "first.pth")
@@ -217,7 +217,7 @@ def _through_pth(model: SpamGPTForSequenceClassification, home: Path) -> SpamGPT
 
 
 def _in_a_fresh_process(folder: Path, texts: list[str], home: Path) -> Tensor:
-    """Logits where only transformers is imported: its tokenizer, and the model's code that lies beside the weights."""
+    """Return the logits from a process that imports only transformers and the code saved beside the weights."""
     (home / "texts").write_text(json.dumps(texts))
     environment = {**os.environ, "HF_HOME": str(home / "hf"), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-c", _FRESH_PROCESS, str(folder), str(home / "texts"), str(home / "logits")]

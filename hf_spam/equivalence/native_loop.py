@@ -1,8 +1,8 @@
-"""The chapter's program in plain torch, to be read beside the book: the oracle that the Trainer route is held to.
+"""The chapter's program in plain torch, to be read beside the book: the oracle for the Trainer route.
 
-From the messages on it goes its own way: pandas splits them, tiktoken encodes them, and no part of transformers'
-training is used. The order of random draws is the chapter's too: one per pass over the shuffled training batches, the
-interim evaluations' included.
+It shares only the model with that route: pandas splits the messages, tiktoken encodes them, and nothing from
+transformers' training is used. Random numbers are also drawn in the chapter's order: once per pass over the shuffled
+training batches, including the passes of the interim evaluations.
 """
 
 import os
@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..errors import UserError
 from ..evaluation.history import History
 from ..model.gpt import GPTModel
+from ..system.files import atomic_file
 from .records import Step, digest, gradient_norm
 
 PAD_TOKEN_ID = 50256
@@ -36,19 +37,19 @@ Batches = DataLoader[tuple[Tensor, Tensor]]
 def split_messages(
     messages: pd.DataFrame, train_fraction: float = 0.7, validation_fraction: float = 0.1, seed: int = 123
 ) -> dict[str, pd.DataFrame]:
-    """As many ham as spam, shuffled and cut in three, with pandas alone.
+    """Balance ham and spam, shuffle them and split them in three, with pandas alone.
 
     Args:
-        messages: Columns `Label` (ham or spam) and `Text`, more ham than spam.
-        train_fraction: Share of the rows that train.
-        validation_fraction: Share of the rows that validate; the rest tests.
-        seed: The `random_state` of the undersampling and of the shuffle.
+        messages: Columns `Label` (ham or spam) and `Text`, at least as many ham as spam.
+        train_fraction: Share of the rows for training.
+        validation_fraction: Share of the rows for validation; the rest is for testing.
+        seed: The `random_state` of the undersampling and the shuffle.
 
     Returns:
-        The splits, `Label` 0 for ham and 1 for spam.
+        The splits, with `Label` 0 for ham and 1 for spam.
 
     Raises:
-        UserError: If there is less ham than spam, which the chapter does not provide for.
+        UserError: If there is less ham than spam, a case that the chapter does not handle.
     """
     spam = messages[messages["Label"] == "spam"]
     ham = messages[messages["Label"] == "ham"]
@@ -64,13 +65,13 @@ def split_messages(
 
 
 class SpamDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Messages as rows of token ids, all of one length: cut or padded on the right.
+    """Messages as rows of token ids of equal length, cut or padded on the right.
 
     Args:
         messages: Columns `Label` (0 or 1) and `Text`.
-        encoding: tiktoken's.
-        max_length: The length of every row, in tokens; by default the longest message's.
-        pad_token_id: What rows are padded with.
+        encoding: The encoding by tiktoken.
+        max_length: Length of every row in tokens; by default that of the longest message.
+        pad_token_id: The id that pads the rows.
     """
 
     def __init__(
@@ -97,9 +98,9 @@ class SpamDataset(Dataset[tuple[Tensor, Tensor]]):
 def build_loaders(
     splits: Mapping[str, pd.DataFrame], encoding: tiktoken.Encoding, max_length: int | None = None, batch_size: int = 8
 ) -> dict[str, Batches]:
-    """Batches of each split: train shuffled, without a last smaller one; validation and test in order and whole.
+    """Return the loader of each split: train shuffled without its last smaller batch, the others in order and whole.
 
-    Rows are as long as `max_length`, by default the longest training message, in all three.
+    The rows of all splits have `max_length` tokens, by default the length of the longest training message.
     """
     train = SpamDataset(splits["train"], encoding, max_length)
     loaders = {"train": DataLoader(train, batch_size, shuffle=True, drop_last=True)}
@@ -112,21 +113,21 @@ def build_loaders(
 
 
 def batch_loss(model: GPTModel, ids: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of a batch, read at the last position of its rows: ids `[B, T]`, labels `[B]` → `[]`."""
+    """Return the mean cross-entropy at the last position of the rows: ids `[B, T]`, labels `[B]` → `[]`."""
     device = model.tok_emb.weight.device
     return F.cross_entropy(model(ids.to(device))[:, -1, :], labels.to(device))
 
 
 @torch.no_grad()
 def loader_loss(model: GPTModel, loader: Batches, num_batches: int | None = None) -> float:
-    """Mean of the first `num_batches` batches' losses (all by default); NaN where there is no batch."""
+    """Return the mean loss of the first `num_batches` batches (default: all); NaN if there is none."""
     losses = [batch_loss(model, ids, labels).item() for ids, labels in islice(loader, num_batches)]
     return sum(losses) / len(losses) if losses else float("nan")
 
 
 @torch.no_grad()
 def loader_accuracy(model: GPTModel, loader: Batches, num_batches: int | None = None) -> float:
-    """Share of the first `num_batches` batches' messages (all by default) that the model, in evaluation mode, gets."""
+    """Return the accuracy over the first `num_batches` batches (default: all), with the model in evaluation mode."""
     model.eval()
     device = model.tok_emb.weight.device
     right, seen = 0, 0
@@ -141,7 +142,7 @@ def loader_accuracy(model: GPTModel, loader: Batches, num_batches: int | None = 
 
 
 def replace_head(model: GPTModel, num_labels: int = 2, seed: int = 123) -> None:
-    """Put a fresh classification head in the place of the language model's, drawn right after seeding."""
+    """Replace the language-model head by a new classification head, drawn right after seeding."""
     torch.manual_seed(seed)
     model.out_head = nn.Linear(model.config.emb_dim, num_labels)
 
@@ -158,18 +159,18 @@ def train(
     max_steps: int | None = None,
     log: Callable[[str], None] = print,
 ) -> tuple[list[Step], History]:
-    """Train, estimating as the chapter does: losses every `eval_freq` steps, accuracies after each epoch.
+    """Train, and estimate as the chapter does: losses every `eval_freq` steps, accuracies after each epoch.
 
     Args:
-        model: What requires a gradient is trained, in place.
-        train_loader: Shuffled; every pass, an estimate's too, draws from torch's global generator.
+        model: Trained in place, as far as its parameters require a gradient.
+        train_loader: Shuffled; every pass, also that of an estimate, draws from torch's global generator.
         validation_loader: In order.
         optimizer: Over the model's parameters.
         num_epochs: Passes over the training batches.
-        eval_freq: Steps between two estimates of the losses, the first after the first step; 0 for none.
+        eval_freq: Steps between two estimates of the losses, starting after the first step; 0 for none.
         eval_iter: Batches of each estimate.
-        max_steps: Stop after so many steps, whatever `num_epochs` says.
-        log: Where the chapter's log lines go.
+        max_steps: Stop after this many steps, regardless of `num_epochs`.
+        log: Receives the chapter's log lines.
 
     Returns:
         Every step, and the estimates.
@@ -210,7 +211,7 @@ def train(
 
 @torch.no_grad()
 def classify(text: str, model: GPTModel, encoding: tiktoken.Encoding, max_length: int) -> str:
-    """Call a text "spam" or "not spam": cut or padded to `max_length` tokens, read at the last position."""
+    """Classify a text as "spam" or "not spam" by the last of `max_length` positions, to which it is cut or padded."""
     model.eval()
     length = min(max_length, model.config.context_length)
     ids = encoding.encode(text, disallowed_special=())[:length]
@@ -221,7 +222,7 @@ def classify(text: str, model: GPTModel, encoding: tiktoken.Encoding, max_length
 
 @torch.no_grad()
 def generate(model: GPTModel, ids: Sequence[int], max_new_tokens: int) -> list[int]:
-    """Continue a prompt greedily with a language model, reading at most its context: prompt and continuation."""
+    """Return a prompt with its greedy continuation by a language model, which reads at most its context."""
     model.eval()
     text = list(ids)
     for _ in range(max_new_tokens):
@@ -231,20 +232,16 @@ def generate(model: GPTModel, ids: Sequence[int], max_new_tokens: int) -> list[i
 
 
 def save_state(model: GPTModel, path: str | os.PathLike[str]) -> None:
-    """Write the state dict to a `.pth` file, as the chapter does; complete or not at all."""
-    temporary = Path(f"{path}.partial")
-    try:
+    """Write the state dict to a `.pth` file, as the chapter does, but never a half-written one."""
+    with atomic_file(Path(path)) as temporary:
         torch.save(model.state_dict(), temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_state(model: GPTModel, path: str | os.PathLike[str]) -> None:
-    """Read a state dict that `save_state` or the book's own code wrote (whose causal masks are left out).
+    """Read a state dict written by `save_state` or by the book's own code, whose causal masks are ignored.
 
     Raises:
-        UserError: If the file cannot be read as tensors or they are not this model's; the message names them.
+        UserError: If the file does not hold tensors or they do not fit this model; the message names them.
     """
     try:
         state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""Every optimizer step of the Trainer, written down as the native loop writes its own."""
+"""Record every optimizer step of the Trainer in the form of the native loop's records."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ from .records import Step, digest, gradient_norm
 
 
 class StepRecorder(TrainerCallback):
-    """Writes down every optimizer step, by hooks on the model and without changing anything.
+    """A callback that records every optimizer step through hooks on the model, without changing anything.
 
-    A step of several accumulated batches is recorded as the one batch they make.
+    A step over several accumulated batches is recorded as one batch.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class StepRecorder(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Listen to what enters the GPT and what leaves the classifier."""
+        """Register hooks on the input of the GPT and the output of the classifier."""
         model: SpamGPTForSequenceClassification = kwargs["model"]
         self._hooks = [
             model.model.register_forward_pre_hook(self._see_ids),
@@ -38,7 +38,7 @@ class StepRecorder(TrainerCallback):
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Write down the step whose gradients are complete."""
+        """Record the step whose gradients are complete."""
         self.steps.append(
             Step(
                 ids=digest(torch.cat(self._ids)),
@@ -54,7 +54,7 @@ class StepRecorder(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Stop listening."""
+        """Remove the hooks."""
         for hook in self._hooks:
             hook.remove()
 

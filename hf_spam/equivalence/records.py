@@ -1,4 +1,4 @@
-"""What a fine-tuning goes through, written down the same way by both loops, so that the two can be compared."""
+"""The record of a fine-tuning, written in the same way by both loops so that the two can be compared."""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ from ..evaluation.history import History
 
 @dataclass(frozen=True)
 class Step:
-    """One optimizer step, seen just before the parameters change.
+    """One optimizer step, recorded just before the parameters change.
 
     Attributes:
-        ids: Digest of the token ids as they reached the GPT, padding included.
+        ids: Digest of the token ids as they reached the GPT, including padding.
         labels: Digest of the labels.
         loss: Mean cross-entropy of the step's messages.
-        gradient_norm: Euclidean norm of all gradients together.
-        learning_rate: The first parameter group's.
+        gradient_norm: Euclidean norm over all gradients.
+        learning_rate: Learning rate of the first parameter group.
     """
 
     ids: str
@@ -31,13 +31,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Record:
-    """A whole fine-tuning.
+    """The record of a whole fine-tuning.
 
     Attributes:
         steps: Every optimizer step.
         history: The interim estimates.
-        accuracies: Of each split, at the end.
-        parameters: The final values, under `GPTModel`'s names.
+        accuracies: The final accuracy on each split.
+        parameters: The final parameters, by their name in `GPTModel`.
     """
 
     steps: list[Step]
@@ -47,12 +47,12 @@ class Record:
 
 
 def digest(tensor: Tensor) -> str:
-    """A short hash of a tensor's shape and values: equal tensors, equal digests, on any machine."""
+    """Return a short hash of a tensor's shape and values; equal tensors have equal digests on any machine."""
     content = repr(list(tensor.shape)).encode() + tensor.detach().cpu().contiguous().numpy().tobytes()
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> float:
-    """Euclidean norm of the gradients of all parameters that have one."""
+    """Return the Euclidean norm over the gradients of all parameters that have one."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     return float(torch.nn.utils.get_total_norm(gradients))

@@ -1,4 +1,4 @@
-"""What both routes start from."""
+"""The common starting point of both routes: the same messages, tokens and weights."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +16,10 @@ from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import build
 from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
-from ..training.initial_model import build_config, build_model
+from ..training.initial_model import build_config, initialize_model
 from . import native_loop
 
 BATCH_SIZE = 8
-
-
 EPOCHS = 5
 
 
@@ -30,16 +28,16 @@ class StartingPoint:
     """What both routes start from.
 
     Attributes:
-        frames: The splits as the native loop draws them.
+        frames: The splits as drawn by the native loop.
         splits: The splits as a `DatasetDict`.
-        tokenized: The same after `tokenization.tokenize`.
-        tokenizer: The Trainer route's.
-        encoding: The native loop's.
-        classifier: The starting weights, configured as by the `book` preset. Not trained itself.
-        max_steps: Where training stops, and how many batches of each split are then evaluated; `None`: five epochs,
-            whole splits.
-        learning_rate: AdamW's.
-        seed: Of everything random.
+        tokenized: `splits` after `data.tokenization.tokenize`.
+        tokenizer: The tokenizer of the Trainer route.
+        encoding: The encoding of the native loop.
+        classifier: The starting weights, configured as in the `book` preset. Never trained itself.
+        max_steps: Number of training steps, and of batches of each split evaluated afterwards; `None` for five epochs
+            and whole splits.
+        learning_rate: The learning rate of AdamW.
+        seed: The seed of everything random.
     """
 
     frames: dict[str, pd.DataFrame]
@@ -53,8 +51,8 @@ class StartingPoint:
     seed: int
 
     def configure(self, **options: Any) -> SpamGPTConfig:
-        """The starting weights' configuration with other options."""
-        values = self.classifier.config.to_dict() | {"attn_implementation": "eager"}  # which `to_dict` leaves out
+        """Return the configuration of the starting weights with some options changed."""
+        values = self.classifier.config.to_dict() | {"attn_implementation": "eager"}  # `to_dict` omits it
         return SpamGPTConfig(**values | options)
 
 
@@ -71,10 +69,10 @@ def prepare_starting_point(
 
     Args:
         messages: Columns `Label` and `Text`.
-        model_size: One of `weights.SIZES`, with random weights.
-        checkpoint: Pretrained weights instead.
+        model_size: One of `conversion.from_gpt2.SIZES`, with random weights.
+        checkpoint: Pretrained weights to use instead.
         max_steps: See `StartingPoint`.
-        learning_rate: See `StartingPoint`. The chapter's 5e-5 would hardly move random weights.
+        learning_rate: See `StartingPoint`. The chapter's 5e-5 would hardly change random weights.
         seed: See `StartingPoint`.
     """
     splits = prepare_splits(messages)
@@ -88,7 +86,7 @@ def prepare_starting_point(
         tokenized=tokenize(splits, tokenizer, config.max_text_length),
         tokenizer=tokenizer,
         encoding=gpt2_encoding(),
-        classifier=build_model(config, checkpoint, seed),
+        classifier=initialize_model(config, checkpoint, seed),
         max_steps=max_steps,
         learning_rate=learning_rate,
         seed=seed,
@@ -96,7 +94,7 @@ def prepare_starting_point(
 
 
 def book_arguments(subject: StartingPoint, folder: str, **options: Any) -> SpamTrainingArguments:
-    """The `book` preset on a CPU, silent."""
+    """Return the arguments of the `book` preset on a CPU, without output."""
     given = {
         "output_dir": folder,
         "seed": subject.seed,
@@ -113,4 +111,4 @@ def book_arguments(subject: StartingPoint, folder: str, **options: Any) -> SpamT
 
 
 def silent(line: str) -> None:
-    """A log that nobody reads."""
+    """Discard a log line."""

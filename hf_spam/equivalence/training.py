@@ -1,7 +1,6 @@
-"""The Trainer route against the native loop: the same rows, batches, steps and parameters, or where they part.
+"""Compare training by the Trainer route with training by the native loop: levels 4 and 5.
 
-Levels 4 and 5 of the comparison, the training; `data_equivalence` has 1 and 2, `model_equivalence` the others. Both
-routes start from a `StartingPoint`.
+Levels 1 and 2 are in `data`, levels 3, 6 and 7 in `model`. Both routes start from a `StartingPoint`.
 """
 
 import tempfile
@@ -12,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..data.splits import SPLITS
+from ..evaluation.intervals import wilson
 from ..model.gpt import GPTModel
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..training.fine_tuning import build_trainer, evaluate_split, use_prefix_cache
@@ -24,8 +24,8 @@ from .starting_point import BATCH_SIZE, StartingPoint, book_arguments, silent
 
 CONFIGURATIONS: tuple[Trainable, ...] = ("last_block", "all")
 
-# Level 4 asks for the last bit. What accumulates its gradients sums in another order, and AdamW divides by the
-# gradients' own size: it magnifies the difference where they are close to 0.
+# Level 4 demands equality to the last bit. Accumulated gradients are summed in another order, and AdamW divides them
+# by their own size, which magnifies the difference where they are close to 0.
 LAST_BIT = {
     "token ids of each batch": 0.0,
     "labels of each batch": 0.0,
@@ -58,9 +58,12 @@ BF16 = {"token ids of each batch": 0.0, "loss of each step": 0.1}
 
 
 def train_both_ways(subject: StartingPoint) -> dict[str, tuple[Record, Record]]:
-    """The native loop's record and the Trainer's with the `book` preset, in fp32 on a CPU, for each configuration.
+    """Train each configuration with the native loop and with the Trainer's `book` preset, in fp32 on a CPU.
 
-    The configurations: the last block and everything trained, each with dropout 0 and 0.1.
+    The configurations train the last block or everything, each with dropout 0 and 0.1.
+
+    Returns:
+        The native record and the Trainer's record, by configuration.
     """
     return {
         f"{trainable}, dropout {drop_rate:g}": (
@@ -73,12 +76,17 @@ def train_both_ways(subject: StartingPoint) -> dict[str, tuple[Record, Record]]:
 
 
 def check_training(pairs: Mapping[str, tuple[Record, Record]]) -> list[Comparison]:
-    """Every step, estimate and final parameter of `train_both_ways`, to the last bit."""
+    """Compare every step, estimate and final parameter of `train_both_ways`, to the last bit."""
     return compare_records(4, pairs, LAST_BIT)
 
 
 def check_variants(subject: StartingPoint) -> list[Comparison]:
-    """Accumulated batches against whole ones for an epoch, the frozen blocks cached or not, and bf16 against fp32."""
+    """Compare variants of the Trainer route that differ by rounding alone; all of level 5."""
+    return [*check_accumulation(subject), *check_cache(subject), *check_bf16(subject)]
+
+
+def check_accumulation(subject: StartingPoint) -> list[Comparison]:
+    """Compare an epoch of accumulated batches with one of whole batches."""
     steps = len(subject.tokenized["train"]) // BATCH_SIZE
     options: dict[str, Any] = {"max_steps": min(steps, subject.max_steps or steps), "eval_freq": 0}
     whole = train_with_trainer(subject, "all", **options)
@@ -89,19 +97,30 @@ def check_variants(subject: StartingPoint) -> list[Comparison]:
         )
         pair = {f"{times} batches of {size}": (whole, accumulated)}
         comparisons += compare_records(5, pair, ACCUMULATED, prefix=f"accumulated {times}×{size}: ")
+    return comparisons
+
+
+def check_cache(subject: StartingPoint) -> list[Comparison]:
+    """Compare training on the cached output of the frozen blocks with training that computes it."""
     uncached, cached = (train_with_trainer(subject, "last_block", "sdpa", prefix_cache=it) for it in ("off", "on"))
     pair = {"frozen blocks cached": (uncached, cached)}
-    comparisons += compare_records(5, pair, CACHED, prefix="frozen blocks cached: ")
+    return compare_records(5, pair, CACHED, prefix="frozen blocks cached: ")
+
+
+def check_bf16(subject: StartingPoint) -> list[Comparison]:
+    """Compare bf16 with fp32: the losses, and the test accuracy up to its sampling noise."""
     fp32, bf16 = (train_with_trainer(subject, "last_block", bf16=bf16) for bf16 in (False, True))
-    comparisons += compare_records(5, {"bf16": (fp32, bf16)}, BF16, prefix="bf16: ")
     expected: dict[str, Value] = {"test": fp32.accuracies["test"]}
-    noise = accuracy_noise(fp32.accuracies["test"], len(subject.tokenized["test"]))
     found: dict[str, Value] = {"test": bf16.accuracies["test"]}
-    return [*comparisons, compare(5, "bf16: test accuracy", expected, found, noise)]
+    noise = accuracy_noise(fp32.accuracies["test"], len(subject.tokenized["test"]))
+    return [
+        *compare_records(5, {"bf16": (fp32, bf16)}, BF16, prefix="bf16: "),
+        compare(5, "bf16: test accuracy", expected, found, noise),
+    ]
 
 
 def train_natively(subject: StartingPoint, trainable: Trainable, drop_rate: float = 0.0) -> Record:
-    """The chapter's loop on the subject."""
+    """Train with the chapter's loop, and return its record."""
     model = GPTModel(subject.configure(drop_rate=drop_rate), num_labels=2)
     model.load_state_dict(subject.classifier.model.state_dict())
     freeze(model, trainable)
@@ -111,7 +130,7 @@ def train_natively(subject: StartingPoint, trainable: Trainable, drop_rate: floa
     steps, history = native_loop.train(
         model, loaders["train"], loaders["validation"], optimizer, max_steps=subject.max_steps, log=silent
     )
-    accuracies = {  # the training loader would leave out the messages of its last, smaller batch
+    accuracies = {  # the training loader would drop the messages of its last, smaller batch
         name: native_loop.loader_accuracy(model, DataLoader(loader.dataset, BATCH_SIZE), subject.max_steps)
         for name, loader in loaders.items()
     }
@@ -121,7 +140,7 @@ def train_natively(subject: StartingPoint, trainable: Trainable, drop_rate: floa
 def train_with_trainer(
     subject: StartingPoint, trainable: Trainable, attention: str = "eager", drop_rate: float = 0.0, **options: Any
 ) -> Record:
-    """The Trainer with the `book` preset on the subject; options of `SpamTrainingArguments` bend it."""
+    """Train with the Trainer's `book` preset, changed by `options` of `SpamTrainingArguments`; return its record."""
     model = SpamGPTForSequenceClassification(subject.configure(drop_rate=drop_rate, attn_implementation=attention))
     model.load_state_dict(subject.classifier.state_dict())
     freeze(model.model, trainable)
@@ -142,6 +161,6 @@ def train_with_trainer(
 
 
 def accuracy_noise(accuracy: float, messages: int) -> float:
-    """Half the width of the accuracy's 95 % interval (Agresti and Coull 1998): what another draw would change."""
-    share = (accuracy * messages + 2) / (messages + 4)
-    return 1.96 * (share * (1 - share) / (messages + 4)) ** 0.5
+    """Return half the width of the accuracy's 95 % interval: what another random draw of messages would change."""
+    interval = wilson(round(accuracy * messages), messages)
+    return 0.0 if interval is None else (interval[1] - interval[0]) / 2

@@ -1,14 +1,19 @@
-"""The interim estimates of a fine-tuning, in order of time."""
+"""The interim estimates of loss and accuracy that a fine-tuning records."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class History:
-    """Estimates on a few batches, in order of time.
+    """Estimates on a few batches, in chronological order.
 
-    `train_losses` and `validation_losses` belong to `steps` (optimizer steps done when they were taken), the
-    accuracies to the ends of the epochs. `examples_seen` counts training messages.
+    Attributes:
+        steps: Optimizer steps completed when each loss was estimated.
+        train_losses: One for each of `steps`.
+        validation_losses: One for each of `steps`.
+        train_accuracies: One for each epoch, at its end.
+        validation_accuracies: One for each epoch, at its end.
+        examples_seen: Number of training messages so far.
     """
 
     steps: list[int] = field(default_factory=list)

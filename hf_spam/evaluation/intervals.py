@@ -1,7 +1,7 @@
-"""How far a measured share may be from the true one: 95 % confidence intervals of accuracy, precision, recall and F1.
+"""95 % confidence intervals of accuracy, precision, recall and F1.
 
-All are Wilson's score intervals (E. B. Wilson 1927), which hold for few messages and for shares near 0 and 1. They
-say what another draw of messages of the same kind would change, not what messages of another kind would.
+All are Wilson's score intervals (E. B. Wilson 1927), valid also for few messages and for shares near 0 and 1. They
+cover another random draw of messages of the same kind, but not messages of a different kind.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ Interval = tuple[float, float]
 
 
 def wilson(successes: int, trials: int) -> Interval | None:
-    """The 95 % interval of a share; `None` of nothing."""
+    """Return the 95 % interval of `successes` in `trials`; `None` without trials."""
     if trials == 0:
         return None
     interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
@@ -20,15 +20,16 @@ def wilson(successes: int, trials: int) -> Interval | None:
 
 
 def intervals(confusion: Sequence[Sequence[int]]) -> dict[str, Interval | None]:
-    """The 95 % intervals of the metrics.
+    """Return the 95 % intervals of the metrics.
 
-    Of F1 = 2J / (1 + J), where J = TP / (TP + FP + FN) is a share, and its interval is carried over.
+    F1 is not a share itself, but F1 = 2J / (1 + J) with the share J = TP / (TP + FP + FN): its interval is converted.
 
     Args:
         confusion: Messages by true label (rows) and predicted label (columns). *Shape:* `[num_labels, num_labels]`.
 
     Returns:
-        By metric; of more than two labels only `accuracy`, since the means over the classes are no shares.
+        The interval of each metric. With more than two labels there is only `accuracy`, because means over classes are
+        not shares.
     """
     total = sum(map(sum, confusion))
     found = {"accuracy": wilson(sum(row[label] for label, row in enumerate(confusion)), total)}

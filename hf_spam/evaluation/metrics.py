@@ -1,7 +1,7 @@
 """Accuracy, precision, recall and F1 as `evaluate` metrics that need no download.
 
-Precision, recall and F1 are those of the positive class, spam (id 1), where there are two classes, and the unweighted
-mean over the classes where there are more. Precision is 0 for a class that is never predicted, recall for one that
+With two classes, precision, recall and F1 are those of the positive class, spam (id 1). With more classes they are
+unweighted means over the classes. Precision is 0 for a class that is never predicted, recall is 0 for a class that
 never occurs.
 """
 
@@ -18,18 +18,21 @@ _PER_CLASS: dict[str, Callable[..., float]] = {"precision": precision_score, "re
 
 
 class ClassificationMetric(evaluate.Metric):
-    """One of `METRICS` from predicted and true class ids (int64, one of each for a text).
+    """One of `METRICS`, computed from predicted and true class ids (int64, one of each per text).
 
     Args:
         name: Which of `METRICS`; also the key of the result.
         num_labels: Number of classes.
+
+    Raises:
+        ValueError: If the name is not one of `METRICS`.
     """
 
     def __init__(self, name: str, num_labels: int = 2) -> None:
         if name not in METRICS:
             raise ValueError(f"expected one of {', '.join(METRICS)}, found {name!r}")
         self.num_labels = num_labels
-        # In memory, because the cache files that it would write are shared by all processes of the user.
+        # In memory, because its cache files would be shared by all of the user's processes.
         super().__init__(config_name=name, keep_in_memory=True)
 
     def _info(self) -> evaluate.MetricInfo:
@@ -51,20 +54,20 @@ class ClassificationMetric(evaluate.Metric):
 
 
 def build_metrics(num_labels: int = 2) -> evaluate.CombinedEvaluations:
-    """All `METRICS` as one `evaluate` object."""
+    """Return all `METRICS` as one `evaluate` object."""
     return evaluate.combine([ClassificationMetric(name, num_labels) for name in METRICS])
 
 
 def confusion(references: Sequence[int], predictions: Sequence[int], num_labels: int = 2) -> list[list[int]]:
-    """Texts by true label (rows) and predicted label (columns). *Shape:* `[num_labels, num_labels]`."""
-    if not len(references):  # of which scikit-learn counts nothing
+    """Count texts by true label (rows) and predicted label (columns). *Shape:* `[num_labels, num_labels]`."""
+    if not len(references):  # scikit-learn refuses to count nothing
         return [[0] * num_labels for _ in range(num_labels)]
     counts: list[list[int]] = confusion_matrix(references, predictions, labels=range(num_labels)).tolist()
     return counts
 
 
 def build_compute_metrics(num_labels: int = 2) -> Callable[[EvalPrediction], dict[str, float]]:
-    """The Trainer's `compute_metrics`: argmax of the logits `[N, num_labels]`, then `build_metrics`."""
+    """Return a `compute_metrics` for the Trainer: the argmax of the logits `[N, num_labels]`, then `build_metrics`."""
     metrics = build_metrics(num_labels)
 
     def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:

@@ -1,10 +1,31 @@
-"""The chapter's two figures, loss and accuracy over epochs, and two runs' losses on top of each other."""
+"""The chapter's two figures, loss and accuracy over epochs, and a figure that overlays the losses of several runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from .history import History
+
+
+def plot_history(history: History, epochs: float, folder: Path) -> list[Path]:
+    """Draw the losses and the accuracies of a run, each if there are any, and return the files.
+
+    Args:
+        history: The run's estimates.
+        epochs: Length of the run in epochs.
+        folder: Where the files go; see `plot_values`.
+    """
+    files = []
+    for label, train, validation in (
+        ("loss", history.train_losses, history.validation_losses),
+        ("accuracy", history.train_accuracies, history.validation_accuracies),
+    ):
+        if train:
+            seen = history.examples_seen
+            files += plot_values(train, validation, epochs=epochs, examples_seen=seen, label=label, folder=folder)
+    return files
 
 
 def plot_values(
@@ -18,14 +39,15 @@ def plot_values(
 ) -> list[Path]:
     """Draw one quantity over a run and save it as `<label>-plot.pdf` and `<label>-plot.png`.
 
-    As in the chapter, the values are spread evenly over the run; train is solid, validation dash-dotted.
+    As in the chapter, the values are spaced evenly over the run. The training line is solid, the validation line
+    dash-dotted.
 
     Args:
-        train: Values on training batches, in order of time.
-        validation: Values on validation batches, as many.
-        epochs: Length of the run in epochs, the lower axis.
-        examples_seen: Length of the run in messages, the upper axis.
-        label: What is drawn (`loss`, `accuracy`): the vertical axis, and the files' name.
+        train: Values on training batches, in chronological order.
+        validation: The same number of values on validation batches.
+        epochs: Length of the run in epochs, for the lower axis.
+        examples_seen: Length of the run in messages, for the upper axis.
+        label: The quantity (`loss`, `accuracy`), for the vertical axis and the file names.
         folder: Where the files go.
 
     Returns:
@@ -49,12 +71,12 @@ def plot_values(
 
 
 def plot_losses(runs: Mapping[str, Sequence[float]], folder: Path, name: str) -> list[Path]:
-    """Draw the loss of every step of several runs on top of each other, the first thick, the others dashed over it.
+    """Draw the loss of every step of several runs in one figure, the first as a thick line, the others dashed over it.
 
     Args:
-        runs: The losses of each run in order of steps, by the run's name.
+        runs: The loss of each step, by the run's name.
         folder: Where `<name>.pdf` and `<name>.png` go.
-        name: The files' name.
+        name: The files' name without suffix.
 
     Returns:
         The two files.

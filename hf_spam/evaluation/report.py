@@ -1,5 +1,6 @@
-"""A checkpoint's figures on messages of its own data, or on others."""
+"""The report of a checkpoint: its figures on its own data or on other messages."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +18,41 @@ from ..system import processes
 from ..system.run_folder import ARGUMENTS_FILE, METRICS_FILE
 from .metrics import build_metrics, confusion
 
-SOURCES = ("data_source", "data_file", "data_dir")
+_SOURCES = ("data_source", "data_file", "data_dir")
 
 
-def choose_messages(options: dict[str, Any], folder: Path) -> tuple[list[str], list[int], str]:
-    """The texts and label ids to report on, and what to call them.
+def choose_messages(
+    model: str, folder: Path, data_options: Mapping[str, Any], split: str | None = None
+) -> tuple[list[str], list[int], str]:
+    """Return the texts and label ids to report on, and a name for them.
 
     Args:
-        options: Those of the command.
-        folder: The checkpoint's, which remembers its data.
+        model: The checkpoint as the user named it, for messages.
+        folder: The checkpoint's folder, which records the data it was trained on.
+        data_options: Options of `DataArguments`; other keys are ignored. If they name a source, that source is used
+            instead of the checkpoint's own data.
+        split: One of `SPLITS`, or `all`. The default is `test` for the checkpoint's own data and `all` for another
+            source.
 
     Raises:
-        UserError: If the checkpoint does not say what it was trained on and no source is named, or if its source now
-            gives other splits than it was trained on.
+        UserError: If no source is named and the checkpoint does not record one, or if its source now gives other
+            splits than it was trained on.
     """
-    if named := any(name in options for name in SOURCES):
-        arguments, split = build(DataArguments, options), options.get("split", "all")
-    else:
+    named = any(name in data_options for name in _SOURCES)
+    split = split or ("all" if named else "test")
+    if not named:
         path = folder / ARGUMENTS_FILE
         if not path.is_file():
-            raise UserError(
-                f"{options['model']}: no {ARGUMENTS_FILE} says which data it was trained on. Name --data_file."
-            )
-        arguments, split = build(DataArguments, merge(read_config(path), options)), options.get("split", "test")
+            raise UserError(f"{model}: no {ARGUMENTS_FILE} says which data it was trained on. Name --data_file.")
+        data_options = merge(read_config(path), data_options)
+    arguments: DataArguments = build(DataArguments, data_options)
     if split == "all" and arguments.data_dir is None:
         frame = read_messages(arguments)
         return frame["Text"].tolist(), [LABELS.index(label) for label in frame["Label"]], "all messages"
     splits = load_splits(arguments)
     metrics = folder / METRICS_FILE
     if not named and metrics.is_file() and fingerprint(splits) != read_config(metrics)["data"]["fingerprint"]:
-        raise UserError(f"{options['model']}: its data has changed since it was trained: the splits are not the same.")
+        raise UserError(f"{model}: its data has changed since it was trained: the splits are no longer the same.")
     chosen = SPLITS if split == "all" else (split,)
     texts = [text for name in chosen for text in splits[name]["text"]]
     labels = [label for name in chosen for label in splits[name]["label"]]
@@ -54,9 +60,9 @@ def choose_messages(options: dict[str, Any], folder: Path) -> tuple[list[str], l
 
 
 def report(classifier: SpamClassifier, texts: list[str], labels: list[int]) -> tuple[dict[str, float], pd.DataFrame]:
-    """`METRICS` and the mean loss, and the confusion matrix (rows: true labels; columns: predicted).
+    """Return `METRICS` with the mean loss, and the confusion matrix (rows: true labels; columns: predicted labels).
 
-    Several processes share the texts; each text is scored once, and every process has the whole report.
+    Several processes share the texts. Each text is scored once, and every process gets the whole report.
     """
     logits = processes.gather_shards(classifier.logits(processes.shard(texts)), len(texts))
     predictions = logits.argmax(dim=1).tolist()

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
-from ..options import option
+from ..options import PUBLISHING, option
 
 
 @dataclass
 class HubArguments:
     """How something is put on the Hugging Face Hub."""
 
-    private: bool = option(False, "Only you may read the repository.")
-    revision: str = option("main", "The branch; made from main where there is none.")
-    commit_message: str | None = option(None, "Of the one commit that holds everything.")
-    dry_run: bool = option(False, "List what would be sent, with sizes, and send nothing.")
+    private: bool = option(False, "Make the repository private.", PUBLISHING)
+    revision: str = option("main", "Branch to push to; created from main if it does not exist.", PUBLISHING, "BRANCH")
+    commit_message: str | None = option(
+        None, "Message of the commit (default: one that says what was uploaded).", PUBLISHING
+    )
+    dry_run: bool = option(False, "List the files with their sizes and send nothing.", PUBLISHING)

@@ -1,4 +1,4 @@
-"""What the cards of a model and of a data set share: their templates, and what they say of messages."""
+"""What model cards and data set cards share: rendering a template, and describing how the splits were made."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ HUB_DATASET = "ucirvine/sms_spam"  # the SMS Spam Collection on the Hub
 
 
 def render(template: str, facts: Mapping[str, Any]) -> str:
-    """A card from a template of this folder; a fact that is missing is an error, never a blank."""
+    """Return the card that a template in this folder makes of the facts; a missing fact is an error, never a blank."""
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     environment.globals |= {"listed": _listed, "quoted": _quoted}
     text = (Path(__file__).parent / template).read_text(encoding="utf-8")
@@ -21,14 +21,15 @@ def render(template: str, facts: Mapping[str, Any]) -> str:
 
 
 def describe_preparation(data: DataArguments) -> str:
-    """How the splits came about, in a sentence or two."""
+    """Say in a sentence or two how the splits were made."""
     if data.data_dir is not None:
-        return "They had been split beforehand."
-    kept = "All are used, as many as there are of each label."
+        return "They were already split."
+    kept = "All messages are used, without balancing the labels."
     if data.balance:
-        kept = "Of the more frequent label as many are kept, at random, as there are of the other."
+        kept = "Messages of the more frequent label were dropped at random until both labels were equally frequent."
     train, validation = round(100 * data.train_fraction), round(100 * data.validation_fraction)
-    return f"{kept} They are split {train}/{validation}/{100 - train - validation} at random (seed {data.split_seed})."
+    shares = f"{train}/{validation}/{100 - train - validation}"
+    return f"{kept} The messages are split {shares} at random (seed {data.split_seed})."
 
 
 def _listed(names: Sequence[str]) -> str:

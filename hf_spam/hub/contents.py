@@ -1,4 +1,4 @@
-"""What a repository on the Hub holds: a model's files and their card, or a data set's splits and theirs."""
+"""What is pushed to a repository on the Hub: a model's files or a data set's splits, each with a card."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from .repository import Repository, publish
 
 CARD = "README.md"
 CODE = ("configuration_spam_gpt.py", "gpt.py", "modeling_spam_gpt.py")
-# In the order of a listing; what else lies in the folder stays there (checkpoints, caches, a user's own files).
+# In the order of a listing. Anything else in the folder is not pushed: checkpoints, caches, the user's own files.
 MODEL_FILES = (
     *("config.json", "generation_config.json", "model*.safetensors", "model*.safetensors.index.json", "model.onnx*"),
     *("tokenizer*.json", *CODE, METRICS_FILE, ARGUMENTS_FILE, AGREEMENT_FILE, "*-plot.png", "*-plot.pdf"),
@@ -22,18 +22,18 @@ MODEL_FILES = (
 
 
 def model_contents(folder: Path, repository: str, license: str | None = None) -> dict[str, Path | bytes]:
-    """The files of a model, with its card.
+    """Return a model's files and its card, by their path in the repository.
 
-    A README.md that lies in the folder is the user's, and goes as it is. Of the options that the run was given, those
-    that name places on this machine stay here.
+    A README.md in the folder is the user's and replaces the card. Recorded options that name places on this machine
+    are left out.
 
     Args:
-        folder: What `hf-spam train` or `hf-spam export` wrote, or `save_pretrained`.
-        repository: `owner/name`, which the card names.
+        folder: Written by `hf-spam train`, `hf-spam export` or `save_pretrained`.
+        repository: `owner/name`, for the card.
         license: See `build_model_card`.
 
     Raises:
-        UserError: If the folder holds no model of ours.
+        UserError: If the folder does not hold a model of ours.
     """
     card: Path | bytes = folder / CARD
     if not (folder / CARD).is_file():
@@ -51,7 +51,7 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
 def data_contents(
     splits: DatasetDict, source: str, arguments: DataArguments, repository: str
 ) -> dict[str, Path | bytes]:
-    """The files of a data set, a Parquet file for each split, with its card; see `build_data_card`."""
+    """Return a data set's files, one Parquet file per split, and its card; see `build_data_card`."""
     contents: dict[str, Path | bytes] = {CARD: build_data_card(splits, source, arguments, repository).encode()}
     for name, rows in splits.items():
         file = io.BytesIO()
@@ -61,10 +61,10 @@ def data_contents(
 
 
 def push_model(folder: Path, repository: Repository, license: str | None = None, message: str | None = None) -> str:
-    """Fill a repository that `hub.prepare_repository` returned, and say where it is.
+    """Push a model to a repository returned by `prepare_repository`, and return the line that reports it.
 
     Raises:
-        UserError: See `hub.publish`.
+        UserError: See `repository.publish`.
     """
     contents = model_contents(folder, repository.name, license)
     url = publish(repository, contents, message or f"Upload {folder.name} with hf_spam")

@@ -1,4 +1,7 @@
-"""Splits → their card: what they are, how to load them, where the messages come from. The words: `data_card.md`."""
+"""The card of a data set: what the splits hold, how to load them, where the messages come from.
+
+The text is in the template `data_card.md`.
+"""
 
 from datasets import DatasetDict
 from huggingface_hub import DatasetCardData
@@ -8,7 +11,7 @@ from ..data.sources import LABELS
 from ..data.splits import count, fingerprint, repeated
 from .cards import HUB_DATASET, describe_preparation, render
 
-# The column types as the Hub writes them, and where each split's file is.
+# The column types in the Hub's notation.
 _FEATURES = [
     {"name": "text", "dtype": "string"},
     {"name": "label", "dtype": {"class_label": {"names": {str(id_): label for id_, label in enumerate(LABELS)}}}},
@@ -16,13 +19,13 @@ _FEATURES = [
 
 
 def build_data_card(splits: DatasetDict, source: str, arguments: DataArguments, repository: str) -> str:
-    """The card of prepared splits as Markdown, with the metadata that the Hub and `load_dataset` read at its top.
+    """Return the card of prepared splits as Markdown, headed by the metadata that the Hub and `load_dataset` read.
 
     Args:
-        splits: From `builders.load_splits`.
-        source: What the messages are; see `builders.name_source`.
-        arguments: How they were prepared.
-        repository: `owner/name`, for the example of use.
+        splits: From `data.loading.load_splits`.
+        source: Where the messages come from; see `data.loading.name_source`.
+        arguments: How the splits were made.
+        repository: `owner/name`, for the usage example.
     """
     collection, counts = source in ("uci", "sample"), count(splits)
     metadata = DatasetCardData(
@@ -57,12 +60,12 @@ def build_data_card(splits: DatasetDict, source: str, arguments: DataArguments, 
 
 
 def data_file(split: str) -> str:
-    """The path of a split's file in the repository."""
+    """Return the path of a split's file in the repository."""
     return f"data/{split}-00000-of-00001.parquet"
 
 
 def _size(messages: int) -> str:
-    """The Hub's classes of sizes."""
+    """Return the Hub's size category."""
     for limit, name in ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M")):
         if messages < limit:
             return name

@@ -1,7 +1,7 @@
-"""A model's folder → its card: what it is, how to use it, what it was made of, how good it is, where that ends.
+"""The card of a model: what it is, how to use it, how it was trained, how good it is, and its limits.
 
-The words are in `model_card.md`, a Jinja template; the facts come from the folder's files. Of what they do not say the
-card says nothing.
+The text is in the Jinja template `model_card.md`. The facts come from the files in the model's folder; the card says
+nothing that they do not.
 """
 
 import json
@@ -29,25 +29,25 @@ from .cards import HUB_DATASET, describe_preparation, render
 Kind = Literal["checkpoint", "language model", "gpt2", "onnx"]
 Facts = Mapping[str, Any]
 
-_RARE = 5  # in 100 messages: an example of a share of spam that is not the training's
+_RARE_SPAM = 5  # spam in 100 messages: an example of a share that differs from the training data's
 _USE_EXAMPLES = ("You are a winner! Claim your $1000 prize", "Are we still on for dinner?")
-_OWN_PLACES = {  # options that say where things are on the machine of the training, or went from there
+_PRIVATE_OPTIONS = {  # they name places on the machine that trained, or where its results were sent
     *("output_dir", "overwrite_output_dir", "cache_dir", "bpe_dir", "prefix_cache_dir", "push_to_hub", "report_to"),
     *("hub_model_id", "hub_private_repo", "hub_revision", "hub_always_push", "hub_strategy"),
 }
 
 
 def build_model_card(folder: Path, repository: str, license: str | None = None) -> str:
-    """The card of a model as Markdown, with the metadata that the Hub reads at its top.
+    """Return the card of a model as Markdown, headed by the metadata that the Hub reads.
 
     Args:
-        folder: What `hf-spam train` or `hf-spam export` wrote, or `save_pretrained`.
-        repository: `owner/name`, for the examples of use.
-        license: As the Hub abbreviates it. By default that of what the weights were made of: GPT-2's is `mit`, our
-            code's is `apache-2.0`; none for messages that are not ours to license.
+        folder: Written by `hf-spam train`, `hf-spam export` or `save_pretrained`.
+        repository: `owner/name`, for the usage examples.
+        license: The Hub's identifier. By default the licence of what the weights were made from: `mit` for GPT-2,
+            `apache-2.0` for random weights; none if the messages are the user's.
 
     Raises:
-        UserError: If the folder holds no model of ours.
+        UserError: If the folder does not hold a model of ours, or its record is of another version.
     """
     kind = find_kind(folder)
     config = read_gpt2_config(folder) if kind == "gpt2" else SpamGPTConfig.from_pretrained(folder)
@@ -66,10 +66,10 @@ def build_model_card(folder: Path, repository: str, license: str | None = None) 
     }
     if run and kind != "language model":
         try:
-            facts |= describe_run(run, options, config, folder)
+            facts |= run_facts(run, options, config, folder)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"{folder / METRICS_FILE}: expected a record as this version of hf_spam writes it, found another "
+                f"{folder / METRICS_FILE}: expected a record written by this version of hf_spam, found another format "
                 f"({type(error).__name__}: {error}). Train again, or write the card yourself: README.md in the folder."
             ) from None
     metadata = build_metadata(facts, license).to_yaml()
@@ -77,10 +77,10 @@ def build_model_card(folder: Path, repository: str, license: str | None = None) 
 
 
 def find_kind(folder: Path) -> Kind:
-    """What a folder holds.
+    """Return what kind of model a folder holds.
 
     Raises:
-        UserError: If it is no model of ours.
+        UserError: If it does not hold a model of ours.
     """
     if is_onnx(folder):
         return "onnx"
@@ -92,19 +92,19 @@ def find_kind(folder: Path) -> Kind:
         config = None
     if config is None or not any(folder.glob("model*.safetensors")):
         raise UserError(
-            f"{folder}: expected a model that hf-spam train or hf-spam export saved, found no config.json of one or "
-            f"no weights beside it."
+            f"{folder}: expected a model saved by hf-spam train or hf-spam export, found no config.json of such a "
+            f"model or no weights beside it."
         )
     return "language model" if "SpamGPTForCausalLM" in (config.architectures or []) else "checkpoint"
 
 
-def describe_run(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -> dict[str, Any]:
-    """What the card says of the data, the training and the results.
+def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -> dict[str, Any]:
+    """Return the card's facts about the data, the training and the results.
 
     Args:
-        run: `metrics.json`.
-        options: `arguments.json`.
-        config: The model's.
+        run: The content of `metrics.json`.
+        options: The content of `arguments.json`.
+        config: The model's configuration.
         folder: Where the plots are.
     """
     data, model = build(DataArguments, options), build(ModelArguments, options)
@@ -125,29 +125,27 @@ def describe_run(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path
         "hardware": f"{environment['device']}, {environment['threads']} threads",
         "software": f"{environment['platform']}, {software}",
     }
-    (_, (misses, hits)), (right, alarms) = run["splits"]["test"]["confusion"], run["splits"]["test"]["confusion"][0]
+    (right, alarms), (misses, hits) = run["splits"]["test"]["confusion"]
     return {
         "training": training,
         "data": run["data"],
         "source": run["data"]["source"],
         "preparation": describe_preparation(data),
-        "weights": f"GPT-2's weights ([{base_model}](https://huggingface.co/{base_model}))"
-        if published
-        else {"random": "random weights"}.get(model.weights, "the weights of a local GPT-2 folder"),
+        "weights": _describe_weights(model.weights, base_model),
         "base_model": base_model,
         "trains": model.trainable.replace("_", " "),
         "facts": facts,
         "options": json.dumps(public_options(options), indent=2, ensure_ascii=False),
-        "results": {name: _shown(figures) for name, figures in run["splits"].items()},
+        "results": {name: _format_figures(figures) for name, figures in run["splits"].items()},
         "plots": [name for name in ("loss", "accuracy") if (folder / f"{name}-plot.png").is_file()],
-        "rare": _rare(right, alarms, misses, hits) if data.balance else None,
+        "rare": _rare_spam(right, alarms, misses, hits) if data.balance else None,
         "figures": run["splits"]["test"],
         "outputs": run["examples"],
     }
 
 
 def build_metadata(facts: Facts, license: str | None) -> ModelCardData:
-    """What the Hub reads: for its filters, its leader boards and its widget."""
+    """Return the metadata that the Hub reads for its filters, leaderboards and widget."""
     collection, kind = facts["source"] in ("uci", "sample"), facts["kind"]
     if license is None and (facts["training"] is None or collection):
         license = "mit" if facts["base_model"] else "apache-2.0"
@@ -169,7 +167,7 @@ def build_metadata(facts: Facts, license: str | None) -> ModelCardData:
                 task_type="text-classification",
                 task_name="Spam detection",
                 dataset_type=HUB_DATASET if collection else "own-messages",
-                dataset_name="SMS Spam Collection" if collection else "Messages of whoever trained the model",
+                dataset_name="SMS Spam Collection" if collection else "The trainer's own messages",
                 dataset_split="test",
                 metric_type=name,
                 metric_value=round(facts["figures"][name], 4),
@@ -179,8 +177,14 @@ def build_metadata(facts: Facts, license: str | None) -> ModelCardData:
     return metadata
 
 
+def _describe_weights(weights: str, base_model: str | None) -> str:
+    if base_model is not None:
+        return f"GPT-2's weights ([{base_model}](https://huggingface.co/{base_model}))"
+    return "random weights" if weights == "random" else "the weights in a local GPT-2 folder"
+
+
 def _widget(facts: Facts) -> list[dict[str, Any]] | None:
-    """The examples, with what the model made of them where that is known."""
+    """Return the examples, with the model's output where it is known."""
     if facts["results"]:
         return [
             {"text": it["text"], "output": [{"label": it["label"], "score": round(it["score"], 4)}]}
@@ -190,8 +194,10 @@ def _widget(facts: Facts) -> list[dict[str, Any]] | None:
 
 
 def public_options(options: Facts) -> dict[str, Any]:
-    """A run's options for others to read: without tokens, and of places on the machine no more than the name."""
-    kept = {name: value for name, value in options.items() if name not in _OWN_PLACES and not name.endswith("_token")}
+    """Return a run's options without tokens and private places; other paths are reduced to the file's name."""
+    kept = {
+        name: value for name, value in options.items() if name not in _PRIVATE_OPTIONS and not name.endswith("_token")
+    }
     return {
         name: Path(value).name if isinstance(value, str) and ("/" in value or "\\" in value) else value
         for name, value in kept.items()
@@ -206,8 +212,8 @@ def _tokenizer_length(folder: Path) -> int:
     return int(_read(folder / "tokenizer_config.json").get("model_max_length", 2**30))
 
 
-def _shown(figures: Facts) -> dict[str, Any]:
-    """One split's figures as the card shows them: in % with their intervals."""
+def _format_figures(figures: Facts) -> dict[str, Any]:
+    """Format one split's figures for the card: in % with their intervals."""
     ranges = intervals(figures["confusion"])
     shown = {name: _with_interval(figures[name], ranges.get(name)) for name in METRICS}
     return {**shown, **{name: figures[name] for name in ("loss", "confusion")}, "messages": f"{figures['messages']:,}"}
@@ -218,10 +224,10 @@ def _with_interval(share: float, interval: Interval | None) -> str:
     return text if interval is None else f"{text} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
 
 
-def _rare(right: int, alarms: int, misses: int, hits: int) -> dict[str, int] | None:
-    """How many of those called spam may be spam where it is rare, by the upper end of the false alarms' interval."""
+def _rare_spam(right: int, alarms: int, misses: int, hits: int) -> dict[str, int] | None:
+    """Return the worst-case precision where spam is rare, from the upper bound of the false-positive rate."""
     worst = wilson(alarms, right + alarms)
     if worst is None or not hits:
         return None
-    found, wrong = _RARE * hits / (hits + misses), (100 - _RARE) * worst[1]
-    return {"share": _RARE, "precision": round(100 * found / (found + wrong))}
+    found, wrong = _RARE_SPAM * hits / (hits + misses), (100 - _RARE_SPAM) * worst[1]
+    return {"share": _RARE_SPAM, "precision": round(100 * found / (found + wrong))}

@@ -1,7 +1,8 @@
-"""Repositories on the Hugging Face Hub: made, and filled by one commit.
+"""Create repositories on the Hugging Face Hub, and fill them with a single commit.
 
-The commit is the last request of all. What fails before it leaves the repository as it was, and large files that have
-arrived by then are not sent again. The token goes to the client and nowhere else: what the Hub says is told without.
+The commit is the last request. A failure before it leaves the repository unchanged, and large files that have arrived
+by then are not sent again. The token goes only to the client: it is removed from the Hub's messages before they are
+shown.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import httpx2
 import huggingface_hub
 from huggingface_hub import CommitOperationAdd, HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -18,34 +18,39 @@ from huggingface_hub.utils import enable_progress_bars, parse_ratelimit_headers,
 
 from ..errors import UserError
 from ..system.download import without_tokens
+from ..system.hub_http import httpx
 
-Contents = Mapping[str, Path | bytes]  # what goes to each path of a repository
+Contents = Mapping[str, Path | bytes]  # path in the repository -> local file or content
 
-TIMEOUT = 60.0  # seconds that the Hub may neither say nor take anything
-_LONGEST_QUOTE = 200  # characters of what the Hub says
+TIMEOUT = 60.0  # seconds in which the Hub neither sends nor accepts anything
+_LONGEST_QUOTE = 200  # characters of a message from the Hub
 
 _REMEDIES = {
-    401: "The Hub does not know this token: make one that may write at {endpoint}/settings/tokens, and hf auth login",
-    403: "The token may not write there: name a repository of your own, or make a token that may at "
+    401: "The Hub does not know this token: create one with write access at {endpoint}/settings/tokens, and run "
+    "hf auth login",
+    403: "The token has no write access there: name a repository of your own, or create a token with write access at "
     "{endpoint}/settings/tokens",
-    404: "There is no such repository or branch, or the token may not see it",
-    409: "Somebody else is changing it at this moment: try again",
-    412: "Somebody else has changed it meanwhile: try again",
+    404: "There is no such repository or branch, or the token cannot see it",
+    409: "Somebody else is changing it right now: try again",
+    412: "Somebody else has changed it in the meantime: try again",
     429: "Too many requests: try again {when}",
 }
-_SERVER_REMEDY = "The Hub has a failure of its own: try again later"
+_SERVER_REMEDY = "The Hub has an internal error: try again later"
 
 
 @dataclass(frozen=True)
 class Repository:
-    """Where to publish.
+    """The repository to publish to.
 
     Attributes:
-        name: `owner/name`, or a name alone for one of the token's user.
-        kind: What it holds.
-        private: Only its owner may read it. A repository that exists is never made private, nor filled if it is not.
-        revision: The branch; made from `main` where there is none.
-        token: Instead of the one that the client finds (`$HF_TOKEN`, or what `hf auth login` saved).
+        name: `owner/name`, or just a name for a repository of the token's user.
+        kind: Whether it holds a model or a data set.
+        private: Only its owner may read it. An existing public repository is neither made private nor filled.
+        revision: The branch; created from `main` if it does not exist.
+        token: Used instead of the token that the client finds (`$HF_TOKEN`, or saved by `hf auth login`).
+
+    Raises:
+        UserError: If the Hub would not accept the name.
     """
 
     name: str
@@ -55,7 +60,7 @@ class Repository:
     token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse a name that the Hub would not take."""
+        """Check the name."""
         try:
             validate_repo_id(self.name)
         except HFValidationError as error:
@@ -66,22 +71,22 @@ class Repository:
 
 
 def prepare_repository(repository: Repository) -> Repository:
-    """Make the repository and the branch where they do not exist; find out now whether they may be written.
+    """Create the repository and the branch if they do not exist, and check that the token may write there.
 
     Returns:
-        The same with its owner in its name.
+        The same repository, with its owner in its name.
 
     Raises:
         UserError: If there is no token, or the Hub refuses, fails or does not answer.
     """
     if repository.token is None and huggingface_hub.get_token() is None:
         raise UserError(
-            "pushing to the Hugging Face Hub needs a token that may write, found none. Log in with hf auth login, or "
-            "set HF_TOKEN."
+            "pushing to the Hugging Face Hub needs a token with write access, found none. Run hf auth login, or set "
+            "HF_TOKEN."
         )
     api = HfApi(token=repository.token)
     kind = repository.kind
-    with _told(repository):
+    with _hub_requests(repository):
         made = api.create_repo(repository.name, private=repository.private or None, repo_type=kind, exist_ok=True)
         repository = replace(repository, name=made.repo_id)
         if repository.private and not api.repo_info(repository.name, repo_type=kind).private:
@@ -95,23 +100,23 @@ def prepare_repository(repository: Repository) -> Repository:
 
 
 def publish(repository: Repository, contents: Contents, message: str) -> str:
-    """Put files into a repository that `prepare_repository` returned, all in one commit. What else it holds stays.
+    """Put files into a repository returned by `prepare_repository`, in one commit. Other files in it stay.
 
     Args:
-        repository: Where they go.
+        repository: Where the files go.
         contents: The files.
-        message: The commit's.
+        message: The commit message.
 
     Returns:
-        The commit's address; that of the last one where nothing has changed.
+        The URL of the commit, or of the previous one if nothing has changed.
 
     Raises:
-        UserError: If the Hub refuses, fails or does not answer. It says what the repository holds then.
+        UserError: If the Hub refuses, fails or does not answer. The message says what the repository holds then.
     """
     if not constants.HF_HUB_DISABLE_PROGRESS_BARS:
-        enable_progress_bars()  # the command turns them off with those of transformers
+        enable_progress_bars()  # the command turned them off together with those of transformers
     operations = [CommitOperationAdd(path, source) for path, source in contents.items()]
-    with _told(repository):
+    with _hub_requests(repository):
         commit = HfApi(token=repository.token).create_commit(
             repository.name,
             operations,
@@ -123,7 +128,7 @@ def publish(repository: Repository, contents: Contents, message: str) -> str:
 
 
 def listing(contents: Contents) -> str:
-    """The files with their sizes in bytes, and the sum."""
+    """Return a table of the files with their sizes in bytes, and the total."""
     sizes = {
         path: len(source) if isinstance(source, bytes) else source.stat().st_size for path, source in contents.items()
     }
@@ -133,50 +138,54 @@ def listing(contents: Contents) -> str:
 
 
 @contextmanager
-def _told(repository: Repository) -> Iterator[None]:
-    """Ask the Hub with a limit to our patience, and turn what goes wrong into a `UserError`."""
+def _hub_requests(repository: Repository) -> Iterator[None]:
+    """Set a timeout for requests to the Hub, and turn its errors into a `UserError`.
+
+    The timeout of the process-wide client is set and restored. The public `set_client_factory` could not be undone: it
+    closes the client of an application that calls us, and there is no public way to ask for the previous factory.
+    """
     client = huggingface_hub.get_session()
-    patience, client.timeout = client.timeout, httpx2.Timeout(TIMEOUT)
+    previous, client.timeout = client.timeout, httpx.Timeout(TIMEOUT)
     try:
         yield
     except UserError:
         raise
-    except (OSError, RuntimeError, ValueError, LookupError, httpx2.HTTPError) as wrapped:
+    except (OSError, RuntimeError, ValueError, LookupError, httpx.HTTPError) as wrapped:
         error: Exception = wrapped
         while isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
-            error = error.__cause__  # what the client says of a large file
+            error = error.__cause__  # the client wraps errors of large files
         text = f"could not push to {repository.name}: {_reason(error)}. {_outcome(error)}"
         raise UserError(without_tokens(text, repository.token)) from None
     finally:
-        client.timeout = patience
+        client.timeout = previous
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, and what to do."""
+    """Say what went wrong and what to do."""
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
         limit = parse_ratelimit_headers(error.response.headers)
         seconds = limit.reset_in_seconds if limit else error.response.headers.get("Retry-After", "")
         when = f"in {seconds} seconds" if seconds else "in a few minutes"
         remedy = _SERVER_REMEDY if status >= 500 else _REMEDIES.get(status, "The Hub refuses")
-        said = " ".join((error.server_message or "").split())[:_LONGEST_QUOTE].rstrip(".")
-        told = f"HTTP status {status}" + (f" ({said})" if said else "")
-        return f"{told}. {remedy.format(endpoint=constants.ENDPOINT, when=when)}"
-    if isinstance(error, httpx2.TimeoutException):
+        quote = " ".join((error.server_message or "").split())[:_LONGEST_QUOTE].rstrip(".")
+        response = f"HTTP status {status}" + (f" ({quote})" if quote else "")
+        return f"{response}. {remedy.format(endpoint=constants.ENDPOINT, when=when)}"
+    if isinstance(error, httpx.TimeoutException):
         return f"no answer within {TIMEOUT:g} seconds. Try again"
-    if isinstance(error, httpx2.TransportError):
+    if isinstance(error, httpx.TransportError):
         return f"no connection to {constants.ENDPOINT}. Try again"
     return f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST_QUOTE]}"
 
 
 def _outcome(error: Exception) -> str:
-    """What the repository holds now. Only the commit's own request leaves a doubt, where its answer is lost."""
+    """Say what the repository holds now. That is unknown only if the answer to the commit request was lost."""
     if isinstance(error, HfHubHTTPError):
-        doubtful, request = error.response.status_code >= 500, error.response.request
-    elif isinstance(error, httpx2.RequestError):
-        doubtful, request = True, error.request
+        unknown, request = error.response.status_code >= 500, error.response.request
+    elif isinstance(error, httpx.RequestError):
+        unknown, request = True, error.request
     else:
         return "Nothing was published."
-    if doubtful and "/commit/" in request.url.path:
-        return "Whether the commit was made is not known; the same command again finds out."
+    if unknown and "/commit/" in request.url.path:
+        return "It is unknown whether the commit was made; run the same command again to find out."
     return "Nothing was published."

@@ -1,4 +1,4 @@
-"""A saved checkpoint and texts → labels and scores."""
+"""Classify texts with a saved checkpoint."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from ..conversion.backend import Backend, mask_after
 from ..conversion.to_gpt2 import GPT2Classifier, is_gpt2
 from ..conversion.to_onnx import OnnxModel, is_onnx
 from ..data.batching import token_batches
@@ -21,16 +22,15 @@ from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.download import download_repository
 
 Precision = Literal["fp32", "bf16"]
-Classifier = SpamGPTForSequenceClassification | GPT2Classifier | OnnxModel
 T = TypeVar("T")
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _CPU_BUDGET, _GPU_BUDGET = 2048, 65536
-_WINDOW = 16384  # texts that are sorted by length together
+_WINDOW = 16384  # texts that are tokenized and sorted by length together
 
 CHECKPOINT_FILES = ["*.json", "model*.safetensors", "model.onnx*"]
 
-# The chapter's two examples, the first spam, the second not.
+# The chapter's two examples: spam, then ham.
 EXAMPLES = (
     "You are a winner you have been specially selected to receive $1000 cash or a $2000 award.",
     "Hey, just wanted to check if we're still on for dinner tonight? Let me know!",
@@ -39,25 +39,25 @@ EXAMPLES = (
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest label of a text and its probability (softmax), as `pipeline("text-classification")` gives them."""
+    """The likeliest label of a text and its probability (softmax), as in `pipeline("text-classification")`."""
 
     label: str
     score: float
 
 
 class SpamClassifier:
-    """Classifies texts, in batches of similar length, in the order they were given.
+    """A model and its tokenizer. Texts are scored in batches of similar length, and results keep their order.
 
     Args:
-        model: Used where it is; put in evaluation mode.
-        tokenizer: The checkpoint's.
-        token_budget: Positions of a batch at most, padding included; by default what fills a CPU, or a GPU. It
-            changes the speed, not the scores.
+        model: The model, which stays on its device and is put in evaluation mode.
+        tokenizer: The tokenizer of the same checkpoint.
+        token_budget: The largest batch, in positions, padding included; the default suits the device. It changes the
+            speed, not the scores.
     """
 
     def __init__(
         self,
-        model: Classifier,
+        model: Backend,
         tokenizer: PreTrainedTokenizerBase,
         token_budget: int | None = None,
     ) -> None:
@@ -69,17 +69,17 @@ class SpamClassifier:
     def from_pretrained(
         cls, checkpoint: str | os.PathLike[str], token_budget: int | None = None, precision: Precision = "fp32"
     ) -> "SpamClassifier":
-        """Load a checkpoint that `hf-spam train` saved, or its export, onto a GPU if there is one.
+        """Load a checkpoint that `hf-spam train` or `hf-spam export` saved, onto a CUDA device if there is one.
 
         Args:
             checkpoint: A folder, or a repository on the Hub.
             token_budget: See the class.
-            precision: Of the weights and of what is computed with them. bf16 takes half the memory, and a fraction of
-                the time where the processor multiplies in it; scores then have two to three digits.
+            precision: The type of the weights and of the computation. bf16 needs half the memory, and less time if
+                the processor supports it; scores are then exact to two or three digits.
 
         Raises:
-            UserError: If `checkpoint` is no such folder or repository, or needs the extra `onnx`, or if bf16 is asked
-                of an export to ONNX, which has the precision that it was exported in.
+            UserError: If `checkpoint` is not such a folder or repository, if it needs the extra `onnx`, or if bf16 is
+                requested of an ONNX export, whose precision was fixed when it was exported.
         """
         folder = find_model(checkpoint)
         try:
@@ -90,24 +90,22 @@ class SpamClassifier:
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{checkpoint}: expected a checkpoint saved by hf-spam train: {reason}") from None
-        if torch.cuda.is_available() and not isinstance(model, OnnxModel):
-            model = model.to("cuda")  # type: ignore[arg-type]
         return cls(model, tokenizer, token_budget)
 
     def __call__(self, texts: Sequence[str]) -> list[Prediction]:
-        """The label and score of each text."""
+        """Return the label and score of each text."""
         return self._predictions(self.logits(texts))
 
     def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[list[Prediction]]:
-        """The labels and scores of one chunk after the other; the next is read and tokenized meanwhile."""
+        """Yield the labels and scores of each chunk. The next chunk is read and tokenized in the meantime."""
         for ids in prefetch(self._tokenize(chunk) for chunk in chunks):
             yield self._predictions(self._score(ids))
 
     def logits(self, texts: Sequence[str]) -> Tensor:
-        """The class scores of each text, in float32 on the CPU.
+        """Return the class scores of each text before the softmax, in float32 on the CPU.
 
-        Texts longer than the tokenizer's `model_max_length` are cut, with one warning. Of very many texts, a window is
-        tokenized while the one before is scored.
+        Texts longer than the tokenizer's `model_max_length` are truncated, with one warning. Very many texts are
+        processed in windows: one is tokenized while the one before it is scored.
 
         Returns:
             *Shape:* `[len(texts), num_labels]`.
@@ -123,16 +121,15 @@ class SpamClassifier:
 
     @torch.inference_mode()
     def _score(self, ids: list[list[int]]) -> Tensor:
-        """Rows of ids → logits `[N, num_labels]`."""
+        """Return the logits of N rows of ids. *Shape:* `[N, num_labels]`."""
         config, device = self.model.config, self.model.device
         width = config.pad_to_length if config.pooling == "last_position" else None
         logits = torch.empty(len(ids), config.num_labels)
         for batch in token_batches([width or len(row) for row in ids], self.token_budget):
             rows = [torch.tensor(ids[text], dtype=torch.long) for text in batch]
             input_ids = pad_sequence(rows, batch_first=True, padding_value=config.pad_token_id)  # [B, T]
-            lengths = torch.tensor([[len(row)] for row in rows])
-            attention_mask = torch.arange(input_ids.shape[1]) < lengths  # [B, T]
-            output = self.model(input_ids.to(device), attention_mask.long().to(device))
+            attention_mask = mask_after(torch.tensor([len(row) for row in rows]), input_ids.shape[1])  # [B, T]
+            output = self.model(input_ids.to(device), attention_mask.to(device))
             logits[batch] = output.logits.float().cpu()
         return logits
 
@@ -143,10 +140,10 @@ class SpamClassifier:
 
 
 def find_model(checkpoint: str | os.PathLike[str]) -> Path:
-    """The folder of a checkpoint: itself, or that of the Hugging Face cache where a repository on the Hub is named.
+    """Return the folder of a checkpoint: `checkpoint` itself, or the download of that repository on the Hub.
 
     Raises:
-        UserError: If there is neither.
+        UserError: If there is neither such a folder nor such a repository.
     """
     if Path(checkpoint).is_dir():
         return Path(checkpoint)
@@ -156,21 +153,27 @@ def find_model(checkpoint: str | os.PathLike[str]) -> Path:
         raise UserError(f"{checkpoint}: found no such folder, and {error}") from None
 
 
-def _load(folder: Path, precision: Precision) -> Classifier:
+def _load(folder: Path, precision: Precision) -> Backend:
     if is_onnx(folder):
         if precision != "fp32":
-            raise UserError(f"{folder}: an export to ONNX has its own precision. Leave out {precision}.")
+            raise UserError(f"{folder}: an ONNX export has the precision it was exported in. Leave out {precision}.")
         return OnnxModel(folder)
-    if is_gpt2(folder):
-        return GPT2Classifier(folder, _DTYPES[precision])
-    return SpamGPTForSequenceClassification.from_pretrained(folder, dtype=_DTYPES[precision])
+    dtype = _DTYPES[precision]
+    model = (
+        GPT2Classifier(folder, dtype)
+        if is_gpt2(folder)
+        else SpamGPTForSequenceClassification.from_pretrained(folder, dtype=dtype)
+    )
+    # CUDA alone, not every `torch.accelerator`: on Apple's MPS an operator may be missing or inexact, and no test of
+    # ours runs there. A Mac gets the CPU, which is slower and right.
+    return model.to("cuda") if torch.cuda.is_available() else model  # type: ignore[arg-type]
 
 
 def prefetch(items: Iterable[T]) -> Iterator[T]:
-    """Draw items one ahead, in a thread: the next is made while the caller works on one."""
+    """Yield the items of an iterable. A thread draws the next item while the caller works on the current one."""
     iterator, end = iter(items), object()
     with ThreadPoolExecutor(max_workers=1) as thread:
-        coming = thread.submit(next, iterator, end)
-        while (item := coming.result()) is not end:
-            coming = thread.submit(next, iterator, end)
+        upcoming = thread.submit(next, iterator, end)
+        while (item := upcoming.result()) is not end:
+            upcoming = thread.submit(next, iterator, end)
             yield cast(T, item)

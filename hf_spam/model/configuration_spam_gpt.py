@@ -1,4 +1,4 @@
-"""The configuration that travels with the weights: sizes, labels, and where a text's score is read."""
+"""The configuration saved with the weights: sizes, labels, and the position where a text's score is read."""
 
 from typing import ClassVar, Literal, get_args
 
@@ -10,28 +10,28 @@ Pooling = Literal["last_token", "last_position"]
 class SpamGPTConfig(PreTrainedConfig):
     """Configuration of a from-scratch GPT that scores texts.
 
-    The fields carry the book's names; `attribute_map` answers to transformers' names for the same things. The
-    defaults are GPT-2 small's.
+    The fields have the book's names; `attribute_map` translates transformers' names for the same things. The defaults
+    are those of GPT-2 small.
 
     Args:
-        vocab_size: Number of token ids, GPT-2's `<|endoftext|>` (50256) included.
-        context_length: Longest text in tokens; the number of learnt positions.
+        vocab_size: Number of token ids, including GPT-2's `<|endoftext|>` (50256).
+        context_length: Maximum text length in tokens; the number of learned positions.
         emb_dim: Width of the residual stream; a multiple of `n_heads`.
-        n_heads: Attention heads of each block.
-        n_layers: Transformer blocks.
+        n_heads: Attention heads per block.
+        n_layers: Number of transformer blocks.
         drop_rate: Dropout after the embeddings, on the attention weights and on both shortcuts.
-        qkv_bias: Whether queries, keys and values have a bias (GPT-2's have).
-        initializer_range: Standard deviation of fresh linear and embedding weights.
-        pooling: Which position's logits are the text's. `last_token`: the last real token, so that padding never
-            changes a score. `last_position`: the book's, the last position of the row padded to `pad_to_length`.
-        pad_to_length: Width in tokens that `last_position` pads every row to; defaults to `context_length`.
+        qkv_bias: Whether queries, keys and values have a bias (in GPT-2 they do).
+        initializer_range: Standard deviation of newly initialised linear and embedding weights.
+        pooling: Which position's logits score the text. `last_token`: the last real token, so that padding never
+            changes a score. `last_position` (the book): the last position of the row padded to `pad_to_length`.
+        pad_to_length: Length in tokens to which `last_position` pads every row; defaults to `context_length`.
 
     Raises:
-        ValueError: If a size or the pooling rule makes no sense.
+        ValueError: If a size or the pooling rule is invalid.
     """
 
     model_type: ClassVar[str] = "spam_gpt"
-    _auto_class: ClassVar[str | None] = "AutoConfig"  # as `register_for_auto_class` sets it: the code is saved, too
+    _auto_class: ClassVar[str | None] = "AutoConfig"  # saves the code with the weights; see modeling_spam_gpt
     attribute_map: ClassVar[dict[str, str]] = {
         "hidden_size": "emb_dim",
         "num_hidden_layers": "n_layers",
@@ -52,7 +52,7 @@ class SpamGPTConfig(PreTrainedConfig):
     pad_token_id: int | None = 50256
     bos_token_id: int | None = 50256
     eos_token_id: int | None = 50256
-    tie_word_embeddings: bool = True  # of the causal model's head to `tok_emb`, as in GPT-2
+    tie_word_embeddings: bool = True  # the causal model's head to `tok_emb`, as in GPT-2
 
     def __post_init__(self, **kwargs: object) -> None:
         super().__post_init__(**kwargs)
@@ -76,5 +76,5 @@ class SpamGPTConfig(PreTrainedConfig):
 
     @property
     def max_text_length(self) -> int:
-        """Longest text in tokens that the model scores without truncation."""
+        """Maximum text length in tokens that the model scores without truncation."""
         return self.pad_to_length if self.pooling == "last_position" and self.pad_to_length else self.context_length

@@ -1,10 +1,10 @@
-"""The from-scratch GPT of the book's chapters 3 and 4, in plain torch, top to bottom.
+"""The from-scratch GPT of the book's chapters 3 and 4, in plain torch, from top to bottom.
 
-Shapes at the line ends: B texts, T tokens, C = emb_dim, H = n_heads, D = C / H. There is no attention mask anywhere:
-under causal attention a position never sees what stands to its right, so rows padded on the right need none.
+Shapes are noted at the line ends: B texts, T tokens, C = emb_dim, H = n_heads, D = C / H. There is no attention mask:
+under causal attention a position never sees what is to its right, so rows padded on the right need none.
 
-A classifier reads one position of each text. `at` names it, and the last block is then computed for it alone; that is
-the same function with the same gradients, without the positions that nobody reads.
+A classifier reads one position of each text. `at` names that position, and the last block is then computed for it
+alone. This is the same function with the same gradients, without the positions that are never read.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from .configuration_spam_gpt import SpamGPTConfig
 
 
 class LayerNorm(nn.Module):
-    """Layer normalisation with the book's parameter names and its biased variance."""
+    """Layer normalisation with the book's parameter names and biased variance."""
 
     def __init__(self, emb_dim: int) -> None:
         super().__init__()
@@ -33,9 +33,7 @@ class LayerNorm(nn.Module):
 class MultiHeadAttention(nn.Module):
     """Causal self-attention with separate query, key and value matrices (GPT-2's checkpoints fuse the three).
 
-    `attn_implementation="eager"` is the book's explicit masked softmax; anything else is torch's fused kernel, and
-    leaves the bias of the keys out: it adds the same to all scores of a query, which the softmax takes away. Its
-    gradient is zero, and said to be; in the book's way it is rounding, which AdamW enlarges to steps.
+    `attn_implementation="eager"` is the book's explicit masked softmax; any other value uses torch's fused kernel.
     """
 
     def __init__(self, config: SpamGPTConfig) -> None:
@@ -51,20 +49,17 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         """Attend from every position, `[B, T, C]` → `[B, T, C]`, or from position `at` `[B]` alone: → `[B, 1, C]`."""
-        # Adapters and quantisers put modules of their own in the place of the linear ones, without a plain weight.
-        plain = type(self.W_key) is nn.Linear and type(self.W_value) is nn.Linear
         if at is not None:
-            rows = torch.arange(at.shape[0], device=at.device)
-            return self.out_proj(self._attend_from(x, at)) if plain else self.forward(x)[rows, at][:, None]
+            # Adapters and quantisers replace the linear layers by modules without a plain weight.
+            if type(self.W_key) is nn.Linear and type(self.W_value) is nn.Linear:
+                return self.out_proj(self._attend_from(x, at))
+            return self.forward(x)[torch.arange(at.shape[0], device=at.device), at][:, None]
         B, T, C = x.shape
         split = (B, T, self.num_heads, self.head_dim)
-        eager = self.config._attn_implementation == "eager"
-        unbiased = plain and not eager and self.W_key.bias is not None
-        keys = F.linear(x, self.W_key.weight, 0 * self.W_key.bias) if unbiased else self.W_key(x)
-        keys = keys.view(split).transpose(1, 2)  # [B, H, T, D]
+        keys = self.W_key(x).view(split).transpose(1, 2)  # [B, H, T, D]
         queries = self.W_query(x).view(split).transpose(1, 2)  # [B, H, T, D]
         values = self.W_value(x).view(split).transpose(1, 2)  # [B, H, T, D]
-        if eager:
+        if self.config._attn_implementation == "eager":
             context = self._masked_attention(queries, keys, values)
         else:
             drop_rate = self.dropout.p if self.training else 0.0
@@ -73,37 +68,37 @@ class MultiHeadAttention(nn.Module):
 
     def _masked_attention(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         scores = queries @ keys.transpose(2, 3)  # [B, H, T, T]
-        # Built here, not kept as a buffer: a non-persistent buffer does not survive from_pretrained.
+        # Built here rather than kept in a buffer: a non-persistent buffer does not survive from_pretrained.
         future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(diagonal=1)
         scores = scores.masked_fill(future, -torch.inf)
         weights = torch.softmax(scores / keys.shape[-1] ** 0.5, dim=-1)
         return self.dropout(weights) @ values  # [B, H, T, D]
 
     def _attend_from(self, x: Tensor, at: Tensor) -> Tensor:
-        """The context of position `at`, without a key or a value of any position: `[B, 1, C]`.
+        """Return the context of position `at` without computing any position's key or value: `[B, 1, C]`.
 
-        A score is q · W_k x = (W_kᵀ q) · x, and the weighted sum of values is W_v applied to the weighted sum of x:
-        the two matrices meet one vector of each head instead of every position's.
+        A score is q · (W_k x + b_k) = (W_kᵀ q) · x + q · b_k, and the weighted sum of the values is W_v applied to the
+        weighted sum of x. So both matrices multiply one vector per head instead of T.
         """
         B, T, C = x.shape
         heads = (self.num_heads, self.head_dim)
-        query = self.W_query(x[torch.arange(B, device=x.device), at])  # [B, C]
-        if self.W_key.bias is not None:
-            query = query + 0 * self.W_key.bias
-        reach = torch.einsum("bhd,hdc->bhc", query.view(B, *heads), self.W_key.weight.view(*heads, C))  # [B, H, C]
+        query = self.W_query(x[torch.arange(B, device=x.device), at]).view(B, *heads)  # [B, H, D]
+        reach = torch.einsum("bhd,hdc->bhc", query, self.W_key.weight.view(*heads, C))  # [B, H, C]
         scores = reach @ x.transpose(1, 2)  # [B, H, T]
+        if self.W_key.bias is not None:
+            scores = scores + (query * self.W_key.bias.view(heads)).sum(dim=-1, keepdim=True)  # [B, H, 1]
         future = torch.arange(T, device=x.device) > at[:, None]  # [B, T]
         scores = scores.masked_fill(future[:, None], -torch.inf)
         weights = self.dropout(torch.softmax(scores / self.head_dim**0.5, dim=-1))  # [B, H, T]
         mixed = weights @ x  # [B, H, C]
         context = torch.einsum("bhc,hdc->bhd", mixed, self.W_value.weight.view(*heads, C))  # [B, H, D]
-        if self.W_value.bias is not None:  # dropped out with the weights that it comes with
+        if self.W_value.bias is not None:  # times the sum of the weights, which is 1 only without dropout
             context = context + weights.sum(dim=-1, keepdim=True) * self.W_value.bias.view(heads)
         return context.reshape(B, 1, C)
 
 
 class FeedForward(nn.Module):
-    """Two linear layers, four times as wide in between, with GPT-2's tanh-approximated GELU."""
+    """Two linear layers, four times as wide in between, with GPT-2's tanh approximation of GELU."""
 
     def __init__(self, config: SpamGPTConfig) -> None:
         super().__init__()
@@ -118,9 +113,9 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention, then feed-forward, each behind a norm and beside a shortcut (pre-norm)."""
+    """Attention, then feed-forward, each after a norm and with a shortcut around both (pre-norm)."""
 
-    # transformers sets both on every module that has the first, in `activation_checkpointing_enable`.
+    # `gradient_checkpointing_enable` of transformers sets both on every module that has the first.
     gradient_checkpointing = False
     _gradient_checkpointing_func: Callable[..., Tensor] = staticmethod(checkpoint)
 
@@ -133,8 +128,8 @@ class TransformerBlock(nn.Module):
         self.drop_shortcut = nn.Dropout(config.drop_rate)
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
-        """Every position's, `[B, T, C]` → `[B, T, C]`, or that of position `at` `[B]` alone: → `[B, 1, C]`."""
-        # Checkpointed inside `forward`, so that hooks around the block (FSDP's) run once.
+        """Transform every position, `[B, T, C]` → `[B, T, C]`, or position `at` `[B]` alone: → `[B, 1, C]`."""
+        # Checkpointed inside `forward`, so that hooks around the block (FSDP's) run only once.
         if self.gradient_checkpointing and self.training:
             return self._gradient_checkpointing_func(self._block, x, at)
         return self._block(x, at)
@@ -150,8 +145,8 @@ class GPTModel(nn.Module):
 
     Args:
         config: The sizes.
-        num_labels: `None` for the language-model head over the vocabulary (no bias), else the number of classes of
-            the book's classification head (with bias).
+        num_labels: Number of classes of the book's classification head (with bias), or `None` for the language-model
+            head over the vocabulary (without bias).
     """
 
     def __init__(self, config: SpamGPTConfig, num_labels: int | None = None) -> None:
@@ -171,21 +166,21 @@ class GPTModel(nn.Module):
     def forward(
         self, in_idx: Tensor, at: Tensor | None = None, prefix_states: Tensor | None = None, prefix_blocks: int = 0
     ) -> Tensor:
-        """Score every position, or one of each text.
+        """Score every position, or one position of each text.
 
         Args:
-            in_idx: Token ids, padded on the right if at all.
+            in_idx: Token ids. Padding, if any, is on the right.
                 *Shape:* `[B, T]`, T at most `context_length`.
-            at: The position of each text that is scored; every one where `None`. With the book's explicit attention
-                (`eager`) every position is computed all the same, as the book does.
+            at: The position of each text to score; `None` scores all. With `eager` attention every position is
+                computed nevertheless, as in the book.
                 *Shape:* `[B]`.
-            prefix_states: What `states` gives for the first blocks, instead of computing it: for all T positions or,
-                if that is all blocks, for position `at` alone. Needs `at`.
+            prefix_states: The precomputed result of `states` for the first blocks: for all T positions or, if it
+                covers all blocks, for position `at` alone. Needs `at`.
                 *Shape:* `[B, T, C]` or `[B, 1, C]`.
-            prefix_blocks: How many blocks that is.
+            prefix_blocks: Number of blocks that `prefix_states` covers.
 
         Returns:
-            The head's logits, over the vocabulary or over the classes.
+            The head's logits over the vocabulary or the classes.
                 *Shape:* `[B, T, num_logits]`, or `[B, num_logits]` with `at`.
 
         Raises:
@@ -205,7 +200,7 @@ class GPTModel(nn.Module):
         return self.out_head(self.final_norm(x[:, 0]))
 
     def states(self, in_idx: Tensor, num_blocks: int = 0) -> Tensor:
-        """The embeddings of token ids `[B, T]` after the first `num_blocks` blocks: `[B, T, C]`."""
+        """Return the hidden states of token ids `[B, T]` after the first `num_blocks` blocks: `[B, T, C]`."""
         T = in_idx.shape[1]
         if self.config.context_length < T:
             raise ValueError(
@@ -220,7 +215,7 @@ class GPTModel(nn.Module):
 
     @property
     def frozen_blocks(self) -> int:
-        """How many blocks from the first on are frozen, the embeddings with them; what they compute never changes."""
+        """Number of leading blocks that are frozen, and the embeddings with them: their output never changes."""
         parts = [self.tok_emb, self.pos_emb, *self.trf_blocks]
         trains = [any(parameter.requires_grad for parameter in part.parameters()) for part in parts]
         return max(0, trains.index(True) - 2) if True in trains else len(self.trf_blocks)

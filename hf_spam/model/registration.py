@@ -1,17 +1,20 @@
-"""Our models become known to transformers' Auto classes when those are imported, and not before.
+"""Register our models with transformers' Auto classes once those are imported, and not before.
 
-Registering needs both sides: transformers' Auto classes and our models, seconds of imports. Who only imports the
-package should not pay for that, and who uses an Auto class should find it done, in whichever order the two were
-imported. So a finder on `sys.meta_path` lets our registration follow the execution of the modules that hold the
-Auto classes. It stays there, as transformers' own finder does: taking it away again would make a thread that is just
-walking the list miss an entry, and a module that is reloaded would come without our models.
+Registering needs both sides: the Auto classes and our models, which take seconds to import. Importing `hf_spam` must
+not pay for that, yet any Auto class must know our models, whichever of the two was imported first. Python has no
+simpler way to follow another package's import: a lazy attribute of ours is never asked when only transformers' Auto
+classes are used, and transformers offers no entry point for plug-ins. So a finder on `sys.meta_path` runs our
+registration right after the modules that hold the Auto classes have been executed.
+
+The finder stays on the list, as transformers' own finder does: removing it could make a thread that is iterating over
+the list skip an entry, and a reloaded module would come without our models.
 """
 
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 
 def _register_configuration() -> None:
@@ -32,8 +35,8 @@ def _register_models() -> None:
     AutoModelForCausalLM.register(SpamGPTConfig, SpamGPTForCausalLM)
 
 
-# What follows which module. Our modules must not import the one that they follow: each would then need the other while
-# it is half imported itself, or two threads that import one each would wait for each other.
+# What runs after which module. Our modules must not import the module they follow: each would need the other while it
+# is half imported, or two threads that import one each would wait for each other.
 _FOLLOW_UPS = {
     "transformers.models.auto.configuration_auto": _register_configuration,
     "transformers.models.auto.modeling_auto": _register_models,
@@ -41,16 +44,17 @@ _FOLLOW_UPS = {
 
 
 def register_in_time() -> None:
-    """Register with the Auto classes that are imported already, and with the others as soon as they are."""
+    """Register with the Auto classes that are already imported, and with the others as soon as they are."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        # Neither class below derives from importlib.abc's: importing that doubles the time of `import hf_spam`.
         sys.meta_path.insert(0, _Finder())
     for name, register in _FOLLOW_UPS.items():
         if name in sys.modules:
             register()
 
 
-class _Finder(MetaPathFinder):
-    """Finds the modules of `_FOLLOW_UPS` as the other finders do, with a loader that registers at the end."""
+class _Finder:
+    """A finder of the modules in `_FOLLOW_UPS`: asks the other finders, then wraps the loader."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -60,20 +64,21 @@ class _Finder(MetaPathFinder):
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(fullname, path, target)
             if spec is not None and spec.loader is not None:
-                spec.loader = _Loader(spec.loader, _FOLLOW_UPS[fullname])
+                spec.loader = _Loader(spec.loader, _FOLLOW_UPS[fullname])  # type: ignore[assignment]
                 return spec
         return None
 
 
-class _Loader(Loader):
-    """Another loader, and what follows when it has executed the module; the module keeps no trace of this one."""
+class _Loader:
+    """A loader that runs a follow-up after another loader has executed the module, and leaves no trace in it."""
 
-    def __init__(self, loader: Loader, follow_up: Callable[[], None]) -> None:
+    def __init__(self, loader: Any, follow_up: Callable[[], None]) -> None:
         self.loader = loader
         self.follow_up = follow_up
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self.loader.create_module(spec)
+        module: ModuleType | None = self.loader.create_module(spec)
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
         module.__loader__ = self.loader

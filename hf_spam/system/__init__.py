@@ -1,1 +1,1 @@
-"""What do the machine, its processes, its disk and the network do to us?"""
+"""How does a run deal with this machine: its processes, its disk and the network?"""

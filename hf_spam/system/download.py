@@ -1,12 +1,10 @@
-"""Files from the network: mirrors, time-outs, a progress bar, and no half-written file; repositories of the Hub."""
+"""Download files (from mirrors, with timeouts, never half-written) and repositories of the Hugging Face Hub."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import httpx2
 import huggingface_hub
 import platformdirs
 import pooch
@@ -15,26 +13,28 @@ from huggingface_hub.errors import HFValidationError
 
 from ..errors import UserError
 from .files import write_atomically
+from .hub_http import httpx
+from .progress import DownloadBar, progress
 
-TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two chunks
+TIMEOUT = (10.0, 60.0)  # seconds: to connect, and between two chunks
 
 
 def cache_folder(folder: str | os.PathLike[str] | None = None) -> Path:
-    """Where downloads are kept: `folder`, else `$HF_SPAM_CACHE`, else the user's cache folder."""
+    """Return where downloads are kept: `folder`, else `$HF_SPAM_CACHE`, else the user's cache folder."""
     return Path(folder or os.environ.get("HF_SPAM_CACHE") or platformdirs.user_cache_dir("hf_spam"))
 
 
 def download(urls: Sequence[str], target: Path, accept: Callable[[Path], bytes], remedy: str) -> None:
-    """Fetch a file from the first of `urls` that serves an acceptable one.
+    """Download a file from the first of `urls` that serves an acceptable one.
 
     Args:
         urls: The source and its mirrors, tried in order.
-        target: The file to write; its folder is made.
-        accept: Given the downloaded file, returns the bytes to keep, or raises `UserError` to refuse it.
-        remedy: What to do where no address works; ends the error's message.
+        target: The file to write; its folder is created.
+        accept: Takes the downloaded file and returns the bytes to keep, or raises `UserError` to refuse it.
+        remedy: What the user can do if no address works; the last line of the error message.
 
     Raises:
-        UserError: If every address fails; the message holds each one's reason.
+        UserError: If every address fails; the message gives the reason for each.
     """
     failures = []
     try:
@@ -47,8 +47,8 @@ def download(urls: Sequence[str], target: Path, accept: Callable[[Path], bytes],
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder:
             received = Path(folder, "received")
             try:
-                fetch = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
-                fetch(url, str(received), None)
+                with progress(0, f"Downloading {target.name}", "B") as bar:
+                    pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)(url, str(received), None)
                 write_atomically(target, accept(received))
                 return
             except (requests.RequestException, UserError) as error:
@@ -57,31 +57,31 @@ def download(urls: Sequence[str], target: Path, accept: Callable[[Path], bytes],
 
 
 def download_repository(name: str, patterns: list[str]) -> Path:
-    """The files of a model repository on the Hugging Face Hub, in the Hugging Face cache.
+    """Download files of a model repository on the Hugging Face Hub and return their folder in the Hugging Face cache.
 
     Args:
         name: `owner/name`.
-        patterns: Which files, as shell patterns.
+        patterns: Shell patterns of the files to download.
 
     Raises:
-        UserError: If the Hub has no such repository or cannot be reached; at once, without the client's retries.
+        UserError: If the Hub has no such repository or cannot be reached. There are no retries.
     """
     try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
-    except (OSError, HFValidationError, httpx2.HTTPError) as error:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns, tqdm_class=DownloadBar))
+    except (OSError, HFValidationError, httpx.HTTPError) as error:
         reason = without_tokens(str(error).splitlines()[0])
         raise UserError(f"could not download {name} from the Hugging Face Hub: {reason}") from None
 
 
 def without_tokens(text: str, *tokens: str | None) -> str:
-    """What the Hub or its client say, for others to read: without the client's own token, and `tokens`."""
+    """Return a message of the Hub or its client without the client's own token and without `tokens`."""
     for token in {huggingface_hub.get_token(), *tokens} - {None, ""}:
         text = text.replace(str(token), "[token]")
     return text
 
 
 def _reason(error: Exception) -> str:
-    """The innermost cause in a few words: requests wraps connection errors three deep."""
+    """Describe an error in a few words. requests wraps connection errors three deep."""
     if isinstance(error, requests.HTTPError):
         return f"HTTP status {error.response.status_code}"
     if isinstance(error, requests.Timeout):

@@ -1,4 +1,4 @@
-"""Where a figure was measured: machine, versions, threads."""
+"""Describe the machine and the versions that produced a figure."""
 
 import platform
 from importlib.metadata import version
@@ -11,7 +11,7 @@ PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "toke
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions of Python and of what computes, the platform, the device's name, and torch's CPU threads."""
+    """Return the versions of Python and the main libraries, the platform, the device and torch's CPU threads."""
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
@@ -22,7 +22,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """The processor's name and the instructions that torch uses on it."""
+    """Return the processor's name and the instruction set that torch uses on it."""
     cpuinfo = Path("/proc/cpuinfo")  # platform.processor() is empty on Linux
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,9 +1,11 @@
-"""One process or many: joining those that a launcher started, who goes first, and who speaks."""
+"""Coordinate the processes that a launcher started: join them, order them, share work, gather results.
+
+Of a single process nothing here starts `torch.distributed` or constructs accelerate's state.
+"""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,33 +13,32 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
-from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]
 
 from ..errors import UserError
 
 T = TypeVar("T")
 
-# What MPI launchers tell a process about the others.
+# Environment variables by which MPI launchers announce several processes.
 _MPI_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
 def world_size() -> int:
-    """How many processes the launcher started, this one included."""
+    """Return how many processes the launcher started, this one included."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def local_world_size() -> int:
-    """How many of them are on this machine; launchers say so, and accelerate where MPI does."""
+    """Return how many of the processes run on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))
 
 
 def rank() -> int:
-    """This process's number; 0 is the main process."""
+    """Return this process's number; 0 is the main process."""
     return int(os.environ.get("RANK", "0"))
 
 
 def on_cpu() -> bool:
-    """Whether several processes have to share CPUs. accelerate would let each run for itself if not told."""
+    """Tell whether several processes run on CPUs. accelerate must be told so, or each would train on its own."""
     return world_size() > 1 and not torch.accelerator.is_available()
 
 
@@ -45,38 +46,47 @@ def join() -> None:
     """Join the other processes, if there are any.
 
     Raises:
-        UserError: If several processes were asked for and are not there.
+        UserError: If the launcher was asked for several processes and this one cannot find the others.
     """
     check_launch(os.environ)
     if world_size() > 1:
         state = PartialState(cpu=on_cpu())
         if state.num_processes != world_size():
-            raise UserError(f"expected {world_size()} processes that know each other, found {state.num_processes}.")
+            raise UserError(f"expected {world_size()} connected processes, found {state.num_processes}.")
 
 
 def check_launch(environment: Mapping[str, str]) -> None:
-    """Refuse to be the only one of several processes that `accelerate launch` was asked for.
+    """Detect an `accelerate launch` that was asked for several processes and started one.
 
-    With `--cpu`, and with a configuration of MULTI_CPU, it starts one process whatever `--num_processes` says. It then
-    names a place to meet, which it does not for a single process, but gives no rank.
+    With `--cpu`, or a MULTI_CPU configuration, it starts one process whatever `--num_processes` says. It then sets
+    `MASTER_PORT`, which it does not set for a single process, but no `WORLD_SIZE`.
 
     Raises:
-        UserError: If that is so.
+        UserError: If that has happened.
     """
     launched = "ACCELERATE_MIXED_PRECISION" in environment and "MASTER_PORT" in environment
     if launched and not any(name in environment for name in ("WORLD_SIZE", *_MPI_VARIABLES)):
         raise UserError(
-            "accelerate launch was asked for several processes and started one: with --cpu it does. Two processes on "
-            "a CPU: accelerate launch --config_file scripts/accelerate/two_cpu_processes.yaml, or "
-            "torchrun --nproc_per_node 2."
+            "expected several processes, found one: accelerate launch --cpu was asked for several processes and "
+            "started one. For two processes on a CPU use torchrun --nproc_per_node 2, or: "
+            'accelerate launch --config_file "$(hf-spam launch-configs two_cpu_processes)" -m hf_spam train ...'
         )
+
+
+def launch_configs() -> dict[str, Path]:
+    """Return the configuration files for `accelerate launch` by name: those of the wheel, or else the checkout's."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "launch_configs"
+    folder = installed if installed.is_dir() else package.parent / "scripts" / "accelerate"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """Let the main process go through the block before the others: it downloads, they find the files.
+    """Run the block in the main process first, then in the others: it downloads, they find the files.
 
-    If it fails it ends, and the launcher ends those that wait.
+    If the main process fails, the launcher ends the waiting ones. (`PartialState.main_process_first` does the same,
+    but a process that waits for a failed one would show its traceback.)
     """
     if rank() > 0:
         wait_for_all()
@@ -86,10 +96,10 @@ def main_first() -> Iterator[None]:
 
 
 def wait_for_all() -> None:
-    """Wait until every process is here.
+    """Wait until every process has reached this call.
 
     Raises:
-        UserError: If another one has failed.
+        UserError: If another process has failed.
     """
     if world_size() > 1:
         try:
@@ -99,7 +109,7 @@ def wait_for_all() -> None:
 
 
 def broadcast(value: int) -> int:
-    """The main process's value, in every process."""
+    """Return the main process's value in every process."""
     if world_size() == 1:
         return value
     values = [value]
@@ -108,19 +118,23 @@ def broadcast(value: int) -> int:
 
 
 def shard(rows: Sequence[T]) -> Sequence[T]:
-    """This process's share of work that all know: every so manieth row."""
+    """Return every `world_size()`-th row, starting at this process's rank.
+
+    `PartialState.split_between_processes` would give each process one consecutive piece. Texts that are sorted by
+    length would then be shared unevenly: one process would get all the long ones.
+    """
     return rows[rank() :: world_size()]
 
 
 def gather_shards(own: Tensor, rows: int) -> Tensor:
-    """Results of `shard`, from all processes, in the order of the rows.
+    """Gather the results for the rows of `shard` from all processes, in the order of the rows.
 
     Args:
-        own: This process's. *Shape:* `[its rows, ...]`.
-        rows: How many there are in all.
+        own: The results of this process. *Shape:* `[len(shard(rows)), ...]`.
+        rows: The number of rows of all processes together.
 
     Returns:
-        *Shape:* `[rows, ...]`.
+        The results for all rows, in every process. *Shape:* `[rows, ...]`.
     """
     if world_size() == 1:
         return own
@@ -133,35 +147,18 @@ def gather_shards(own: Tensor, rows: int) -> Tensor:
 
 @contextmanager
 def only_main_prints() -> Iterator[None]:
-    """Let the main process alone write to standard output."""
+    """Discard the standard output of every process but the main one."""
     if rank() == 0:
         yield
     else:
-        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
             yield
-
-
-def is_first_to_fail() -> bool:
-    """Whether this process is the first of its launch to ask: it tells the error that may have struck all of them.
-
-    Not simply the main process: the launcher ends the others when the first one ends, maybe before they can speak.
-    """
-    if world_size() == 1:
-        return True
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return rank() == 0
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    try:  # the launcher's own store, which stands before any process has joined
-        store = TCPStore(address, port, is_master=False, timeout=timedelta(seconds=5), wait_for_workers=False)
-        return store.add("hf_spam/failures", 1) == 1
-    except DistError:
-        return True
 
 
 def describe_launch(
     device: str, precision: str, per_process: int, accumulated: int, global_batch: int, steps: int
 ) -> str:
-    """The start-up line: who works on what, and how much at a time."""
+    """Return the line printed at the start of training: processes, device, precision and batch size."""
     many = world_size()
     share = f"{per_process} × {accumulated} accumulated" if accumulated > 1 else f"{per_process}"
     return (

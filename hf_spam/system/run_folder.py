@@ -1,10 +1,11 @@
-"""A run's folder: written beside its final place, renamed when the run is complete."""
+"""Write a run's folder beside its final place and rename it when the run is complete."""
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -19,10 +20,10 @@ AGREEMENT_FILE = "agreement.json"
 
 
 def check_writable(folder: str | os.PathLike[str], overwrite: bool = False) -> None:
-    """Find out before any work whether a run may go to `folder`; leaves no trace.
+    """Check before any work that a run may be written to `folder`, without leaving a trace.
 
     Raises:
-        UserError: If it holds a run (or anything else) and `overwrite` is off, or cannot be written.
+        UserError: If `folder` holds anything and `overwrite` is off, or if it cannot be written.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -34,8 +35,8 @@ def check_writable(folder: str | os.PathLike[str], overwrite: bool = False) -> N
     unfinished = partial_folder(folder)
     if _has_checkpoints(unfinished) and not overwrite:
         raise UserError(
-            f"{unfinished}: holds the checkpoints of a run that did not finish. Go on with --resume_from_checkpoint "
-            f"last, choose another --output_dir, or drop them with --overwrite_output_dir."
+            f"{unfinished}: holds the checkpoints of a run that did not finish. Resume it with "
+            f"--resume_from_checkpoint last, choose another --output_dir, or delete them with --overwrite_output_dir."
         )
     try:
         with tempfile.TemporaryDirectory(dir=nearest_existing(folder.parent), prefix=".hf-spam-"):
@@ -45,17 +46,17 @@ def check_writable(folder: str | os.PathLike[str], overwrite: bool = False) -> N
 
 
 def partial_folder(folder: Path) -> Path:
-    """Where a run is written until it is complete."""
+    """Return the folder in which a run is written until it is complete."""
     return folder.with_name(f"{folder.name}.partial")
 
 
 def _has_checkpoints(folder: Path) -> bool:
-    return any(folder.glob("checkpoint-*"))
+    return any(folder.glob("checkpoint-*/seal.json"))  # the seal is written last
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Be the only one at work in a folder. The system lets go of what a dead process held."""
+    """Hold the lock of a folder. The operating system releases the lock of a process that dies."""
     path = folder.with_name(f"{folder.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, blocking=False)
@@ -66,24 +67,36 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        _release_and_delete(lock, path)
+
+
+def _release_and_delete(lock: FileLock, path: Path) -> None:
+    if sys.platform == "win32":
+        # Windows deletes no open file: neither ours before its release, nor one that another run has opened since.
         lock.release()
+        with suppress(PermissionError):
+            path.unlink(missing_ok=True)
+        return
+    # Elsewhere deleting comes first. After a release another run could take the lock, lose its file to us, and a third
+    # run could then take a new lock beside it.
+    path.unlink(missing_ok=True)
+    lock.release()
 
 
 @contextmanager
 def staged(folder: str | os.PathLike[str], keep: bool = False) -> Iterator[Path]:
-    """A new folder beside `folder` that takes its place when the block ends without an error.
+    """Yield a new folder beside `folder` and rename it to `folder` if the block ends without an error.
 
-    Until then whatever `folder` holds stays as it is. After an error the staged folder is removed, unless it holds
-    the Trainer's checkpoints: hours of work are not thrown away. Of several processes the main one makes, renames and
-    removes.
+    Until then `folder` stays as it is. After an error the staged folder is deleted, unless it holds complete
+    checkpoints: hours of work are not thrown away. With several processes, only the main one creates, renames and
+    deletes.
 
     Args:
-        folder: Where the run goes.
-        keep: Go on in the staged folder of an unfinished run.
+        folder: The final place of the run.
+        keep: Continue in the staged folder of an unfinished run.
 
     Raises:
-        UserError: If the disk is full, or another run is at work in the staged folder.
+        UserError: If the disk is full, or another run is writing to the staged folder.
     """
     folder = Path(folder)
     staging = partial_folder(folder)
@@ -107,7 +120,7 @@ def staged(folder: str | os.PathLike[str], keep: bool = False) -> Iterator[Path]
             if not kept:
                 shutil.rmtree(staging, ignore_errors=True)
             if full:
-                remedy = "go on with --resume_from_checkpoint last" if kept else "start anew, nothing was kept"
+                remedy = "go on with --resume_from_checkpoint last" if kept else "start again: nothing was kept"
                 raise UserError(f"{folder}: the disk is full. Make room, then {remedy}.") from None
             raise
 

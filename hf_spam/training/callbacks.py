@@ -1,4 +1,4 @@
-"""What the Trainer does beside training: the chapter's interim estimates, readable lines, a record of every step."""
+"""Callbacks of the Trainer: the chapter's interim estimates, checkpoints at an epoch's end, readable log lines."""
 
 import json
 import math
@@ -14,31 +14,32 @@ import torch
 from accelerate.utils import send_to_device
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
-from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..evaluation.history import History
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..system.progress import progress
 from .arguments import SpamTrainingArguments
-from .checkpoints import HISTORY
+from .checkpoints import HISTORY, checkpoint_folder
 
 Log = Callable[[str], None]
 
 
 class InterimEstimates(TrainerCallback):
-    """Estimates loss every `eval_freq` steps, and accuracy after each epoch, on `eval_iter` batches of two loaders.
+    """Estimates the losses every `eval_freq` steps and the accuracies after each epoch, on `eval_iter` batches.
 
-    As in the chapter, the first estimate follows the first step, and a loader that shuffles draws from torch's global
-    generator: with `use_seedable_sampler` off this changes the order of later epochs, exactly as it does there.
+    As in the chapter, the first estimate follows the first step, and the shuffled loader draws from torch's global
+    generator. With `use_seedable_sampler` off this changes the order of later epochs, exactly as it does there.
 
     Args:
         train: Batches of the training split, shuffled.
         validation: Batches of the validation split, in order.
         eval_freq: Steps between two estimates of the losses; 0 for none.
         eval_iter: Batches that each estimate reads.
-        log: Where the chapter's log lines go, from one process.
+        log: Prints the chapter's log lines, on the main process.
 
     Attributes:
-        autocast: Makes the context of an estimate: one around all its batches casts the weights once.
+        autocast: Returns the context of an estimate. One context around all its batches casts the weights once.
     """
 
     def __init__(
@@ -61,16 +62,17 @@ class InterimEstimates(TrainerCallback):
 
     @property
     def seconds(self) -> float:
-        """Time in training so far, that before an interruption included."""
+        """Return the seconds of training so far, including those before an interruption."""
         return self._seconds_before + time.perf_counter() - self._start
 
-    def save(self, checkpoint: Path) -> None:
-        """Write history and time into a checkpoint."""
-        text = json.dumps({"seconds": self.seconds, **asdict(self.history)}, indent=2)
-        (checkpoint / HISTORY).write_text(text + "\n", encoding="utf-8")
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Write history and time into the checkpoint."""
+        if args.should_save:
+            text = json.dumps({"seconds": self.seconds, **asdict(self.history)}, indent=2)
+            (checkpoint_folder(args, state) / HISTORY).write_text(text + "\n", encoding="utf-8")
 
     def restore(self, checkpoint: Path) -> None:
-        """Go on from what `save` wrote."""
+        """Continue from the history and time in a checkpoint."""
         record = json.loads((checkpoint / HISTORY).read_text(encoding="utf-8"))
         self._seconds_before = record.pop("seconds")
         self.history = History(**record)
@@ -112,36 +114,71 @@ class InterimEstimates(TrainerCallback):
 
 
 class EpochEndCheckpoints(TrainerCallback):
-    """Puts off a checkpoint after an epoch's last step until the epoch's estimates and evaluation are in it.
+    """Delays a checkpoint after an epoch's last step until the epoch's estimates and evaluation are done.
 
-    Otherwise a run that goes on from it would lack them. It has to come after every callback that asks for one.
+    Otherwise a run that resumes from it would lack them. It follows every callback that asks for a checkpoint.
     """
 
     def __init__(self) -> None:
-        self.put_off = False
+        self.delayed = False
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Put off, if the epoch ends here."""
+        """Delay the checkpoint if the epoch ends here."""
         ends = float(state.epoch or 0).is_integer() or state.global_step >= state.max_steps
         if control.should_save and ends:
             control.should_save = False
-            self.put_off = True
+            self.delayed = True
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Ask for it again."""
-        control.should_save = control.should_save or self.put_off
-        self.put_off = False
+        """Ask for the delayed checkpoint again."""
+        control.should_save = control.should_save or self.delayed
+        self.delayed = False
 
 
-class ProgressBars(ProgressCallback):
-    """The Trainer's progress bars without the dictionaries that it prints above them."""
+class ProgressBars(TrainerCallback):
+    """Progress of training, then of each evaluation: one bar at a time, unlike the Trainer's own."""
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Leave the words to `LogLines`."""
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.training = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start, or continue where the checkpoint was."""
+        self.training = True
+        self.bar = progress(state.max_steps, "Training", "steps", shown=state.is_world_process_zero)
+        self.bar.update(state.global_step)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Count a step."""
+        self.bar.update()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """End."""
+        self.bar.close()
+        self.training = False
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Count a batch of an evaluation after training."""
+        if self.training:
+            return
+        if self.bar is None or self.bar.n == self.bar.total:
+            batches = len(kwargs["eval_dataloader"])
+            self.bar = progress(batches, "Evaluating", "batches", shown=state.is_world_process_zero)
+        self.bar.update()
+        if self.bar.n == self.bar.total:
+            self.bar.close()
 
 
 class LogLines(TrainerCallback):
@@ -168,7 +205,7 @@ class LogLines(TrainerCallback):
 
 @torch.no_grad()
 def estimate(model: SpamGPTForSequenceClassification, batches: DataLoader[Any], limit: int) -> tuple[float, float]:
-    """Mean of the first `limit` batches' mean losses, and the share of their messages classified rightly."""
+    """Return the mean of the first `limit` batches' losses, and the share of their messages classified correctly."""
     was_training = model.training
     model.eval()
     losses, right, seen = [], 0, 0

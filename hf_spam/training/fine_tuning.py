@@ -1,6 +1,8 @@
-"""The Trainer route: a model and its splits → a fine-tuned, evaluated and saved classifier."""
+"""The Trainer route: a model and its splits → a fine-tuned and evaluated classifier."""
 
-from contextlib import nullcontext
+import errno
+import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from transformers import (
     ProgressCallback,
     Trainer,
     TrainerCallback,
+    TrainerState,
 )
 
 from ..data.splits import SPLITS, count, fingerprint, repeated
@@ -22,20 +25,21 @@ from ..errors import Interrupted, UserError
 from ..evaluation.metrics import METRICS, build_compute_metrics, confusion
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system import processes
-from ..system.files import free_space
+from ..system.files import free_space, is_disk_full
 from .arguments import SpamTrainingArguments
 from .callbacks import EpochEndCheckpoints, InterimEstimates, Log, LogLines, ProgressBars
-from .checkpoints import list_checkpoints
+from .checkpoints import SealedCheckpoints, list_checkpoints, remove_unsealed
 from .freezing import Trainable, freeze
 from .frozen_prefix import PrefixCache, PrefixCollator, load_or_fill, plan, why_not_cacheable
 from .interruption import OrderlyStop, describe_stop
-from .run import Run
-from .sparse_embedding import used_rows
+from .resuming import is_finished, load_finished
+from .run import Run, classify_examples
+from .sparse_embedding import Decay, used_rows
 from .trainer import SpamTrainer
 
-# What the record keeps of the options beside those that were given: defaults may change.
+# Options that the record keeps whether they were given or not: defaults may change.
 _RECORDED = {"learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim", "seed"}
-_ADAMW = ("adamw_torch", "adamw_torch_fused")  # which do nothing but decay to a row without a gradient
+_ADAMW = ("adamw_torch", "adamw_torch_fused")  # to a row without a gradient they do nothing but decay
 
 
 def fine_tune(
@@ -52,65 +56,54 @@ def fine_tune(
         model: Changed in place.
         tokenizer: Pads the batches.
         texts: The splits, for the record.
-        tokenized: The same after `tokenization.tokenize`.
-        arguments: The Trainer's, with ours. `resume_from_checkpoint` is a folder; see `checkpoints.find_checkpoint`.
+        tokenized: The same after `data.tokenization.tokenize`.
+        arguments: The Trainer's options and ours. `resume_from_checkpoint` is a folder; see
+            `checkpoints.find_checkpoint`.
         trainable: What trains; see `freezing.freeze`.
 
     Raises:
-        UserError: If the training split does not fill one batch, or the disk is full.
+        UserError: If the training split does not fill one batch.
+        OSError: If the disk is full.
         Interrupted: If SIGTERM or Ctrl-C came; a checkpoint is saved then.
     """
     trained = freeze(model.model, trainable)
-    few_rows = (
-        arguments.used_rows and trainable == "all" and arguments.optim in _ADAMW and not arguments.shards_weights
-    )
-    with used_rows(model.model, tokenized, tokenizer.pad_token_id) if few_rows else nullcontext() as decay:
+    with _sparse_embedding(model, tokenizer, tokenized, arguments, trainable) as decay:
         trainer, interim = build_trainer(model, tokenizer, tokenized, arguments)
-        if decay is not None:
-            trainer.extra_files.append(decay.save)
-        checkpoint = arguments.resume_from_checkpoint
-        for resumed in (interim, decay):
-            if checkpoint is not None and resumed is not None:
-                resumed.restore(Path(checkpoint))
-        print(describe_start(trainer, len(tokenized["train"]), checkpoint))
+        print(describe_start(trainer, len(tokenized["train"]), arguments.resume_from_checkpoint))
         cache = use_prefix_cache(trainer, model, tokenized)
-        with OrderlyStop() as stop:
-            for callback in (decay, stop, EpochEndCheckpoints()):
-                if callback is not None:
-                    trainer.add_callback(callback)
-            trainer.train(resume_from_checkpoint=checkpoint)
-        if stop.signal is not None and list_checkpoints(Path(arguments.output_dir or ".")):  # after the last step
-            raise Interrupted(
-                stop.signal, describe_stop(stop.signal, trainer.state.global_step, trainer.state.max_steps)
-            )
+        train(trainer, interim, decay)
         splits = {name: evaluate_split(trainer, tokenized[name]) for name in SPLITS}
     processes.wait_for_all()
     if cache is not None and arguments.prefix_cache_dir is None and processes.rank() == 0:
         cache.remove()
-    parameters = {name: parameter.numel() for name, parameter in model.model.named_parameters()}
     return Run(
         model=model,
         tokenizer=tokenizer,
         splits=splits,
+        examples=classify_examples(model, tokenizer),
         history=interim.history,
-        training={
-            "seconds": round(interim.seconds, 2),
-            "steps": trainer.state.global_step,
-            "epochs": trainer.state.epoch,
-            "parameters": sum(parameters.values()),
-            "trained_parameters": sum(parameters[name] for name in trained),
-            "best_checkpoint_step": trainer.state.best_global_step,
-            "processes": arguments.world_size,
-            "batch": arguments.messages_per_step,
-            "precision": _precision(trainer),
-            "options": {name: value for name, value in arguments.to_dict().items() if name in _RECORDED},
-        },
+        training=_record_training(trainer, interim, trained),
         data={
+            "source": "own",
             "counts": count(texts).to_dict(orient="index"),
             "repeated": repeated(texts),
             "fingerprint": fingerprint(texts),
         },
     )
+
+
+def _sparse_embedding(
+    model: SpamGPTForSequenceClassification,
+    tokenizer: GPT2Tokenizer,
+    tokenized: DatasetDict,
+    arguments: SpamTrainingArguments,
+    trainable: Trainable,
+) -> AbstractContextManager[Decay | None]:
+    """Train only the embedding rows that occur, where that gives the same result."""
+    allowed = arguments.used_rows and not arguments.shards_weights
+    if allowed and trainable == "all" and arguments.optim in _ADAMW:
+        return used_rows(model.model, tokenized, tokenizer.pad_token_id)
+    return nullcontext()
 
 
 def build_trainer(
@@ -120,7 +113,7 @@ def build_trainer(
     arguments: SpamTrainingArguments,
     log: Log = tqdm.write,
 ) -> tuple[SpamTrainer, InterimEstimates]:
-    """The Trainer of `fine_tune`, ready to train, and the callback that will hold the interim estimates.
+    """Return the Trainer of `fine_tune`, ready to train, and the callback that will hold the interim estimates.
 
     Raises:
         UserError: If the training split does not fill one batch, or `metric_for_best_model` is none of ours.
@@ -143,16 +136,15 @@ def build_trainer(
     if arguments.early_stopping_patience is not None:
         patience, threshold = arguments.early_stopping_patience, arguments.early_stopping_threshold
         callbacks.append(EarlyStoppingCallback(patience, threshold))
-    trainer = SpamTrainer(  # seeds: what was drawn before, for the model, does not matter
+    trainer = SpamTrainer(  # it seeds: what the model drew before does not matter
         model=model,
         args=arguments,
         data_collator=collator,
         train_dataset=train,
-        eval_dataset=tokenized["validation"],
+        eval_dataset=_longest_first(tokenized["validation"]),
         processing_class=tokenizer,
         compute_metrics=build_compute_metrics(model.model.out_head.out_features),
         callbacks=callbacks,
-        extra_files=[interim.save],
     )
     interim.autocast = trainer.accelerator.autocast
     if trainer.pop_callback(ProgressCallback) is not None:
@@ -164,27 +156,27 @@ def build_trainer(
 def use_prefix_cache(
     trainer: SpamTrainer, model: SpamGPTForSequenceClassification, tokenized: DatasetDict, log: Log = print
 ) -> PrefixCache | None:
-    """Have the frozen blocks' output computed once, where the options and the machine allow it, and say so.
+    """Compute the frozen blocks' output once, where the options and the machine allow it, and log the decision.
 
     Raises:
-        UserError: If `prefix_cache` is `on` and something is against it.
+        UserError: If `prefix_cache` is `on` and something prevents it.
     """
     arguments: SpamTrainingArguments = trainer.args
     folder = Path(arguments.prefix_cache_dir or arguments.output_dir or ".")
     precision = trainer.accelerator.mixed_precision
     off = arguments.prefix_cache == "off"
-    against = "--prefix_cache off" if off else why_not_cacheable(model, arguments.shards_weights)
-    if against is None:
+    obstacle = "--prefix_cache off" if off else why_not_cacheable(model, arguments.shards_weights)
+    if obstacle is None:
         planned = plan(model, tokenized, precision)
         size = f"{len(planned.texts):,} distinct texts, {planned.size / 1e9:.2g} GB"
         if planned.size > arguments.prefix_cache_limit * 1e9:
-            against = f"{size}, more than --prefix_cache_limit {arguments.prefix_cache_limit:g} GB"
+            obstacle = f"{size}, more than --prefix_cache_limit {arguments.prefix_cache_limit:g} GB"
         elif processes.broadcast(int(free_space(folder) < planned.size)):
-            against = f"{size}, more than is free in {folder}"
-    if against is not None:
+            obstacle = f"{size}, more than is free in {folder}"
+    if obstacle is not None:
         if arguments.prefix_cache == "on":
-            raise UserError(f"--prefix_cache on: cannot be made: {against}.")
-        log(f"cache  none: {against}")
+            raise UserError(f"--prefix_cache on: cannot be made: {obstacle}.")
+        log(f"cache  none: {obstacle}")
         return None
     log(f"cache  output of the {model.model.frozen_blocks} frozen blocks: {size}")
     cache = load_or_fill(model, planned, folder, precision, trainer.accelerator.autocast())
@@ -192,8 +184,49 @@ def use_prefix_cache(
     return cache
 
 
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+def train(trainer: SpamTrainer, interim: InterimEstimates, decay: Decay | None = None) -> None:
+    """Train from the start or from `resume_from_checkpoint`, with complete checkpoints and an orderly stop.
+
+    Raises:
+        Interrupted: If SIGTERM or Ctrl-C came; a checkpoint is saved then.
+        OSError: If the disk is full, with ENOSPC, whatever torch made of it. Complete checkpoints stay.
+    """
+    run_folder = Path(trainer.args.output_dir or ".")
+    checkpoint = None
+    if trainer.args.resume_from_checkpoint is not None:
+        checkpoint = Path(trainer.args.resume_from_checkpoint)
+        interim.restore(checkpoint)
+        if decay is not None:
+            decay.restore(checkpoint)
+        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        if is_finished(state, trainer.args, len(trainer.train_dataset)):  # type: ignore[arg-type]
+            load_finished(trainer, checkpoint, state)
+            return
+    with OrderlyStop() as stop:
+        for callback in (decay, SealedCheckpoints(checkpoint), stop, EpochEndCheckpoints()):
+            if callback is not None:
+                trainer.add_callback(callback)
+        try:
+            trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
+        except BaseException as error:
+            full = is_disk_full(error, run_folder)
+            if processes.rank() == 0:
+                remove_unsealed(run_folder)
+            if full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(run_folder)) from error
+            raise
+    if stop.signal is not None and list_checkpoints(run_folder):  # it came after the last step
+        raise Interrupted(stop.signal, describe_stop(stop.signal, trainer.state.global_step, trainer.state.max_steps))
+
+
+# --- what the run says and records -----------------------------------------------------------------------------------
+
+
 def describe_start(trainer: SpamTrainer, messages: int, checkpoint: str | None) -> str:
-    """The start-up line: who works on what, how much at a time, and from where."""
+    """Return the start-up line: which processes and device, which batch, and where training resumes."""
     arguments = trainer.args
     global_batch, device = arguments.messages_per_step, arguments.device
     line = processes.describe_launch(
@@ -202,23 +235,47 @@ def describe_start(trainer: SpamTrainer, messages: int, checkpoint: str | None) 
         per_process=global_batch // arguments.gradient_accumulation_steps // arguments.world_size,
         accumulated=arguments.gradient_accumulation_steps,
         global_batch=global_batch,
-        steps=messages // global_batch if arguments.dataloader_drop_last else -(-messages // global_batch),
+        steps=arguments.steps_per_epoch(messages),
     )
-    return line if checkpoint is None else f"{line}; goes on from {checkpoint}"
+    return line if checkpoint is None else f"{line}; resumes from {checkpoint}"
 
 
 def _precision(trainer: Trainer) -> str:
-    """An option's, or the launcher's."""
+    """Return the precision that an option or the launcher chose."""
     precision: str = trainer.accelerator.mixed_precision
     return "fp32" if precision == "no" else precision
 
 
+def _record_training(trainer: SpamTrainer, interim: InterimEstimates, trained: list[str]) -> dict[str, Any]:
+    """Return what `metrics.json` keeps of the training. `trained` names the parameters of the GPT that trained."""
+    arguments, model = trainer.args, trainer.model
+    parameters = {name: parameter.numel() for name, parameter in model.model.named_parameters()}  # type: ignore
+    return {
+        "seconds": round(interim.seconds, 2),
+        "steps": trainer.state.global_step,
+        "epochs": trainer.state.epoch,
+        "parameters": sum(parameters.values()),
+        "trained_parameters": sum(parameters[name] for name in trained),
+        "best_checkpoint_step": trainer.state.best_global_step,
+        "processes": arguments.world_size,
+        "batch": arguments.messages_per_step,
+        "precision": _precision(trainer),
+        "options": {name: value for name, value in arguments.to_dict().items() if name in _RECORDED},
+    }
+
+
 def evaluate_split(trainer: Trainer, rows: Dataset) -> dict[str, Any]:
-    """`METRICS`, `loss`, `messages` and the `confusion` over every row of a tokenized split."""
-    output = trainer.predict(rows, metric_key_prefix="split")
+    """Return `METRICS`, `loss`, `messages` and the `confusion` over every row of a tokenized split."""
+    output = trainer.predict(_longest_first(rows), metric_key_prefix="split")
     logits, labels, metrics = output.predictions, output.label_ids, output.metrics or {}
     return {
         **{name: metrics[f"split_{name}"] for name in (*METRICS, "loss")},
         "messages": len(rows),
         "confusion": confusion(labels, logits.argmax(axis=-1), logits.shape[-1]),  # type: ignore[union-attr,arg-type]
     }
+
+
+def _longest_first(rows: Dataset) -> Dataset:
+    """Order rows for evaluation: batches of similar length hold little padding."""
+    lengths = list(map(len, rows["input_ids"]))
+    return rows.select(sorted(range(len(lengths)), key=lambda row: -lengths[row]))

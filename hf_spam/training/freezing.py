@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import nn
 
 from ..model.gpt import GPTModel
@@ -13,10 +14,12 @@ _BLOCKS = {"last_layer": 0, "last_block": 1, "last_two_blocks": 2}
 def freeze(model: GPTModel, trainable: Trainable = "last_block") -> list[str]:
     """Let only a part of the model train.
 
+    The key biases that train get gradients of exactly zero, except with `eager` attention, which follows the book.
+
     Args:
-        model: Changed in place, through `requires_grad`.
-        trainable: `last_layer`, the head alone; `last_block` (the chapter) and `last_two_blocks`, also the final norm
-            and so many transformer blocks; `all`, everything.
+        model: Changed in place, through `requires_grad` and gradient hooks.
+        trainable: `last_layer`: the head alone. `last_block` (the chapter) and `last_two_blocks`: also the final norm
+            and that many transformer blocks. `all`: everything.
 
     Returns:
         The names of the parameters that train.
@@ -28,4 +31,19 @@ def freeze(model: GPTModel, trainable: Trainable = "last_block") -> list[str]:
             parts += [model.final_norm, *list(model.trf_blocks)[-blocks:]]
         for part in parts:
             part.requires_grad_(True)
+    if model.config._attn_implementation != "eager":
+        _zero_key_bias_gradients(model)
     return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def _zero_key_bias_gradients(model: GPTModel) -> None:
+    """Replace the rounding noise in the key biases' gradients by their true value, zero.
+
+    A key bias adds the same to all scores of a query, which the softmax removes. AdamW would scale the noise up to
+    full steps. The bias is not frozen instead, because checkpoints hold optimizer state for it. A second hook from a
+    second call does nothing more. FSDP replaces the parameters and loses the hooks; then the biases drift, to no
+    effect on the scores.
+    """
+    for name, parameter in model.named_parameters():
+        if name.endswith("att.W_key.bias") and parameter.requires_grad:
+            parameter.register_hook(torch.zeros_like)

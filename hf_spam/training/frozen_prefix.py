@@ -1,9 +1,10 @@
-"""The frozen blocks' output, computed once for each distinct text instead of at every step and every evaluation.
+"""Compute the frozen blocks' output once for each distinct text, not at every step and every evaluation.
 
-Where nothing trains before some block and nothing is dropped out, what enters that block never changes. It is kept in
-a memory-mapped file, which the processes of a machine fill and share. Texts are computed in batches of similar length,
-in evaluation mode; training and evaluation then run the rest of the model alone (`GPTModel.forward`'s
-`prefix_states`).
+If nothing trains before some block, and without dropout, the input of that block never changes. It is kept in a
+memory-mapped file, which the processes of a machine fill and share. Training and evaluation then run only the rest of
+the model (`GPTModel.forward`'s `prefix_states`).
+
+`datasets.map` could hold the same values, but it stores no bf16, and it would keep each repeated text again.
 """
 
 import hashlib
@@ -19,14 +20,14 @@ from datasets import DatasetDict
 from filelock import FileLock
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from tqdm.auto import tqdm
 from transformers import DataCollatorWithPadding
 
 from ..data.batching import token_batches
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system import processes
+from ..system.progress import progress
 
-TOKEN_BUDGET = 2048  # positions of a batch, padding included: a matrix product's best size on a CPU
+TOKEN_BUDGET = 2048  # positions of a batch, padding included: the fastest matrix products on a CPU
 _FORMAT = 1  # of the file; part of its key
 
 Ids = tuple[int, ...]
@@ -36,11 +37,11 @@ class PrefixCache:
     """The residual stream of known texts after the frozen blocks.
 
     Args:
-        states: Those of all texts, one after the other, in the precision that they were computed in.
+        states: The states of all texts, one text after the other, in the precision they were computed in.
             *Shape:* `[positions, C]`.
-        spans: For the ids of each text, its first row and the number of its rows: one for each position or, where no
-            block trains, the pooled one's.
-        blocks: How many are frozen.
+        spans: For the ids of each text, its first row and its number of rows: one row a position or, if no block
+            trains, the pooled position's alone.
+        blocks: How many blocks are frozen.
         dtype: The model's.
         file: Where the states are kept.
     """
@@ -55,25 +56,25 @@ class PrefixCache:
         self.file = file
 
     def __call__(self, texts: Sequence[Sequence[int]]) -> Tensor:
-        """The states of a batch of texts, padded with zeros on the right: *shape* `[B, T, C]`."""
+        """Return the states of a batch of texts, padded with zeros on the right: *shape* `[B, T, C]`."""
         spans = [self.spans[tuple(ids)] for ids in texts]
         rows = [self.states[start : start + length] for start, length in spans]
         return pad_sequence(rows, batch_first=True).to(self.dtype)
 
     def remove(self) -> None:
-        """Delete the file, and the lock beside it."""
+        """Delete the file and the lock beside it."""
         self.file.unlink()
         _lock(self.file).unlink()
 
 
 @dataclass
 class PrefixCollator(DataCollatorWithPadding):
-    """Pads a batch's ids, and adds `prefix_states` where there is a cache of them."""
+    """Pads a batch's ids, and adds `prefix_states` if there is a cache."""
 
     cache: PrefixCache | None = None
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
-        """Tokenized texts → a batch."""
+        """Make a batch of tokenized texts."""
         texts = [feature["input_ids"] for feature in features]
         batch = dict(super().__call__(features))
         if self.cache is not None:
@@ -82,7 +83,7 @@ class PrefixCollator(DataCollatorWithPadding):
 
 
 def why_not_cacheable(model: SpamGPTForSequenceClassification, sharded: bool) -> str | None:
-    """Why the frozen blocks' output cannot be kept, or `None`.
+    """Return why the frozen blocks' output cannot be kept, or `None` if it can.
 
     Args:
         model: With `requires_grad` set to what trains.
@@ -101,13 +102,13 @@ def why_not_cacheable(model: SpamGPTForSequenceClassification, sharded: bool) ->
 
 @dataclass(frozen=True)
 class PrefixPlan:
-    """What a cache would hold: the distinct texts of all splits, the longest first.
+    """The layout of a cache: the distinct texts of all splits, the longest first.
 
     Attributes:
         texts: Their ids.
         spans: See `PrefixCache`.
-        dtype: Of the states: half the precision takes half the room.
-        size: Bytes.
+        dtype: Of the states. Half the precision takes half the room.
+        size: In bytes.
     """
 
     texts: list[Ids]
@@ -117,12 +118,12 @@ class PrefixPlan:
 
 
 def plan(model: SpamGPTForSequenceClassification, tokenized: DatasetDict, precision: str) -> PrefixPlan:
-    """Find the distinct texts and lay them out, without computing anything.
+    """Lay out the distinct texts, without computing anything.
 
     Args:
-        model: What the states depend on.
+        model: The model that will compute the states.
         tokenized: The splits.
-        precision: accelerate's name of it: `no` (the model's own), `bf16` or `fp16`.
+        precision: accelerate's name for it: `no` (the model's own), `bf16` or `fp16`.
     """
     config, pooled_alone = model.config, model.model.frozen_blocks == model.config.n_layers
     distinct = {tuple(ids) for split in tokenized.values() for ids in split["input_ids"]}
@@ -143,16 +144,16 @@ def load_or_fill(
     precision: str,
     autocast: AbstractContextManager[Any],
 ) -> PrefixCache:
-    """The planned cache, from a file that an earlier run left in `folder`, or else computed by all processes.
+    """Return the planned cache, from a file of an earlier run in `folder`, or else computed by all processes.
 
-    The file's name says what it depends on: weights, ids, precision and pooling rule. It has this name when it is
-    complete. Of several runs that want the same one, the first computes it and the others wait.
+    The file is named by a hash of what it depends on: weights, ids, precision and pooling rule. It gets that name once
+    it is complete. If several runs want the same file, the first computes it and the others wait.
 
     Args:
         model: The weights, on the device that computes.
         planned: The texts.
         folder: Where the file is or will be.
-        precision: The name of what `autocast` does.
+        precision: accelerate's name for what `autocast` does.
         autocast: The context of the computation.
     """
     shape = (planned.size // planned.dtype.itemsize // model.config.emb_dim, model.config.emb_dim)
@@ -183,12 +184,13 @@ def _lock(file: Path) -> Path:
 
 @torch.no_grad()
 def _fill(model: SpamGPTForSequenceClassification, planned: PrefixPlan, file: Path) -> None:
-    """Compute this process's share of the batches and write it to its places in the file."""
+    """Compute this process's share of the batches and write the states to their places in the file."""
     training = model.training
     model.eval()
     row_size = model.config.emb_dim * planned.dtype.itemsize
     batches = processes.shard(list(_batches(model, planned.texts)))
-    with file.open("r+b") as target, tqdm(total=sum(map(len, batches)), desc="Frozen blocks", unit=" texts") as bar:
+    bar = progress(sum(map(len, batches)), "Frozen blocks", "texts", shown=processes.rank() == 0)
+    with file.open("r+b") as target, bar:
         for texts in batches:
             for ids, states in zip(texts, _compute(model, texts), strict=True):
                 start, length = planned.spans[ids]
@@ -199,7 +201,7 @@ def _fill(model: SpamGPTForSequenceClassification, planned: PrefixPlan, file: Pa
 
 
 def _compute(model: SpamGPTForSequenceClassification, texts: list[Ids]) -> Tensor:
-    """The states of a batch `[B, T, C]`, or `[B, 1, C]` where no block trains."""
+    """Return the states of a batch, `[B, T, C]`, or `[B, 1, C]` if no block trains."""
     gpt, config = model.model, model.config
     last_position = config.pooling == "last_position"
     width = config.pad_to_length if last_position and config.pad_to_length else max(1, *map(len, texts))
@@ -218,7 +220,7 @@ def _batches(model: SpamGPTForSequenceClassification, texts: list[Ids]) -> Itera
 
 
 def _key(model: SpamGPTForSequenceClassification, planned: PrefixPlan, precision: str) -> int:
-    """64 bits of a hash of everything that the states depend on."""
+    """Return 64 bits of a hash of everything that the states depend on."""
     config, gpt = model.config, model.model
     facts = (_FORMAT, gpt.frozen_blocks, precision, str(model.dtype), config.n_heads, config._attn_implementation)
     rule = (config.pooling, config.pad_to_length, config.pad_token_id)

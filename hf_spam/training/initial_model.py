@@ -1,17 +1,59 @@
-"""Options → the things a run works on: the splits, and the model with its starting weights."""
+"""Options → a model with its starting weights."""
 
+import os
 from typing import Any
 
 import torch
+from datasets import DatasetDict
 from torch import nn
-from transformers import set_seed
+from transformers import GPT2Tokenizer, set_seed
 
-from ..conversion.from_gpt2 import SIZES, GPT2Checkpoint, fill
-from ..data import sources
+from ..conversion.from_gpt2 import SIZES, GPT2Checkpoint, fill, load_checkpoint
+from ..data.encoding import longest_text
+from ..data.sources import LABELS
 from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from .arguments import ModelArguments
+
+
+def build_model(
+    arguments: ModelArguments,
+    tokenizer: GPT2Tokenizer,
+    splits: DatasetDict,
+    *,
+    max_length: int | None = None,
+    seed: int = 123,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> SpamGPTForSequenceClassification:
+    """Build the classifier that a fine-tuning starts from.
+
+    Args:
+        arguments: Which GPT, from which weights.
+        tokenizer: The one that the texts are encoded with.
+        splits: The texts; the longest one of `train` sets the width that `last_position` pads to.
+        max_length: The longest text in tokens that the model reads, instead of its context.
+        seed: Of the random weights and of the head.
+        cache_dir: Where downloads are kept; see `system.download.cache_folder`.
+
+    Raises:
+        UserError: If the weights cannot be had or do not fit the options.
+    """
+    checkpoint = load_weights(arguments, cache_dir)
+    longest = longest_text(tokenizer, list(splits["train"]["text"]))
+    config = build_config(arguments, checkpoint, len(tokenizer), max_length, longest)
+    return initialize_model(config, checkpoint, seed)
+
+
+def load_weights(arguments: ModelArguments, cache_dir: str | os.PathLike[str] | None = None) -> GPT2Checkpoint | None:
+    """Read the checkpoint that the options name; `None` for random weights.
+
+    Raises:
+        UserError: If it cannot be had, or is not a GPT-2 of that size.
+    """
+    if arguments.weights == "random":
+        return None
+    return load_checkpoint(arguments.weights, arguments.model_size, cache_dir)
 
 
 def build_config(
@@ -21,14 +63,14 @@ def build_config(
     max_length: int | None,
     longest_train_text: int,
 ) -> SpamGPTConfig:
-    """The model's configuration.
+    """Return the model's configuration.
 
     Args:
-        arguments: What the options say of the model.
+        arguments: The options of the model.
         checkpoint: Where its sizes come from; `None` for random weights.
         vocab_size: The tokenizer's.
-        max_length: The longest text in tokens that the options allow, if they do.
-        longest_train_text: In tokens; what `last_position` pads to without a `max_length`, as in the chapter.
+        max_length: The longest text in tokens that the options allow, if they limit it.
+        longest_train_text: In tokens. Without a `max_length`, `last_position` pads to it, as the chapter does.
 
     Raises:
         UserError: If the options contradict the checkpoint, or its vocabulary is not the tokenizer's.
@@ -52,19 +94,19 @@ def build_config(
         drop_rate=arguments.drop_rate,
         pooling=arguments.pooling,
         pad_to_length=(max_length or min(longest_train_text, context_length)) if read_last_position else None,
-        id2label=dict(enumerate(sources.LABELS)),
-        label2id={label: id_ for id_, label in enumerate(sources.LABELS)},
+        id2label=dict(enumerate(LABELS)),
+        label2id={label: id_ for id_, label in enumerate(LABELS)},
         attn_implementation=arguments.attn_implementation,  # type: ignore[call-arg]
     )
 
 
-def build_model(
+def initialize_model(
     config: SpamGPTConfig, checkpoint: GPT2Checkpoint | None, seed: int
 ) -> SpamGPTForSequenceClassification:
-    """A classifier from a checkpoint or from random weights, with the chapter's fresh head.
+    """Return a classifier from a checkpoint or from random weights, with the chapter's fresh head.
 
-    The head is drawn as the chapter draws it, by torch's own initialisation right after seeding: the same seed gives
-    the same head whatever the rest of the model drew.
+    As in the chapter, torch's own initialisation draws the head right after seeding. So the same seed gives the same
+    head, whatever the rest of the model drew.
     """
     set_seed(seed)
     model = SpamGPTForSequenceClassification(config)

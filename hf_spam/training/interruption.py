@@ -1,4 +1,4 @@
-"""Signals during training: SIGTERM and Ctrl-C save a checkpoint and end the run in order."""
+"""Signals during training: SIGTERM and Ctrl-C save a checkpoint and end the run."""
 
 import signal
 import threading
@@ -14,10 +14,13 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class OrderlyStop(TrainerCallback):
-    """After a signal, finish the step, save a checkpoint, stop; a second Ctrl-C stops at once.
+    """Finishes the step after a signal, saves a checkpoint and stops; a second Ctrl-C stops at once.
 
-    A context manager around the training: signals are caught inside alone. Where one process of several got the
-    signal, all stop after the same step. `signal` is its number.
+    It catches signals while it is entered as a context manager. If one of several processes gets the signal, all stop
+    after the same step.
+
+    Attributes:
+        signal: Number of the signal that came.
     """
 
     def __init__(self) -> None:
@@ -26,8 +29,8 @@ class OrderlyStop(TrainerCallback):
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "OrderlyStop":
-        if threading.current_thread() is threading.main_thread():  # where alone signals can be caught
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        if threading.current_thread() is threading.main_thread():  # others may not set handlers
+            self._before = {number: signal.signal(number, self._remember) for number in SIGNALS}
         return self
 
     def __exit__(
@@ -36,7 +39,7 @@ class OrderlyStop(TrainerCallback):
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
@@ -44,19 +47,19 @@ class OrderlyStop(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Ask for a checkpoint, if any process got a signal."""
+        """Ask for a checkpoint if any process got a signal."""
         agreed = self.signal
         if args.world_size > 1:
             highest = torch.tensor(agreed or 0, device=args.device)
             torch.distributed.all_reduce(highest, torch.distributed.ReduceOp.MAX)
-            agreed = int(highest) or None  # a signal that came meanwhile is for the next step
+            agreed = int(highest) or None  # one that came meanwhile counts at the next step
         if agreed is not None:
             self.signal = agreed
         self._agreed = agreed is not None
         control.should_save = control.should_save or self._agreed
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """End here, before anything happens that is not in the checkpoint.
+        """End the run before anything happens that is not in the checkpoint.
 
         Raises:
             Interrupted: If a signal asked for the checkpoint.
@@ -66,5 +69,5 @@ class OrderlyStop(TrainerCallback):
 
 
 def describe_stop(number: int, step: int, steps: int) -> str:
-    """What happened, in a few words."""
+    """Return what happened, in a few words."""
     return f"stopped by {signal.Signals(number).name} after step {step} of {steps}, a checkpoint is saved"

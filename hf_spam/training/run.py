@@ -2,74 +2,83 @@
 
 import json
 import math
+import os
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import (
-    GPT2Tokenizer,
-)
+from transformers import GPT2Tokenizer, PreTrainedTokenizerBase
 
 from ..evaluation.history import History
-from ..evaluation.plots import plot_values
+from ..evaluation.plots import plot_history
 from ..inference.classifier import EXAMPLES, SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.environment import environment
+from ..system.files import apply_umask
 from ..system.run_folder import METRICS_FILE
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a fine-tuning leaves: the model, its figures, and what it went through.
+    """The result of a fine-tuning.
 
-    `splits` maps each split to `METRICS`, `loss` (mean over the messages), `messages` and their `confusion`.
+    Attributes:
+        model: Fine-tuned.
+        tokenizer: The one it was fine-tuned with.
+        splits: For each split its `METRICS`, `loss` (mean over the messages), `messages` and their `confusion`.
+        examples: The chapter's two example messages, classified.
+        history: The interim estimates.
+        training: Seconds, steps, sizes and options of the training.
+        data: Counts and a fingerprint of the splits.
     """
 
     model: SpamGPTForSequenceClassification
     tokenizer: GPT2Tokenizer
     splits: dict[str, dict[str, Any]]
+    examples: list[dict[str, Any]]
     history: History
     training: dict[str, Any]
     data: dict[str, Any]
 
 
-def classify_examples(run: Run) -> list[dict[str, Any]]:
-    """The chapter's two example messages with their labels and scores."""
-    predictions = SpamClassifier(run.model, run.tokenizer)(EXAMPLES)
+def classify_examples(
+    model: SpamGPTForSequenceClassification, tokenizer: PreTrainedTokenizerBase
+) -> list[dict[str, Any]]:
+    """Return the chapter's two example messages with their labels and scores."""
+    predictions = SpamClassifier(model, tokenizer)(EXAMPLES)
     return [{"text": text, **asdict(prediction)} for text, prediction in zip(EXAMPLES, predictions, strict=True)]
 
 
-def save_run(run: Run, examples: list[dict[str, Any]], folder: Path) -> None:
-    """Write the checkpoint (weights, configuration, code, tokenizer), `metrics.json` and the plots into `folder`."""
-    run.model.save_pretrained(folder)
-    run.tokenizer.save_pretrained(folder)
-    record = {
-        "splits": run.splits,
-        "examples": examples,
-        "training": run.training,
-        "data": run.data,
-        "history": asdict(run.history),
-        "environment": environment(run.model.device),
-    }
-    text = json.dumps(_finite(record), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / METRICS_FILE).write_text(text + "\n", encoding="utf-8")
-    for label, train, validation in (
-        ("loss", run.history.train_losses, run.history.validation_losses),
-        ("accuracy", run.history.train_accuracies, run.history.validation_accuracies),
-    ):
-        if train:
-            plot_values(
-                train,
-                validation,
-                epochs=run.training["epochs"],
-                examples_seen=run.history.examples_seen,
-                label=label,
-                folder=folder,
-            )
+def save_run(run: Run, folder: str | os.PathLike[str]) -> None:
+    """Write a run to a folder: checkpoint (weights, configuration, code, tokenizer), `metrics.json` and the plots.
+
+    Other files of the folder stay. Each file is replaced whole.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".run-") as name:
+        staging = Path(name)
+        run.model.save_pretrained(staging)
+        run.tokenizer.save_pretrained(staging)
+        record = {
+            "splits": run.splits,
+            "examples": run.examples,
+            "training": run.training,
+            "data": run.data,
+            "history": asdict(run.history),
+            "environment": environment(run.model.device),
+        }
+        text = json.dumps(_finite(record), indent=2, ensure_ascii=False, allow_nan=False)
+        (staging / METRICS_FILE).write_text(text + "\n", encoding="utf-8")
+        plot_history(run.history, run.training["epochs"], staging)
+        apply_umask(staging)
+        for file in staging.iterdir():
+            os.replace(file, folder / file.name)
 
 
 def _finite(value: Any) -> Any:
-    """NaN and infinity, which JSON does not have, become null."""
+    """Replace NaN and infinity, which JSON does not have, by null."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list):

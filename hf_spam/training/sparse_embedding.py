@@ -1,8 +1,8 @@
-"""Training the token embeddings that occur in the messages, without the 45,000 that do not.
+"""Train only the token embeddings that occur in the messages, not the 45,000 that do not.
 
-A row that no text uses has no gradient, and all that AdamW does to it is decay. So the optimizer gets the rows in use,
-and the others are multiplied with all their decays at once when somebody asks for them: a tenth of the work of a small
-model's step, with the same result.
+A row that no text uses has no gradient: AdamW does nothing to it but decay. So the optimizer gets the rows in use, and
+the others take all their decay at once when the whole embedding is asked for. The result is the same, to rounding.
+The quickstart trains in 28 s with it and in 38 s without (`--used_rows false`, two CPU cores).
 """
 
 import json
@@ -18,19 +18,20 @@ from torch.nn import functional as F
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..model.gpt import GPTModel
+from .checkpoints import checkpoint_folder
 
 _FILE = "used_rows.json"
 
 
 class UsedRows(nn.Module):
-    """Stands in for an embedding whose ids are known beforehand. Its state dict is the whole embedding's.
+    """An embedding of the ids in use alone. Its state dict is the whole embedding's.
 
     Args:
-        embedding: The whole one. *Shape of its weight:* `[V, C]`.
-        ids: Those in use.
+        embedding: The whole embedding. *Shape of its weight:* `[V, C]`.
+        ids: The ids in use.
     """
 
-    positions: Tensor  # [V]: the row of each id in `weight`; the number of rows, which is none, for the others
+    positions: Tensor  # [V]: the row of each id in `weight`; for the other ids a row that does not exist
 
     def __init__(self, embedding: nn.Embedding, ids: Iterable[int]) -> None:
         super().__init__()
@@ -43,11 +44,11 @@ class UsedRows(nn.Module):
         self.decay = 1.0
 
     def forward(self, in_idx: Tensor) -> Tensor:
-        """Ids `[B, T]` → rows `[B, T, C]`."""
+        """Look up ids `[B, T]` → rows `[B, T, C]`."""
         return F.embedding(self.positions[in_idx], self.weight)
 
     def whole(self) -> Tensor:
-        """The embedding's weight as it would be, `[V, C]`."""
+        """Return the weight that the whole embedding would have, `[V, C]`."""
         whole = self.others.to(self.weight.device) * self.decay
         whole[self.ids] = self.weight.detach()
         return whole
@@ -63,10 +64,10 @@ class UsedRows(nn.Module):
 
 
 class Decay(TrainerCallback):
-    """Keeps account of AdamW's decay of the rows that are not in use, also over an interruption.
+    """Keeps account of AdamW's decay of the rows that are not in use, across an interruption too.
 
-    A run that goes on starts from the rows and the decay that the first one had, not from their product, whose
-    rounding would be another.
+    A resumed run starts from the rows and the decay that the first run had. Starting from their product would round
+    differently.
     """
 
     def __init__(self, rows: UsedRows) -> None:
@@ -74,26 +75,28 @@ class Decay(TrainerCallback):
         self._others = rows.others
         self._restored: float | None = None
 
-    def save(self, checkpoint: Path) -> None:
-        """Write the decay so far into a checkpoint."""
-        (checkpoint / _FILE).write_text(json.dumps({"decay": self.rows.decay}) + "\n", encoding="utf-8")
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Write the decay so far into the checkpoint."""
+        if args.should_save:
+            text = json.dumps({"decay": self.rows.decay})
+            (checkpoint_folder(args, state) / _FILE).write_text(f"{text}\n", encoding="utf-8")
 
     def restore(self, checkpoint: Path) -> None:
-        """Go on from what `save` wrote, if it did, as soon as the checkpoint's weights are loaded."""
+        """Continue from the decay in a checkpoint, if it has one, as soon as the checkpoint's weights are loaded."""
         if (checkpoint / _FILE).is_file():
             self._restored = json.loads((checkpoint / _FILE).read_text(encoding="utf-8"))["decay"]
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Put what was restored in the place of what was loaded."""
+        """Replace the rows and the decay that were loaded by those that the first run had."""
         if self._restored is not None:
             self.rows.others, self.rows.decay = self._others, self._restored
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Count the decay of this step, unless fp16 has skipped it."""
+        """Count the decay of this step, unless fp16 skipped it."""
         optimizer = kwargs["optimizer"]
         if not optimizer.step_was_skipped:
             group = optimizer.param_groups[0]
@@ -102,15 +105,15 @@ class Decay(TrainerCallback):
 
 @contextmanager
 def used_rows(gpt: GPTModel, tokenized: DatasetDict, pad_token_id: int) -> Iterator[Decay]:
-    """Let a model have only the rows of its token embedding that the texts use, until the block ends.
+    """Train only the embedding rows that occur in `tokenized`; restore the whole embedding on exit.
 
     Args:
         gpt: Changed in place, and back.
-        tokenized: All texts that the model will see meanwhile.
-        pad_token_id: What they are padded with.
+        tokenized: All texts that the model sees until the block ends.
+        pad_token_id: The id that pads them.
 
     Yields:
-        What the Trainer has to call back.
+        A callback for the Trainer.
     """
     whole = gpt.tok_emb
     ids = {pad_token_id}.union(*(ids for split in tokenized.values() for ids in split["input_ids"]))

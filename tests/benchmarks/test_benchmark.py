@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +27,26 @@ def test_how_much_the_chapters_job_is() -> None:
     assert counts.validated == 5 * 19
 
 
-def test_memory_and_errors_of_a_process_of_its_own() -> None:
-    def work(megabytes: int) -> dict[str, Any]:
-        print("unheard")
-        return {"size": numpy.ones(megabytes * 10**6, dtype=numpy.uint8).size, "process": os.getpid()}
+def work(megabytes: int) -> dict[str, Any]:
+    print("unheard")
+    return {"size": numpy.ones(megabytes * 10**6, dtype=numpy.uint8).size, "process": os.getpid()}
 
+
+def die() -> dict[str, Any]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def test_memory_and_errors_of_a_process_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
     small, large = in_own_process(work, 1), in_own_process(work, 200)
     assert small["process"] != os.getpid()
     assert large["peak_mb"] - small["peak_mb"] == pytest.approx(199, abs=20)
-    with pytest.raises(RuntimeError, match=r"work: Traceback(.|\n)*ValueError"):
-        in_own_process(work, "many")
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(TypeError) as caught:
+        in_own_process(work, None)
+    assert "in work" in str(caught.value.__cause__)  # the traceback of that process
+    with pytest.raises(BrokenProcessPool):
+        in_own_process(die)
 
 
 def test_the_table() -> None:

@@ -16,12 +16,14 @@ import pytest
 import torch
 from support.loopback_server import LoopbackServer, serve_repository
 from support.places import ROOT
+from support.warm_process import WarmProcess
 from transformers import AutoTokenizer, pipeline
 
 from hf_spam import SpamClassifier
 from hf_spam.inference.classifier import EXAMPLES
 
 Run = Callable[..., tuple[int, str, str]]
+Process = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -32,32 +34,16 @@ def short(gpt2_folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def few_messages(messages: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """130 balanced real messages as a CSV."""
-    path = tmp_path_factory.mktemp("few") / "few.csv"
-    some = pd.concat([messages[messages["Label"] == label].head(65) for label in ("ham", "spam")])
-    some.to_csv(path, index=False)
-    return path
-
-
-@pytest.fixture(scope="session")
-def checkpoints(short: list[str], few_messages: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def checkpoints(tiny_run: Callable[[str], Path]) -> dict[str, Path]:
     """A checkpoint of each pooling rule, trained by the real command in a process of its own."""
-    folders = {}
-    for pooling in ("last_token", "last_position"):
-        folders[pooling] = tmp_path_factory.mktemp("runs") / pooling
-        argv = ["train", "--data_file", few_messages, *short, "--pooling", pooling, "--output_dir", folders[pooling]]
-        result = hf_spam(*argv)
-        assert result.returncode == 0, result.stderr
-    return folders
+    return {pooling: tiny_run(pooling) for pooling in ("last_token", "last_position")}
 
 
-def hf_spam(*argv: object, stdin: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    """The installed command in a process of its own."""
-    command = Path(sys.executable).with_name("hf-spam")
-    return subprocess.run(
-        [command, *map(str, argv)], input=stdin, capture_output=True, text=True, env={**os.environ, **env}
-    )
+@pytest.fixture
+def hf_spam(warm: WarmProcess, tmp_path: Path) -> Process:
+    """`hf-spam` in a process of its own, in an empty folder."""
+    (tmp_path / "work").mkdir()
+    return lambda *argv, **more: warm.call(argv, tmp_path / "work", **more)
 
 
 # --- the whole way --------------------------------------------------------------------------------------------------
@@ -145,6 +131,7 @@ def test_pipeline_and_classifier_and_command_agree(
         assert line == f"{ours.label}\t{ours.score:.4f}\t" + text.replace("\t", " ")
 
 
+@pytest.mark.slow
 def test_a_fresh_process_needs_one_import(checkpoints: dict[str, Path]) -> None:
     program = (
         "import sys, hf_spam\n"
@@ -186,7 +173,7 @@ def test_without_the_package(checkpoints: dict[str, Path], tmp_path: Path) -> No
         assert scored == str({"label": expected.label, "score": expected.score})
 
 
-def test_predict_reads_standard_input(checkpoints: dict[str, Path]) -> None:
+def test_predict_reads_standard_input(checkpoints: dict[str, Path], hf_spam: Process) -> None:
     folder = checkpoints["last_token"]
     lines = ["You are a winner", "", "caf\u00e9 at 8?", "last, without a newline"]
     result = hf_spam("predict", folder, stdin="\n".join(lines))
@@ -304,26 +291,18 @@ def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str], 
     assert f"usage: hf-spam {command}" in capsys.readouterr().out
 
 
-def test_the_hub_cannot_be_reached(tmp_path: Path) -> None:
+def test_the_hub_cannot_be_reached(hf_spam: Process, tmp_path: Path) -> None:
     """No preset and no Hub: two lines, exit 2, nothing written."""
-    work = tmp_path / "work"
-    work.mkdir()
-    result = subprocess.run(
-        [Path(sys.executable).with_name("hf-spam"), "train"],
-        cwd=work,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hf")},
-    )
+    result = hf_spam("train", HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path / "hf"))
     assert result.returncode == 2
     assert result.stdout == ""
     first, second = result.stderr.splitlines()
     assert first.startswith("hf-spam: error: could not download openai-community/gpt2 from the Hugging Face Hub: ")
     assert second == (
-        "Three ways on: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
+        "Alternatives: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
         "or --preset quickstart (no download at all)."
     )
-    assert files_below(work) == set()
+    assert files_below(tmp_path / "work") == set()
 
 
 BAD_COMMANDS: dict[str, tuple[list[str], str]] = {
@@ -394,7 +373,7 @@ def test_a_failure_in_training_keeps_what_was_there(
     argv = ["train", "--data_file", few_messages, *short, "--max_steps", "1", "--output_dir", "run"]
     assert run(*argv)[0] == 0
     before = {name: (tmp_path / name).read_bytes() for name in files_below(tmp_path) if (tmp_path / name).is_file()}
-    monkeypatch.setattr("hf_spam.training.run.plot_values", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("hf_spam.training.run.plot_history", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(*argv, "--overwrite_output_dir", "true")
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
@@ -443,7 +422,7 @@ def test_interrupted(
         ["predict", "/no/such/folder", "hi"],
     ],
 )
-def test_no_such_checkpoint(argv: list[str], tmp_path: Path) -> None:
+def test_no_such_checkpoint(argv: list[str], hf_spam: Process, tmp_path: Path) -> None:
     """Told at once, although the first two could be on the Hub."""
     result = hf_spam(*argv, HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path))
     assert (result.returncode, result.stdout) == (2, "")
@@ -452,7 +431,9 @@ def test_no_such_checkpoint(argv: list[str], tmp_path: Path) -> None:
     assert line.startswith(f"hf-spam: error: {name}: found no such folder, and could not download {name} from the")
 
 
-def test_a_checkpoint_on_the_hub(server: LoopbackServer, checkpoints: dict[str, Path], tmp_path: Path) -> None:
+def test_a_checkpoint_on_the_hub(
+    server: LoopbackServer, checkpoints: dict[str, Path], hf_spam: Process, tmp_path: Path
+) -> None:
     serve_repository(server, "somebody/spam", checkpoints["last_token"])
     result = hf_spam(
         "predict",

@@ -106,8 +106,8 @@ FAULTS = {
     "missing": (drop("transformer.h.1.mlp.c_fc.bias"), r"trf_blocks\.1\.ff\.layers\.0\.bias is missing"),
     "no embedding": (drop("transformer.wte.weight"), r"tok_emb\.weight is missing"),
     "left over": (put("transformer.h.2.ln_1.weight", torch.ones(32)), r"trf_blocks\.2\.norm1\.scale has no place"),
-    "unknown": (put("score.weight", torch.ones(2, 32)), r"holds a tensor that GPT-2 has not: score\.weight"),
-    "unknown in a block": (put("transformer.h.0.attn.q.weight", torch.ones(2)), r"GPT-2 has not: h\.0\.attn\.q\.weight"),
+    "unknown": (put("score.weight", torch.ones(2, 32)), r"holds a tensor that GPT-2 does not have: score\.weight"),
+    "unknown in a block": (put("transformer.h.0.attn.q.weight", torch.ones(2)), r"GPT-2 does not have: h\.0\.attn\.q\.weight"),
     "not transposed": (put("transformer.h.0.mlp.c_fc.weight", torch.ones(128, 32)), r"ff\.layers\.0\.weight should be \[128, 32\] and is \[32, 128\]"),
     "not fused": (put("transformer.h.0.attn.c_attn.weight", torch.ones(32, 32)), r"att\.W_query\.weight should be \[32, 32\] and is \[11, 32\]"),
     "other vocabulary": (put("transformer.wte.weight", torch.ones(50000, 32)), r"tok_emb\.weight should be \[50257, 32\] and is \[50000, 32\]"),
@@ -170,7 +170,8 @@ def test_the_published_small_is_recognised_by_its_first_values() -> None:
 
 LOAD_FROM_HUB = """
 import sys
-from hf_spam import UserError, weights
+from hf_spam import UserError
+from hf_spam.conversion import from_gpt2 as weights
 weights.HUB_REPOSITORIES["small"] = "somebody/tiny-gpt2"
 weights.SIZES["small"] = {"emb_dim": 32, "n_layers": 2, "n_heads": 2}
 if sys.argv[1:] == ["trust"]:
@@ -215,7 +216,7 @@ def test_the_hub_fails(server: LoopbackServer, tmp_path: Path, fault: str) -> No
     first, second = found.stderr.strip().splitlines()[-2:]
     assert first.startswith("could not download somebody/tiny-gpt2 from the Hugging Face Hub: ")
     assert second == (
-        "Three ways on: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
+        "Alternatives: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
         "or --preset quickstart (no download at all)."
     )
 

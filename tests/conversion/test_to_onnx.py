@@ -157,7 +157,11 @@ def test_int8_is_small_and_near(tmp_path: Path) -> None:
     assert 0 < difference < 0.06 * logits[False].abs().max()
     import onnx
 
-    nodes = onnx.load(tmp_path / "True" / "model.onnx").graph.node
+    graph = onnx.load(tmp_path / "True" / "model.onnx").graph
+    quantized = {name for node in graph.node if node.op_type == "MatMulInteger" for name in node.input}
+    weights = [onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name in quantized]
+    assert 60 <= max(abs(weight.astype(int)).max() for weight in weights if weight.size > 1) <= 64  # on any CPU
+    nodes = graph.node
     assert sum(node.op_type == "MatMulInteger" for node in nodes) >= 9  # of twelve in two blocks, the last may be lean
 
 
@@ -259,6 +263,17 @@ def test_the_exporter_is_quiet(
 # What needs no extra.
 
 
+@pytest.mark.parametrize("disabled", [logging.NOTSET, logging.INFO, logging.ERROR])
+def test_what_was_silent_before_stays_silent(disabled: int) -> None:
+    logging.disable(disabled)
+    try:
+        with onnx_model._silence_exporter():
+            assert logging.root.manager.disable == max(disabled, logging.WARNING)
+        assert logging.root.manager.disable == disabled
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime", "onnxscript"])
 def test_without_the_extra(run: Run, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
@@ -294,7 +309,7 @@ def test_agreement() -> None:
     before = torch.tensor([[2.0, 0.0], [0.0, 2.0], [0.0, 2.0], [2.0, 0.0]])
     after = torch.tensor([[2.0, 0.0], [0.1, 0.0], [0.0, 2.0], [torch.nan, 0.0]])
     found = measure_agreement(before, after, [0, 1, 1, 0])
-    assert (found.messages, found.changed, found.share) == (4, 2, 0.5)
+    assert (found.messages, found.changed, found.changed_share) == (4, 2, 0.5)
     assert (found.accuracy_before, found.accuracy_after) == (1.0, 0.5)
     assert found.score_difference == 1.0  # of what is no number
     found = measure_agreement(before[:3], after[:3], [0, 1, 0])

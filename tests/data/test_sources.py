@@ -14,7 +14,7 @@ from support.loopback_server import Answer, LoopbackServer
 
 from hf_spam import UserError
 from hf_spam.data import sources
-from hf_spam.system import download
+from hf_spam.system import download, files
 
 SMALL = b"ham\tHow are you?\nspam\tWin a prize\nham\tSee you\n"
 
@@ -193,9 +193,9 @@ BAD_FILES = {
     "empty": ("a.csv", "", "expected messages, found an empty file"),
     "blank": ("a.tsv", "\n\n", "expected messages, found an empty file"),
     "not UTF-8": ("a.csv", "label,text\nham,caf\u00e9\n".encode("latin-1"), r"expected UTF-8, found byte 0xe9 at offset 18"),
-    "no text column": ("a.csv", "label,body\nham,hi\n", "expected a column 'text', found columns: label, body. Name it with --text_column"),
-    "no label column": ("a.jsonl", '{"text": "hi", "y": 1}', "expected a column 'label', found columns: text, y. Name it with --label_column"),
-    "two text columns": ("a.csv", "label,text,TEXT\nham,a,b\n", "expected a column 'text', found columns: label, text, TEXT"),
+    "no text column": ("a.csv", "label,body\nham,hi\n", "expected one column 'text', found columns: label, body. Name it with --text_column"),
+    "no label column": ("a.jsonl", '{"text": "hi", "y": 1}', "expected one column 'label', found columns: text, y. Name it with --label_column"),
+    "two text columns": ("a.csv", "label,text,TEXT\nham,a,b\n", "expected one column 'text', found columns: label, text, TEXT"),
     "one class": ("a.csv", "label,text\nham,a\nham,b\n", r"expected both ham and spam messages, found only 'ham' \(2 rows\)"),
     "no rows": ("a.csv", "label,text\n", "expected both ham and spam messages, found no rows"),
     "unknown labels": ("a.csv", "label,text\nham,a\njunk,b\n2,c\n", r"expected labels ham/spam or 0/1, found 'junk', '2' in 2 rows: 2, 3"),
@@ -203,9 +203,11 @@ BAD_FILES = {
     "blank texts": ("a.tsv", "ham\t \nspam\tb\nham\t\n", "expected a text in every row, found none in 2 rows: 1, 3"),
     "missing text": ("a.jsonl", '{"label": 0, "text": "a"}\n{"label": 1}\n', "found none in row 2"),
     "text not a string": ("a.jsonl", '{"label": 0, "text": 7}\n{"label": 1, "text": "b"}\n', "found none in row 1"),
-    "not JSON": ("a.jsonl", '{"label": 0, "text": "a"}\nham b\n', "line 2 is not JSON"),
-    "not an object": ("a.jsonl", "[1, 2]\n", "line 1: expected an object, found list"),
+    "not JSON": ("a.jsonl", '{"label": 0, "text": "a"}\nham b\n', "line 2: expected a JSON object, found 'ham b'"),
+    "not an object": ("a.jsonl", "[1, 2]\n", r"line 1: expected a JSON object, found '\[1, 2\]'"),
     "one column": ("a.tsv", "ham hi\nspam ho\n", r"expected two tab-separated columns \(label, text\), found 1"),
+    "unquoted comma": ("a.csv", "label,text\nham,hi, you\nspam,b\n", "cannot be parsed: row 1 has 3 fields, expected 2"),
+    "open quote": ("a.csv", 'label,text\nham,"hi\nspam,b\n', "cannot be parsed: a quote is never closed"),
     "ragged": ("a.tsv", "ham\thi\nspam\tho\thum\n", "cannot be parsed"),
     "truncated zip": ("a.zip", zip_of(SMSSpamCollection=SMALL)[:-30], "found a damaged or truncated one"),
     "no zip": ("a.zip", b"ham\thi\n", "found a damaged or truncated one"),
@@ -236,7 +238,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 def test_named_column_that_is_not_there(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "label,text\nham,a\nspam,b\n")
-    with pytest.raises(UserError, match="expected a column 'body', found columns: label, text"):
+    with pytest.raises(UserError, match="expected one column 'body', found columns: label, text"):
         sources.read_file(path, text_column="body")
 
 

@@ -1,6 +1,8 @@
 """The chapter's rows, in the chapter's order, saved and loaded unchanged.   pytest tests/data/test_splits.py"""
 
+import os
 import shutil
+import stat
 from pathlib import Path
 
 import pandas as pd
@@ -117,6 +119,17 @@ def test_nothing_is_overwritten(messages: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not empty, and nothing is overwritten"):
         data.save_splits(data.prepare_splits(messages), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_the_users_mode(messages: pd.DataFrame, tmp_path: Path) -> None:
+    mask = os.umask(0o027)
+    try:
+        data.save_splits(data.prepare_splits(messages), tmp_path / "splits")
+    finally:
+        os.umask(mask)
+    modes = {path.is_dir(): stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "splits").rglob("*")}
+    assert stat.S_IMODE((tmp_path / "splits").stat().st_mode) == 0o750
+    assert modes == {True: 0o750, False: 0o640}
 
 
 def test_a_failure_half_way_leaves_nothing(

@@ -173,15 +173,23 @@ def test_the_download_fails(no_wheel: None, openai: LoopbackServer, answer: Answ
 
 
 def test_the_address_is_tiktokens_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bpe_files: dict[str, bytes]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bpe_files: dict[str, bytes],
+    encoding: tiktoken.Encoding,
+    messages: pd.DataFrame,
 ) -> None:
-    """What our download caches, tiktoken's `gpt2` finds: both have one address and one pair of hashes."""
+    """What our download caches, tiktoken's `gpt2` finds, and it encodes as ours: the pattern and the byte table too."""
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(tiktoken.load, "read_file", lambda url: bpe_files[url.rpartition("/")[2]])
     tokenization.read_file_cached(tokenization._BPE_URL + "vocab.bpe")
     tokenization.read_file_cached(tokenization._BPE_URL + "encoder.json")
     monkeypatch.setattr(tiktoken.load, "read_file", lambda url: pytest.fail(f"{url} was not cached"))
-    assert tiktoken.Encoding(**gpt2()).encode("Do you have time") == [5211, 345, 423, 640]
+    theirs = tiktoken.Encoding(**gpt2())
+    assert theirs.encode("Do you have time") == [5211, 345, 423, 640]
+    texts = [*messages["Text"], " " * 10_000, "a \n\n b\r\n", "it's I'LL we've", "x" * 999, "\u2028 \u3000é 1²٣"]
+    assert encoding.encode_batch(texts, disallowed_special=()) == theirs.encode_batch(texts, disallowed_special=())
+    assert encoding.token_byte_values() == theirs.token_byte_values()
 
 
 @pytest.mark.network

@@ -21,7 +21,7 @@ from hf_spam.equivalence import native_loop
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.training.fine_tuning import fine_tune
 from hf_spam.training.freezing import freeze
-from hf_spam.training.initial_model import build_config, build_model
+from hf_spam.training.initial_model import build_config, initialize_model
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(3600)]
 
@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.network, pytest.mark.timeout(3600)]
 LOSS = 0.01
 ACCURACY = 0.015  # over whole splits, about what rounding moves; 0.3 points are one message of 300
 
+WHOLE_SPLITS = [97.21, 97.32, 95.67]  # accuracies in % of train, validation and test
 LOG = """
 Ep 1 (Step 000000): Train loss 2.153, Val loss 2.392
 Ep 1 (Step 000050): Train loss 0.617, Val loss 0.637
@@ -59,7 +60,7 @@ def small() -> GPT2Checkpoint:
 def classifier(checkpoint: GPT2Checkpoint) -> GPTModel:
     """As the chapter prepares it for training."""
     config = SpamGPTConfig(**checkpoint.sizes, attn_implementation="eager")  # type: ignore[call-arg]
-    model = build_model(config, checkpoint, seed=123).model
+    model = initialize_model(config, checkpoint, seed=123).model
     freeze(model, "last_block")
     return model.eval()
 
@@ -99,7 +100,7 @@ def test_the_whole_log(run: Callable[..., tuple[int, str, str]], tmp_path: Path,
         assert numbers(line) == pytest.approx(numbers(expected), abs=tolerance), (line, expected)
     if argv == ["native"]:
         whole = next(line for line in output.splitlines() if line.startswith("all batches: "))
-        assert numbers(whole) == pytest.approx([97.21, 97.32, 95.67], abs=100 * ACCURACY)
+        assert numbers(whole) == pytest.approx(WHOLE_SPLITS, abs=100 * ACCURACY)
         assert "generated: 'Every effort moves you forward." in output
         assert "The first step is to understand the importance of your work" in output
         assert "spam      You are a winner" in output
@@ -107,7 +108,7 @@ def test_the_whole_log(run: Callable[..., tuple[int, str, str]], tmp_path: Path,
     else:
         splits = json.loads((tmp_path / "run" / "metrics.json").read_text())["splits"]
         found = [100 * splits[name]["accuracy"] for name in data.SPLITS]
-        assert found == pytest.approx([97.21, 97.32, 95.67], abs=100 * ACCURACY)
+        assert found == pytest.approx(WHOLE_SPLITS, abs=100 * ACCURACY)
 
 
 def test_row_16_of_the_variations(small: GPT2Checkpoint, tmp_path: Path) -> None:
@@ -119,6 +120,6 @@ def test_row_16_of_the_variations(small: GPT2Checkpoint, tmp_path: Path) -> None
     config = build_config(ModelArguments(), small, len(tokenizer), None, longest)
     arguments = SpamTrainingArguments(output_dir=str(tmp_path / "run"), disable_tqdm=True)
     tokenized = tokenize(splits, tokenizer, longest)
-    run = fine_tune(build_model(config, small, 123), tokenizer, splits, tokenized, arguments, "last_block")
+    run = fine_tune(initialize_model(config, small, 123), tokenizer, splits, tokenized, arguments, "last_block")
     found = [run.splits[name]["accuracy"] for name in data.SPLITS]
     assert found == pytest.approx([0.9942, 0.9866, 0.9833], abs=ACCURACY)

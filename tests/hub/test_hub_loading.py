@@ -6,8 +6,8 @@ pytest tests/hub/test_hub_loading.py
 import json
 import os
 import re
+import shlex
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,11 +118,14 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(
-    python: Path | str, program: str, running: LoopbackHub, home: Path, *argv: object
+    python: Path | WarmProcess, program: str, running: LoopbackHub, home: Path, *argv: object
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program where the Hub is, without a token and with nothing on standard input."""
+    """Run a program where the Hub is, by an interpreter or a warm one, without a token and with no standard input."""
+    switches = {**running.environment(None, home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    if isinstance(python, WarmProcess):
+        return python.call(argv, home.parent, program=program, **switches)
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    environment |= {**running.environment(None, home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    environment |= switches
     command = [str(python), "-c", program, *map(str, argv)]
     return subprocess.run(
         command, env=environment, cwd=home.parent, stdin=subprocess.DEVNULL, capture_output=True, text=True
@@ -136,13 +139,15 @@ def test_the_bare_environment_has_nothing_of_ours(bare: Path) -> None:
 
 
 @pytest.mark.parametrize("ours", [False, True], ids=["transformers alone", "with hf_spam"])
-def test_everybody_gets_the_same(served: tuple[LoopbackHub, dict], bare: Path, tmp_path: Path, ours: bool) -> None:
+def test_everybody_gets_the_same(
+    served: tuple[LoopbackHub, dict], bare: Path, warm: WarmProcess, tmp_path: Path, ours: bool
+) -> None:
     """Logits to the last bit; the pipeline's labels and scores in every way it can be asked."""
     running, expected = served
     names, target = list(expected), tmp_path / "found"
     program = f"import hf_spam\n{PROGRAM}" if ours else PROGRAM
     options = {"trust_remote_code": not ours}
-    python = sys.executable if ours else bare
+    python = warm if ours else bare
     result = load(
         python, program, running, tmp_path / "home", " ".join(names), target, json.dumps(options), json.dumps(TEXTS)
     )
@@ -164,25 +169,27 @@ def test_everybody_gets_the_same(served: tuple[LoopbackHub, dict], bare: Path, t
 
 
 def test_the_cards_programs_run(
-    hub: LoopbackHub, bare: Path, run: Callable[..., tuple[int, str, str]], warm: WarmProcess, tmp_path: Path
+    hub: LoopbackHub,
+    bare: Path,
+    run: Callable[..., tuple[int, str, str]],
+    warm: WarmProcess,
+    tiny_run: Callable[[str], Path],
+    tmp_path: Path,
 ) -> None:
     """Each as it stands there: two in the bare environment, the third where hf_spam is installed; and the commands."""
-    options = ["--preset", "quickstart", "--model_size", "tiny", "--max_steps", "2"]
-    warm.run(["train", *options, "--output_dir", "run"], tmp_path)
-    assert run("push", tmp_path / "run", "alice/spam")[0] == 0
+    folder = tiny_run("sample")
+    assert run("push", folder, "alice/spam")[0] == 0
     card = hub.files("alice/spam")["README.md"].decode()
     alone, logits, ours = re.findall(r"^```python\n(.*?)^```$", card, re.MULTILINE | re.DOTALL)
     (command,) = re.findall(r"`(hf-spam predict .*?)`", card)
-    for python, program, answers in ((bare, alone, 2), (sys.executable, ours, 2), (bare, logits, 0)):
+    for python, program, answers in ((bare, alone, 2), (warm, ours, 2), (bare, logits, 0)):
         result = load(python, program, hub, tmp_path / "home")
         assert result.returncode == 0, result.stderr
         assert result.stdout.strip()
         assert len(re.findall(r"\b(?:ham|spam)\b", result.stdout)) == (answers or 2)
-    _, local, _ = run("evaluate", tmp_path / "run")  # what was published knows what it was trained on
+    _, local, _ = run("evaluate", folder)  # what was published knows what it was trained on
     for line in (command, "hf-spam evaluate alice/spam"):
-        environment = {**os.environ, **hub.environment(None, tmp_path / "home")}
-        path = f"{Path(sys.executable).parent}/{line}"
-        result = subprocess.run(path, shell=True, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        result = warm.call(shlex.split(line)[1:], tmp_path, **hub.environment(None, tmp_path / "home"))
         assert result.returncode == 0, result.stderr
         scored = re.match(r"(ham|spam)\t[01]\.\d+\ta text", result.stdout)
         assert scored or result.stdout.splitlines()[1:] == local.splitlines()[1:]

@@ -8,8 +8,10 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,12 +42,11 @@ INITIAL = {".gitattributes"}
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, warm: WarmProcess) -> Path:
+def trained(tiny_run: Callable[[str], Path]) -> Path:
     """A run with its checkpoints, which are nobody else's business."""
-    folder = tmp_path_factory.mktemp("trained")
-    warm.run([*QUICK, "--keep_checkpoints", "true", "--output_dir", "run"], folder)
-    assert list((folder / "run").glob("checkpoint-*"))
-    return folder / "run"
+    folder = tiny_run("sample")
+    assert list(folder.glob("checkpoint-*"))
+    return folder
 
 
 @pytest.fixture
@@ -172,9 +173,9 @@ def test_folders_that_hold_no_model(
     (outdated / "metrics.json").write_text(json.dumps(metrics))
     for folder, message in {
         tmp_path / "none": "expected a folder with a model, found none",
-        weightless: "expected a model that hf-spam train or hf-spam export saved",
-        gpt2_folder: "expected a model that hf-spam train or hf-spam export saved",
-        outdated: "expected a record as this version of hf_spam writes it",
+        weightless: "expected a model saved by hf-spam train or hf-spam export",
+        gpt2_folder: "expected a model saved by hf-spam train or hf-spam export",
+        outdated: "expected a record written by this version of hf_spam",
     }.items():
         code, _, error = run("push", folder, REPOSITORY)
         assert code == 2
@@ -186,35 +187,35 @@ def test_without_a_token(hub: LoopbackHub, run: Run, trained: Path, monkeypatch:
     monkeypatch.delenv("HF_TOKEN")
     code, _, error = run("push", trained, REPOSITORY)
     assert (code, hub.requests) == (2, [])
-    assert "needs a token that may write, found none. Log in with hf auth login, or set HF_TOKEN." in error
+    assert "needs a token with write access, found none. Run hf auth login, or set HF_TOKEN." in error
 
 
-COMMIT, UNKNOWN = "/commit/main", "Whether the commit was made is not known; the same command again finds out."
+COMMIT, UNKNOWN = "/commit/main", "It is unknown whether the commit was made; run the same command again to find out."
 ALWAYS = 99
 NOT_YET = "Nothing was published."
 # Where it goes wrong; how; what the user reads.
 FAULTS = {
     "create 401": (Fault("POST", "/repos/create", 401), ["401", "hf auth login", NOT_YET]),
-    "create 403": (Fault("POST", "/repos/create", 403), ["403", "may not write there", "/settings/tokens", NOT_YET]),
-    "create 500": (Fault("POST", "/repos/create", 500), ["500", "a failure of its own", NOT_YET]),
+    "create 403": (Fault("POST", "/repos/create", 403), ["403", "no write access there", "/settings/tokens", NOT_YET]),
+    "create 500": (Fault("POST", "/repos/create", 500), ["500", "an internal error", NOT_YET]),
     "create hangs up": (Fault("POST", "/repos/create", hang_up=True), ["no connection to http", NOT_YET]),
     "create is slow": (Fault("POST", "/repos/create", delay=5), ["no answer within 0.5 seconds", NOT_YET]),
-    "branch 409": (Fault("POST", "/preupload/", 409), ["409", "Somebody else is changing it", NOT_YET]),
+    "branch 409": (Fault("POST", "/preupload/", 409), ["409", "Somebody else is changing it right now", NOT_YET]),
     "card refused": (Fault("POST", "/validate-yaml", 400, body=b'{"errors": [{"message": "no license"}]}'), ["no license", NOT_YET]),
     "preupload 429": (Fault("POST", "/preupload/", 429, ALWAYS, {"RateLimit": '"api";r=0;t=55'}), ["429", "try again in 55 seconds", NOT_YET]),
     "preupload 404": (Fault("POST", "/preupload/", 404), ["404", "no such repository or branch", NOT_YET]),
     "no JSON": (Fault("POST", "/preupload/", 200, body=b"<html>a proxy's</html>"), ["JSONDecodeError", NOT_YET]),
     "batch 503": (Fault("POST", "/objects/batch", 503, ALWAYS), ["503", "try again later", NOT_YET]),
     "put 403": (Fault("PUT", "", 403), ["403", NOT_YET]),
-    "put 500": (Fault("PUT", "", 500, ALWAYS), ["500", "a failure of its own", NOT_YET]),
+    "put 500": (Fault("PUT", "", 500, ALWAYS), ["500", "an internal error", NOT_YET]),
     "put hangs up": (Fault("PUT", "", times=ALWAYS, hang_up=True), ["no connection to http", NOT_YET]),
     "put is slow": (Fault("PUT", "", times=ALWAYS, delay=5), ["no answer within 0.5 seconds", NOT_YET]),
     "the second put": (Fault("PUT", "", 500, ALWAYS, skip=1), ["500", NOT_YET]),
     "verify 500": (Fault("POST", "/verify", 500, ALWAYS), ["500", NOT_YET]),
     "commit 401": (Fault("POST", COMMIT, 401), ["401", NOT_YET]),
     "commit 403": (Fault("POST", COMMIT, 403, body=b'{"error": "Over your storage quota"}'), ["403", "(Over your storage quota)", NOT_YET]),
-    "commit 409": (Fault("POST", COMMIT, 409), ["409", "Somebody else is changing it", NOT_YET]),
-    "commit 412": (Fault("POST", COMMIT, 412), ["412", "Somebody else has changed it", NOT_YET]),
+    "commit 409": (Fault("POST", COMMIT, 409), ["409", "Somebody else is changing it right now", NOT_YET]),
+    "commit 412": (Fault("POST", COMMIT, 412), ["412", "Somebody else has changed it in the meantime", NOT_YET]),
     "commit 413": (Fault("POST", COMMIT, 413), ["413", "The Hub refuses", NOT_YET]),
     "commit 429": (Fault("POST", COMMIT, 429, headers={"Retry-After": "7"}), ["429", "try again in 7 seconds", NOT_YET]),
     "commit 500": (Fault("POST", COMMIT, 500), ["500", UNKNOWN]),
@@ -277,16 +278,18 @@ def test_patience_is_given_back(hub: LoopbackHub, run: Run, trained: Path) -> No
     assert hf_spam.hub.repository.TIMEOUT == 60
 
 
-def test_a_killed_push_publishes_nothing(hub: LoopbackHub, trained: Path, run: Run, tmp_path: Path) -> None:
+def test_a_killed_push_publishes_nothing(
+    hub: LoopbackHub, trained: Path, run: Run, warm: WarmProcess, tmp_path: Path
+) -> None:
     """In the middle of a file."""
     hub.faults = [Fault("PUT", "", delay=60)]
-    command = [sys.executable, "-m", "hf_spam", "push", trained, REPOSITORY]
-    environment = {**os.environ, **hub.environment("hf_alice", tmp_path / "home")}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = warm.start(["push", trained, REPOSITORY], tmp_path, **hub.environment("hf_alice", tmp_path / "home"))
+    deadline = time.monotonic() + 60
     while not any(method == "PUT" for method, _, _ in hub.requests):
-        assert process.poll() is None
-    process.kill()
-    process.communicate()
+        assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+        time.sleep(0.01)
+    os.kill(process, signal.SIGKILL)
+    assert warm.wait(process) == -signal.SIGKILL
     assert set(hub.files(REPOSITORY)) == INITIAL
     hub.faults.clear()
     assert run("push", trained, REPOSITORY)[0] == 0
@@ -295,17 +298,15 @@ def test_a_killed_push_publishes_nothing(hub: LoopbackHub, trained: Path, run: R
 TOKEN = "hf_PlantedTokenThatNobodyMaySee"
 
 
-def test_no_token_gets_out(hub: LoopbackHub, trained: Path, tmp_path: Path) -> None:
+def test_no_token_gets_out(hub: LoopbackHub, warm: WarmProcess, tmp_path: Path) -> None:
     """Planted in the environment and on the command line; asked of a Hub that quotes it, and one that does not."""
     hub.tokens[TOKEN] = "alice"
     echo = f'{{"error": "Bearer {TOKEN} is not good enough"}}'.encode()
 
     def hf(*argv: object, fault: Fault | None = None, **more: str) -> str:
         hub.faults = [fault] if fault else []
-        environment = {**os.environ, **hub.environment(TOKEN, tmp_path / "home"), "HF_DEBUG": "1", **more}
-        words = [str(word) for word in argv]
-        command = [sys.executable, "-m", "hf_spam", *words]
-        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        environment = {**hub.environment(TOKEN, tmp_path / "home"), "HF_DEBUG": "1", **more}
+        result = warm.call(argv, tmp_path, **environment)
         assert result.returncode == (2 if fault else 0), result.stderr
         return result.stdout + result.stderr
 
@@ -447,4 +448,4 @@ def test_your_own_messages_are_not_called_the_collection(run: Run, hub: Loopback
     card = DatasetCard(hub.files("alice/mine", "dataset")["README.md"].decode())
     assert card.data.license is None
     assert "Almeida" not in card.content
-    assert "brought along by whoever made this data set" in card.content
+    assert "supplied by the person who made this data set" in card.content

@@ -69,11 +69,22 @@ def test_lines_of_any_other_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "column", "message"),
     [
-        ("a.csv", "id,body\n1,x\n", None, "expected one column 'text', found id, body. Name it with --text_column."),
-        ("a.csv", "text,Text\n1,x\n", None, "expected one column 'text', found text, Text"),
-        ("a.csv", "", None, "expected one column 'text', found none"),
+        (
+            "a.csv",
+            "id,body\n1,x\n",
+            None,
+            "expected one column 'text', found columns: id, body. Name it with --text_column.",
+        ),
+        ("a.csv", "text,Text\n1,x\n", None, "expected one column 'text', found columns: text, Text"),
+        ("a.csv", "", None, "expected one column 'text', found columns: none"),
         ("a.csv", "id,text\n1,x\n2\n", None, "row 2: expected a text, found None"),
-        ("a.csv", "id,text\n1,x\n", "body", "expected one column 'body', found id, text"),
+        ("a.csv", "id,text\n1,x\n", "body", "expected one column 'body', found columns: id, text"),
+        (
+            "a.csv",
+            "id,text\n1,x, y\n",
+            None,
+            "row 1 has 3 fields, expected 2. Put quotes around texts that contain ','.",
+        ),
         ("a.jsonl", '{"text": "x"}\nnot json\n', None, "line 2: expected a JSON object, found 'not json'"),
         ("a.jsonl", '{"text": "x"}\n{"text": 5}\n', None, "row 2: expected a text, found 5"),
         ("a.jsonl", '{"text": "x"}\n{"body": "y"}\n', None, "row 2: expected a text, found None"),

@@ -1,20 +1,30 @@
 """Commands as processes of their own that start at once: the client of `warm_server.py`."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+COMMANDS = tuple(f"hf_spam.commands.{name}" for name in ("data", "evaluate", "predict", "push", "train"))
+
 
 class WarmProcess:
-    """Starts `hf-spam` commands as processes of their own, by `warm_server.py`: as many as wished, killed at will."""
+    """Starts `hf-spam` commands and Python programs as processes of their own, as many as wished, killed at will."""
 
-    def __init__(self) -> None:
+    def __init__(self, *modules: str, **environment: str) -> None:
+        """Start the server with these modules imported, or those of our commands."""
         program = Path(__file__).with_name("warm_server.py")
-        pipe = subprocess.PIPE
-        self._server = subprocess.Popen([sys.executable, "-u", program], stdin=pipe, stdout=pipe, text=True)
+        self._server = subprocess.Popen(
+            [sys.executable, "-u", program, *(modules or COMMANDS)],
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def _ask(self, request: dict[str, object]) -> int:
         assert self._server.stdin is not None
@@ -23,13 +33,19 @@ class WarmProcess:
         self._server.stdin.flush()
         return int(self._server.stdout.readline())
 
+    def _start(
+        self, argv: Sequence[object], folder: Path, environment: dict[str, str], log: Path, **more: object
+    ) -> int:
+        words = [str(word) for word in argv]
+        given = {name: str(value) for name, value in more.items() if value is not None}
+        return self._ask({"argv": words, "environment": environment, "folder": str(folder), "log": str(log), **given})
+
     def start(self, argv: Sequence[object], folder: Path, **environment: str) -> int:
         """Start a command in a folder and return its process id; its output is appended to `log` there."""
-        words = [str(word) for word in argv]
-        return self._ask({"argv": words, "environment": environment, "folder": str(folder), "log": f"{folder}/log"})
+        return self._start(argv, folder, environment, folder / "log")
 
     def wait(self, process: int) -> int:
-        """A command's exit code, negative for a signal."""
+        """Return a command's exit code, negative for a signal."""
         return self._ask({"wait": process})
 
     def run(self, argv: Sequence[object], folder: Path, processes: int = 1) -> str:
@@ -48,6 +64,25 @@ class WarmProcess:
         output = (folder / "log").read_text()
         assert codes == [0] * processes, output
         return output
+
+    def call(
+        self,
+        argv: Sequence[object],
+        folder: Path,
+        program: str | None = None,
+        stdin: str | None = None,
+        **environment: str,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command, or a Python program with `argv`, as `subprocess.run` would; nothing of it stays in `folder`."""
+        with tempfile.TemporaryDirectory() as place:
+            output, errors, given = (Path(place) / name for name in ("output", "errors", "input"))
+            if stdin is not None:
+                given.write_text(stdin, encoding="utf-8", newline="")
+            source = given if stdin is not None else None
+            process = self._start(argv, folder, environment, output, errors=errors, input=source, program=program)
+            code = self.wait(process)
+            texts = [path.read_text(encoding="utf-8", errors="replace") for path in (output, errors)]
+        return subprocess.CompletedProcess([str(word) for word in argv], code, *texts)
 
     def close(self) -> None:
         """End the server."""

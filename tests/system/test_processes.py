@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.messages import write_messages
 from support.places import ROOT
 from support.warm_process import WarmProcess
 
@@ -34,8 +35,7 @@ RECIPE += ["--optim", "sgd", "--learning_rate", "0.1"]  # AdamW's division would
 def workplace(tmp_path_factory: pytest.TempPathFactory, messages: pd.DataFrame) -> Path:
     """308 real messages: 215 to train (26 batches of 8, another one of 4, and 3 messages), 30 and 63."""
     folder = tmp_path_factory.mktemp("processes")
-    some = pd.concat([messages[messages["Label"] == label].head(154) for label in ("ham", "spam")])
-    some.to_csv(folder / "messages.csv", index=False)
+    write_messages(messages, 154, folder / "messages.csv")
     return folder
 
 
@@ -193,7 +193,7 @@ def test_processes_that_do_not_know_each_other(monkeypatch: pytest.MonkeyPatch) 
     """What accelerate makes of torchrun on a CPU if it is not told: each would train for itself."""
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(processes, "PartialState", lambda cpu: SimpleNamespace(num_processes=1))
-    with pytest.raises(UserError, match="expected 2 processes that know each other, found 1"):
+    with pytest.raises(UserError, match="expected 2 connected processes, found 1"):
         processes.join()
 
 

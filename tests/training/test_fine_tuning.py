@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from datasets import DatasetDict
+from support.messages import balanced
 from transformers import GPT2Tokenizer, set_seed
 
 from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification, UserError
@@ -22,7 +23,7 @@ from hf_spam.evaluation.plots import plot_values
 from hf_spam.training import fine_tuning as training
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.training.freezing import Trainable
-from hf_spam.training.initial_model import build_config, build_model
+from hf_spam.training.initial_model import build_config, initialize_model
 
 LENGTH = 24
 
@@ -30,8 +31,7 @@ LENGTH = 24
 @pytest.fixture(scope="module")
 def splits(messages: pd.DataFrame) -> DatasetDict:
     """130 balanced real messages: 91 to train, 13 to validate, 26 to test."""
-    some = pd.concat([messages[messages["Label"] == label].head(65) for label in ("ham", "spam")])
-    return data.prepare_splits(some)
+    return data.prepare_splits(balanced(messages, 65))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def tiny_model(drop_rate: float = 0.0, **options: Any) -> SpamGPTForSequenceClas
         attn_implementation="eager",
         **options,
     )
-    return build_model(config, None, seed=123)
+    return initialize_model(config, None, seed=123)
 
 
 BOOK: dict[str, Any] = {"pooling": "last_position", "pad_to_length": LENGTH}
@@ -220,7 +220,7 @@ def test_interim_lines_are_the_chapters(
 def test_the_head_is_drawn_as_the_chapter_draws_it(gpt2_folder: Path) -> None:
     checkpoint = load_checkpoint(str(gpt2_folder))
     config = build_config(ModelArguments(), checkpoint, 50257, None, 20)
-    model = build_model(config, checkpoint, seed=123)
+    model = initialize_model(config, checkpoint, seed=123)
     torch.manual_seed(123)
     head = torch.nn.Linear(32, 2)
     assert torch.equal(model.model.out_head.weight, head.weight)
@@ -233,7 +233,7 @@ def test_random_weights_follow_the_seed() -> None:
         ModelArguments(weights="random", model_size="mini", context_length=64), None, 50257, None, 20
     )
     assert (config.emb_dim, config.n_layers, config.context_length) == (256, 2, 64)
-    one, same, other = (build_model(config, None, seed).model.tok_emb.weight for seed in (1, 1, 2))
+    one, same, other = (initialize_model(config, None, seed).model.tok_emb.weight for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 

@@ -14,6 +14,7 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from support.messages import write_messages
 from support.warm_process import WarmProcess
 
 from hf_spam.data.batching import token_batches
@@ -32,8 +33,7 @@ RULES = {
 def workplace(tmp_path_factory: pytest.TempPathFactory, messages: pd.DataFrame) -> Path:
     """130 real messages, and a GPT-2 of three layers with random weights."""
     folder = tmp_path_factory.mktemp("prefix")
-    some = pd.concat([messages[messages["Label"] == label].head(65) for label in ("ham", "spam")])
-    some.to_csv(folder / "messages.csv", index=False)
+    write_messages(messages, 65, folder / "messages.csv")
     torch.manual_seed(0)
     config = transformers.GPT2Config(n_embd=32, n_layer=3, n_head=2, n_positions=256, initializer_range=0.1)
     transformers.GPT2LMHeadModel(config).save_pretrained(folder / "gpt2")

@@ -18,13 +18,15 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.messages import write_messages
 from support.warm_process import WarmProcess
 
 from hf_spam import UserError
 from hf_spam.system.files import is_disk_full
 from hf_spam.system.run_folder import staged
 from hf_spam.training import checkpoints
-from hf_spam.training.checkpoints import find_checkpoint, is_complete, list_checkpoints, seal
+from hf_spam.training.checkpoints import is_complete, list_checkpoints, seal
+from hf_spam.training.resuming import find_checkpoint, set_aside_later
 
 RECIPE = ["--data_file", "messages.csv", "--weights", "random", "--model_size", "tiny", "--context_length", "128"]
 RECIPE += ["--max_length", "40", "--num_train_epochs", "3", "--disable_tqdm", "true", "--trainable", "all"]
@@ -38,14 +40,15 @@ CHAPTER = ["--preset", "book"]
 def workplace(tmp_path_factory: pytest.TempPathFactory, messages: pd.DataFrame) -> Path:
     """300 real messages: 26 steps an epoch, 78 in all."""
     folder = tmp_path_factory.mktemp("resume")
-    some = pd.concat([messages[messages["Label"] == label].head(150) for label in ("ham", "spam")])
-    some.to_csv(folder / "messages.csv", index=False)
+    write_messages(messages, 150, folder / "messages.csv")
     return folder
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(workplace: Path, warm: WarmProcess) -> Path:
-    warm.run(["train", *RECIPE, *OFTEN, "--output_dir", "uninterrupted"], workplace)
+    """A finished run that has kept the checkpoints of its steps 76 and 78."""
+    argv = ["train", *RECIPE, *OFTEN, "--keep_checkpoints", "true", "--output_dir", "uninterrupted"]
+    warm.run(argv, workplace)
     return workplace / "uninterrupted"
 
 
@@ -94,10 +97,15 @@ def kill_often(warm: WarmProcess, workplace: Path, name: str, recipe: list[str],
     ],
 )
 def test_killed_at_random_moments(
-    workplace: Path, warm: WarmProcess, order: list[str], kills: int, number: signal.Signals
+    workplace: Path,
+    uninterrupted: Path,
+    warm: WarmProcess,
+    order: list[str],
+    kills: int,
+    number: signal.Signals,
 ) -> None:
     recipe = [*order, *RECIPE, *OFTEN, "--num_train_epochs", "30" if kills > 3 else "3"]  # long enough to be killed
-    expected = workplace / f"whole-{len(order)}-{kills}"
+    expected = workplace / f"whole-{len(order)}-{kills}" if order or kills > 3 else uninterrupted
     if not expected.exists():
         warm.run(["train", *recipe, "--output_dir", expected.name], workplace)
     name = f"killed-{len(order)}-{kills}-{number}"
@@ -128,10 +136,10 @@ def test_a_signal_saves_and_says_how_to_go_on(
     step = checkpoint.name.removeprefix("checkpoint-")
     assert log.read_text().endswith(
         f"hf-spam: stopped by {number.name} after step {step} of 78, a checkpoint is saved. "
-        f"Go on with: hf-spam train --output_dir {name} --resume_from_checkpoint last\n"
+        f"To resume: hf-spam train --output_dir {name} --resume_from_checkpoint last\n"
     )
     output = warm.run(["train", "--output_dir", name, "--resume_from_checkpoint", "last"], workplace)
-    assert f"; goes on from {name}.partial/checkpoint-{step}\n" in output
+    assert f"; resumes from {name}.partial/checkpoint-{step}\n" in output
     assert int(step) > 30
     assert int(step) % 26
     assert_same_run(workplace / name, expected)
@@ -154,29 +162,22 @@ def test_stopped_on_two_processes(workplace: Path, warm: WarmProcess) -> None:
 
 
 @pytest.fixture
-def unfinished(workplace: Path, warm: WarmProcess) -> Iterator[Path]:
-    """A run that was killed after its last step: checkpoints of steps 76 and 78."""
-    keep = ["--keep_checkpoints", "true", "--output_dir", "kept"]
-    if not (workplace / "kept").exists():
-        warm.run(["train", *RECIPE, *OFTEN, *keep], workplace)
-    partial = workplace / "kept.partial"
-    shutil.copytree(workplace / "kept", partial)
-    for file in partial.glob("*.safetensors"):
-        file.unlink()
-    (workplace / "kept").rename(workplace / "aside")
-    yield partial
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(workplace / "kept", ignore_errors=True)
-    (workplace / "aside").rename(workplace / "kept")
+def unfinished(workplace: Path, uninterrupted: Path, tmp_path: Path) -> Path:
+    """A copy of the run as if killed after its last step; its messages lie beside it."""
+    partial = tmp_path / "kept.partial"
+    shutil.copytree(uninterrupted, partial)
+    (partial / "model.safetensors").unlink()
+    shutil.copy(workplace / "messages.csv", tmp_path)
+    return partial
 
 
 RESUME = ["train", "--keep_checkpoints", "false", "--output_dir", "kept", "--resume_from_checkpoint"]
 
 
-def test_killed_after_the_last_step(workplace: Path, uninterrupted: Path, warm: WarmProcess, unfinished: Path) -> None:
+def test_killed_after_the_last_step(tmp_path: Path, uninterrupted: Path, warm: WarmProcess, unfinished: Path) -> None:
     assert [path.name for path in list_checkpoints(unfinished)] == ["checkpoint-78", "checkpoint-76"]
-    warm.run([*RESUME, "last"], workplace)
-    assert_same_run(workplace / "kept", uninterrupted)
+    warm.run([*RESUME, "last"], tmp_path)
+    assert_same_run(tmp_path / "kept", uninterrupted)
 
 
 def test_killed_after_the_last_step_within_an_epoch(workplace: Path, warm: WarmProcess) -> None:
@@ -194,22 +195,22 @@ def test_killed_after_the_last_step_within_an_epoch(workplace: Path, warm: WarmP
 
 @pytest.mark.parametrize("which", ["last", pytest.param("kept.partial/checkpoint-78", marks=pytest.mark.slow)])
 def test_a_torn_checkpoint(
-    workplace: Path, uninterrupted: Path, warm: WarmProcess, unfinished: Path, which: str
+    tmp_path: Path, uninterrupted: Path, warm: WarmProcess, unfinished: Path, which: str
 ) -> None:
     torn = unfinished / "checkpoint-78" / "optimizer.pt"
     torn.write_bytes(torn.read_bytes()[:-1000])
-    output = warm.run([*RESUME, which], workplace)
-    assert not list((workplace / "kept").glob("superseded-*"))
-    assert "kept.partial/checkpoint-78 is torn: its files are not those of seal.json; trying the one before" in output
-    assert "goes on from kept.partial/checkpoint-76\n" in output
-    assert_same_run(workplace / "kept", uninterrupted)
+    output = warm.run([*RESUME, which], tmp_path)
+    assert not list((tmp_path / "kept").glob("superseded-*"))
+    assert "kept.partial/checkpoint-78 is damaged: its files do not match seal.json; trying the one before" in output
+    assert "resumes from kept.partial/checkpoint-76\n" in output
+    assert_same_run(tmp_path / "kept", uninterrupted)
 
 
-def test_going_back(workplace: Path, warm: WarmProcess, unfinished: Path) -> None:
+def test_going_back(tmp_path: Path, warm: WarmProcess, unfinished: Path) -> None:
     """From a checkpoint that is not the latest: what came after it is kept aside."""
     which = "kept.partial/checkpoint-76"
-    warm.run(["train", "--output_dir", "kept", "--resume_from_checkpoint", which], workplace)
-    folders = {path.name for path in (workplace / "kept").iterdir() if path.is_dir()}
+    warm.run(["train", "--output_dir", "kept", "--resume_from_checkpoint", which], tmp_path)
+    folders = {path.name for path in (tmp_path / "kept").iterdir() if path.is_dir()}
     assert folders == {"checkpoint-76", "checkpoint-78", "superseded-checkpoint-78"}
 
 
@@ -319,7 +320,7 @@ def test_what_was_saved_later_is_set_aside(tmp_path: Path) -> None:
     """A torn checkpoint of a later step must not outlive the new ones as the run's latest."""
     two, nine, ten = (write_checkpoint(tmp_path, step) for step in (2, 9, 10))
     (ten / "model.safetensors").unlink()
-    checkpoints.set_aside_later(two)
+    set_aside_later(two)
     assert list_checkpoints(tmp_path) == [two]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "checkpoint-2",
@@ -332,7 +333,9 @@ def test_what_was_saved_later_is_set_aside(tmp_path: Path) -> None:
 
 
 def test_which_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(UserError, match=r"no checkpoint to go on from\. Start without --resume_from_checkpoint"):
+    with pytest.raises(
+        UserError, match=r"found no checkpoint to resume from\. Start without --resume_from_checkpoint"
+    ):
         find_checkpoint("last", tmp_path)
     two, nine, ten = (write_checkpoint(tmp_path, step) for step in (2, 9, 10))
     (tmp_path / "checkpoint-best").mkdir()
@@ -341,7 +344,7 @@ def test_which_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     (ten / "model.safetensors").unlink()
     (nine / "model.safetensors").unlink()
     assert find_checkpoint("last", tmp_path) == two
-    assert caplog.text.count("is torn") == 2
+    assert caplog.text.count("is damaged") == 2
     (two / "model.safetensors").unlink()
     with pytest.raises(UserError, match="there is no complete checkpoint before it"):
         find_checkpoint("last", tmp_path)

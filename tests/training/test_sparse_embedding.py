@@ -1,93 +1,105 @@
 """Training the embeddings that occur: what training all of them gives.   pytest tests/training/test_sparse_embedding.py"""
 
+from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 from datasets import Dataset, DatasetDict
 from safetensors.torch import load_file
 from support.warm_process import WarmProcess
+from torch import Tensor
+from transformers import GPT2Tokenizer
 
 from hf_spam import SpamGPTConfig
+from hf_spam.data import sources
+from hf_spam.data.splits import prepare_splits
+from hf_spam.data.tokenization import tokenize
 from hf_spam.model.gpt import GPTModel
+from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
+from hf_spam.training.fine_tuning import fine_tune
+from hf_spam.training.initial_model import build_model
+from hf_spam.training.run import Run
 from hf_spam.training.sparse_embedding import used_rows
 
-RECIPE = ["--data_file", "messages.csv", "--weights", "random", "--model_size", "tiny", "--max_length", "40"]
-RECIPE += ["--trainable", "all", "--drop_rate", "0.1", "--learning_rate", "1e-2", "--disable_tqdm", "true"]
-RECIPE += ["--lr_scheduler_type", "cosine", "--num_train_epochs", "2", "--weight_decay", "0.5", "--eval_freq", "5"]
+Train = Callable[..., Run]
+EMBEDDING = "model.tok_emb.weight"
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, messages: pd.DataFrame) -> Path:
-    folder = tmp_path_factory.mktemp("rows")
-    some = pd.concat([messages[messages["Label"] == label].head(65) for label in ("ham", "spam")])
-    some.to_csv(folder / "messages.csv", index=False)
-    return folder
+def train(few_messages: Path, tokenizer: GPT2Tokenizer) -> Train:
+    """Train all of a tiny model with dropout for two epochs of 11 steps, by other options where they are given."""
+    splits = prepare_splits(sources.read_file(few_messages))
+    tokenized = tokenize(splits, tokenizer, 40)
+
+    def train_in(folder: Path, **options: object) -> Run:
+        start = ModelArguments(weights="random", model_size="tiny", context_length=64, drop_rate=0.1)
+        recipe: dict[str, object] = {"learning_rate": 1e-2, "lr_scheduler_type": "cosine", "weight_decay": 0.5}
+        recipe |= {"num_train_epochs": 2, "eval_freq": 5, "disable_tqdm": True, "save_strategy": "no"}
+        arguments = SpamTrainingArguments(output_dir=str(folder), **{**recipe, **options})
+        model = build_model(start, tokenizer, splits, max_length=40)
+        return fine_tune(model, tokenizer, splits, tokenized, arguments, "all")
+
+    return train_in
 
 
 @pytest.fixture(scope="module")
-def every_row(workplace: Path, warm: WarmProcess) -> Path:
-    warm.run(["train", *RECIPE, "--used_rows", "false", "--output_dir", "every"], workplace)
-    return workplace / "every"
+def every_row(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(tmp_path_factory.mktemp("every"), used_rows=False)
 
 
-def assert_same_model(found: Path, expected: Path, atol: float = 0.0) -> None:
+def assert_same_model(ours: dict[str, Tensor], theirs: dict[str, Tensor], atol: float = 0.0) -> None:
     """The same parameters: rows in use to the last bit, the others up to the rounding of their decays."""
-    ours, theirs = (load_file(folder / "model.safetensors") for folder in (found, expected))
     assert ours.keys() == theirs.keys()
-    embedding = "model.tok_emb.weight"
-    assert ours[embedding].shape == (50257, 16)
-    torch.testing.assert_close(ours.pop(embedding), theirs.pop(embedding), rtol=2e-6, atol=atol)
+    assert ours[EMBEDDING].shape == (50257, 16)
+    torch.testing.assert_close(ours.pop(EMBEDDING), theirs.pop(EMBEDDING), rtol=2e-6, atol=atol)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=atol)
 
 
+def assert_same_run(ours: Run, theirs: Run) -> None:
+    """The same model, figures and history."""
+    assert_same_model(ours.model.state_dict(), theirs.model.state_dict())
+    assert ours.splits == theirs.splits
+    assert ours.history == theirs.history
+
+
 @pytest.mark.parametrize("optim", [pytest.param("adamw_torch", marks=pytest.mark.slow), "adamw_torch_fused"])
-def test_the_same_model(workplace: Path, warm: WarmProcess, tmp_path: Path, every_row: Path, optim: str) -> None:
-    expected = every_row
-    if optim == "adamw_torch":
-        expected = tmp_path / "every"
-        warm.run(["train", *RECIPE, "--optim", optim, "--used_rows", "false", "--output_dir", expected], workplace)
-    warm.run(["train", *RECIPE, "--optim", optim, "--output_dir", tmp_path / "used"], workplace)
-    assert_same_model(tmp_path / "used", expected)
-    assert (tmp_path / "used" / "metrics.json").read_text().split('"environment"')[0].split('"training"')[0] == (
-        expected / "metrics.json"
-    ).read_text().split('"environment"')[0].split('"training"')[0]
+def test_the_same_model(train: Train, tmp_path: Path, every_row: Run, optim: str) -> None:
+    plain = optim == "adamw_torch"
+    expected = train(tmp_path / "every", optim=optim, used_rows=False) if plain else every_row
+    assert_same_run(train(tmp_path / "used", optim=optim), expected)
 
 
-def test_going_on_from_a_checkpoint(workplace: Path, warm: WarmProcess, tmp_path: Path, every_row: Path) -> None:
-    """A checkpoint holds the whole embedding; what goes on from it need not use the same rows."""
-    kept = ["train", *RECIPE, "--keep_checkpoints", "true", "--save_total_limit", "2", "--output_dir"]
-    warm.run([*kept, tmp_path / "whole"], workplace)
-    half = sorted((tmp_path / "whole").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))[0]
-    state = load_file(half / "model.safetensors")
-    assert state["model.tok_emb.weight"].shape == (50257, 16)
-    argv = ["train", "--output_dir", tmp_path / "half", "--resume_from_checkpoint", half]
-    warm.run(argv, workplace)
-    assert_same_model(tmp_path / "half", every_row)
+def test_going_on_from_a_checkpoint(train: Train, tmp_path: Path, every_row: Run) -> None:
+    """A checkpoint holds the whole embedding."""
+    train(tmp_path / "whole", save_strategy="epoch", save_total_limit=2)
+    half = tmp_path / "whole" / "checkpoint-11"
+    assert load_file(half / "model.safetensors")[EMBEDDING].shape == (50257, 16)
+    resumed = train(tmp_path / "half", save_strategy="epoch", resume_from_checkpoint=str(half))
+    assert_same_run(resumed, every_row)
 
 
-def test_the_best_checkpoint(workplace: Path, warm: WarmProcess, tmp_path: Path) -> None:
+def test_the_best_checkpoint(train: Train, tmp_path: Path) -> None:
     """What is loaded at the end has its decays already."""
-    recipe = [*RECIPE, "--load_best_model_at_end", "true", "--metric_for_best_model", "loss"]
-    warm.run(["train", *recipe, "--output_dir", tmp_path / "used"], workplace)
-    warm.run(["train", *recipe, "--output_dir", tmp_path / "every", "--used_rows", "false"], workplace)
-    assert_same_model(tmp_path / "used", tmp_path / "every")
+    options = {"load_best_model_at_end": True, "metric_for_best_model": "loss", "save_strategy": "epoch"}
+    ours = train(tmp_path / "used", **options)
+    theirs = train(tmp_path / "every", **options, used_rows=False)
+    assert_same_run(ours, theirs)
 
 
-def test_two_processes(workplace: Path, warm: WarmProcess, tmp_path: Path) -> None:
-    recipe = [*RECIPE, "--drop_rate", "0", "--learning_rate", "1e-4", "--max_steps", "6"]
-    warm.run(["train", *recipe, "--output_dir", tmp_path / "one", "--used_rows", "false"], workplace)
-    warm.run(["train", *recipe, "--output_dir", tmp_path / "two"], workplace, processes=2)
-    assert_same_model(tmp_path / "two", tmp_path / "one", atol=1e-4)
-
-
-def test_only_where_the_optimizer_does_nothing_else(workplace: Path, warm: WarmProcess, tmp_path: Path) -> None:
+def test_only_where_the_optimizer_does_nothing_else(train: Train, tmp_path: Path) -> None:
     """SGD with momentum would move a row by what it decayed before."""
-    recipe = [*RECIPE, "--optim", "sgd", "--optim_args", "momentum=0.9", "--learning_rate", "0.1"]
-    warm.run(["train", *recipe, "--output_dir", tmp_path / "used"], workplace)
-    warm.run(["train", *recipe, "--output_dir", tmp_path / "every", "--used_rows", "false"], workplace)
-    assert_same_model(tmp_path / "used", tmp_path / "every")
+    options = {"optim": "sgd", "optim_args": "momentum=0.9", "learning_rate": 0.1}
+    assert_same_run(train(tmp_path / "used", **options), train(tmp_path / "every", **options, used_rows=False))
+
+
+def test_two_processes(few_messages: Path, warm: WarmProcess, tmp_path: Path) -> None:
+    recipe = ["--data_file", few_messages, "--weights", "random", "--model_size", "tiny", "--max_length", "40"]
+    recipe += ["--trainable", "all", "--learning_rate", "1e-4", "--weight_decay", "0.5", "--max_steps", "6"]
+    warm.run(["train", *recipe, "--output_dir", "one", "--used_rows", "false"], tmp_path)
+    warm.run(["train", *recipe, "--output_dir", "two"], tmp_path, processes=2)
+    ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("two", "one"))
+    assert_same_model(ours, theirs, atol=1e-4)
 
 
 def test_the_model_is_given_back(tiny_config: SpamGPTConfig) -> None:
