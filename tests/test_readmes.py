@@ -13,7 +13,6 @@ import importlib
 import json
 import os
 import re
-import runpy
 import shlex
 import shutil
 import subprocess
@@ -23,7 +22,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import huggingface_hub
 import pandas as pd
 import pytest
 from support.loopback_hub import LoopbackHub
@@ -33,7 +31,6 @@ from support.warm_process import WarmProcess
 import hf_spam
 from hf_spam import GPTModel, SpamGPTConfig
 from hf_spam.cli import COMMANDS
-from hf_spam.cli import main as cli_main
 from hf_spam.equivalence import native_loop
 from hf_spam.training.arguments import PRESETS
 
@@ -193,77 +190,44 @@ def your_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
         yield running
 
 
-@pytest.fixture
-def as_you(your_hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process talks to that Hub, as `you`."""
-    template = your_hub.url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", your_hub.url)
-    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.setenv("HF_TOKEN", "hf_you")
-
-
-def run_here(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run `hf-spam` or a script in this process, without seconds of imports."""
-    code: object = None
-    try:
-        if words[0] == "hf-spam":
-            code = cli_main(words[1:])
-        else:
-            monkeypatch.setattr(sys, "argv", words[1:])
-            runpy.run_path(words[1], run_name="__main__")
-    except SystemExit as stop:  # argparse's, after --help
-        code = stop.code
-    assert not code
-
-
-@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # httpx, of huggingface_hub
 @pytest.mark.parametrize(
     "step",
     [pytest.param(step, marks=marks(step)) for step in RUN],
     ids=[f"{step.readme}: {step.command.splitlines()[0][:60]}" for step in RUN],
 )
 def test_command(
-    step: Step,
-    workplaces: Callable[[str], Path],
-    warm: WarmProcess,
-    request: pytest.FixtureRequest,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    step: Step, workplaces: Callable[[str], Path], warm: WarmProcess, request: pytest.FixtureRequest
 ) -> None:
     """Each succeeds and prints something."""
     workplace, command = workplaces(step.readme), shorten(step)
     if step.command == QUICKSTART:
         assert (request.getfixturevalue("quickstart") / "log").read_text()
         return
-    monkeypatch.chdir(workplace)
+    environment: dict[str, str] = {}
+    if "you/" in command:
+        hub: LoopbackHub = request.getfixturevalue("your_hub")
+        environment = hub.environment("hf_you", workplace / "home")
+        if step.kind == "python" and not hub.exists("you/spam-filter"):  # where this runs by itself, with -m slow
+            assert not warm.call(
+                ["push", "outputs/quickstart", "you/spam-filter"], workplace, **environment
+            ).returncode
     words = shlex.split(command) if step.kind == "sh" and not re.search(r"[|<>$;]", command) else ["a shell"]
     if words[:3] == ["python", "-m", "hf_spam"]:
         words[:3] = ["hf-spam"]
-    if "you/" in command:
-        request.getfixturevalue("as_you")
-    if words[0] == "hf-spam" and not ({"--help", "--help_all", "--version"} & set(words) or "you/" in command):
-        assert warm.run(words[1:], workplace)
-        return
-    if words[0] == "hf-spam" or (words[0] == "python" and "--preset" not in words):
-        run_here(words, monkeypatch)
-    elif step.kind == "python" and "you/" not in command:
-        exec(compile(command, step.readme, "exec"), {"__name__": "__main__"})
+    if words[0] == "hf-spam":
+        result = warm.call(words[1:], workplace, **environment)
+    elif words[0] == "python" and "--preset" not in words:
+        result = warm.call(words[2:], workplace, program=(workplace / words[1]).read_text(encoding="utf-8"))
+    elif step.kind == "python" and not environment:
+        result = warm.call([], workplace, program=command)
     else:
-        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        if "you/" in command:
-            hub: LoopbackHub = request.getfixturevalue("your_hub")
-            environment |= hub.environment("hf_you", workplace / "home")
-            if not hub.exists("you/spam-filter"):  # where this runs by itself, with -m slow
-                run_here(["hf-spam", "push", "outputs/quickstart", "you/spam-filter"], monkeypatch)
+        environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         argv = (
             [sys.executable, "-c", command] if step.kind == "python" else ["bash", "-euo", "pipefail", "-c", command]
         )
-        result = subprocess.run(argv, capture_output=True, text=True, env=environment)
-        assert result.returncode == 0, result.stderr
-        print(result.stdout)
-    assert capsys.readouterr().out.strip()
+        result = subprocess.run(argv, cwd=workplace, capture_output=True, text=True, env=os.environ | environment)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip()
 
 
 def test_what_is_left_out_is_in_a_readme() -> None:
