@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from datasets import DatasetDict, disable_progress_bars
+from datasets import DatasetDict
+from transformers import GPT2Tokenizer
 
-from ..conversion.from_gpt2 import load_checkpoint
+from ..conversion.from_gpt2 import GPT2Checkpoint, load_checkpoint
 from ..data.arguments import DataArguments
 from ..data.encoding import longest_text
 from ..data.loading import load_splits, name_source
@@ -34,7 +35,7 @@ COLUMNS = (*METRICS, "loss", "messages")
 
 
 def make_parser() -> OptionParser:
-    """All options: ours, and every one of `TrainingArguments`."""
+    """Return the parser of all options: ours, and every one of `TrainingArguments`."""
     parser = OptionParser(
         DataArguments, ModelArguments, SpamTrainingArguments, prog="hf-spam train", description=__doc__
     )
@@ -54,11 +55,11 @@ def make_parser() -> OptionParser:
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """The options given: a preset's, overridden by a file's, overridden by the command line's.
+    """Return the options given: the command line's override a file's, and these a preset's.
 
     Returns:
-        Options by name, `preset` and `output_dir` always among them; what is left out has its default. A run that is
-        resumed has the options that it started with, but for those given now.
+        Options by name, always with `preset` and `output_dir`; what is left out has its default. A run that is resumed
+        has the options that it started with, except for those given now.
     """
     parser = make_parser()
     given = parser.given(argv)
@@ -82,75 +83,103 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 def main(options: dict[str, Any]) -> None:
     """Fine-tune as `parse`'s options say, and print what came of it."""
     processes.join()
-    token = options.get("hub_token")
-    options = {name: value for name, value in options.items() if name != "hub_token"}  # which is stored nowhere
-    model_arguments = build(ModelArguments, options)
-    data_arguments = build(DataArguments, options)
-    # The Trainer would make the repository itself, and fill it checkpoint by checkpoint.
-    arguments = build(SpamTrainingArguments, options | {"push_to_hub": False})
-    output_dir = Path(arguments.output_dir)
-    resume = arguments.resume_from_checkpoint
-    is_main = processes.rank() == 0
-    if not is_main:
-        disable_progress_bars()
-
-    checkpoint = None
+    # The token is stored nowhere, and the Trainer must not push: it would fill a repository checkpoint by checkpoint.
+    stored = {name: value for name, value in options.items() if name != "hub_token"}
+    model_arguments: ModelArguments = build(ModelArguments, stored)
+    data_arguments: DataArguments = build(DataArguments, stored)
+    arguments: SpamTrainingArguments = build(SpamTrainingArguments, stored | {"push_to_hub": False})
+    output_dir = Path(str(arguments.output_dir))
     with processes.main_first():
-        if resume is not None:
-            arguments.resume_from_checkpoint = str(find_checkpoint(resume, partial_folder(output_dir)))
-        elif is_main:
-            check_writable(output_dir, arguments.overwrite_output_dir)
-        repository = None
-        if is_main and options.get("push_to_hub"):  # now, not when hours have gone by
-            name, private = arguments.hub_model_id or output_dir.name, bool(arguments.hub_private_repo)
-            repository = prepare_repository(
-                Repository(name, "model", private, arguments.hub_revision or "main", token)
-            )
-        if model_arguments.weights != "random":
-            cache_dir = data_arguments.cache_dir
-            checkpoint = load_checkpoint(model_arguments.weights, model_arguments.model_size, cache_dir)
-        splits = load_splits(data_arguments)
-        tokenizer = build_tokenizer(bpe_dir=data_arguments.bpe_dir)
+        prepare_folder(arguments, output_dir)
+        repository = prepare_hub(arguments, output_dir, options) if options.get("push_to_hub") else None
+        checkpoint, splits, tokenizer = load_inputs(model_arguments, data_arguments)
     longest = longest_text(tokenizer, list(splits["train"]["text"]))
     config = build_config(model_arguments, checkpoint, len(tokenizer), data_arguments.max_length, longest)
-    max_length = data_arguments.max_length or config.max_text_length
-    tokenizer.model_max_length = max_length  # a checkpoint cuts texts where its training did
+    tokenizer.model_max_length = (
+        data_arguments.max_length or config.max_text_length
+    )  # a checkpoint cuts as training did
     print(describe_data(splits, longest))
-    tokenized = tokenize(splits, tokenizer, max_length)
-
-    with staged(output_dir, keep=resume is not None) as folder:
-        if is_main:
-            discard_staging(folder)
-            if resume is not None:
-                set_aside_later(Path(arguments.resume_from_checkpoint))
-            text = json.dumps({k: v for k, v in options.items() if k != "resume_from_checkpoint"}, indent=2)
-            write_atomically(folder / ARGUMENTS_FILE, f"{text}\n".encode())
+    tokenized = tokenize(splits, tokenizer, tokenizer.model_max_length)
+    model = build_model(config, checkpoint, arguments.seed)
+    del checkpoint  # as large as the model
+    print(describe_model(model, model_arguments))
+    with staged(output_dir, keep=arguments.resume_from_checkpoint is not None) as folder:
+        store_options(stored, arguments, folder)
         arguments.output_dir = str(folder)
-        model = build_model(config, checkpoint, arguments.seed)
-        del checkpoint  # as large as the model
-        print(describe_model(model, model_arguments))
         try:
             run = fine_tune(model, tokenizer, splits, tokenized, arguments, model_arguments.trainable)
         except Interrupted as stop:
-            stop.message += f". Go on with: hf-spam train --output_dir {output_dir} --resume_from_checkpoint last"
+            stop.message += f". Resume with: hf-spam train --output_dir {output_dir} --resume_from_checkpoint last"
             raise
         examples = classify_examples(run)
-        if is_main:
+        if processes.rank() == 0:
             run.data["source"] = name_source(data_arguments)
             save_run(run, examples, folder)
             if not arguments.keep_checkpoints:
                 remove_all(folder)
     print(describe_run(run, examples, output_dir))
     if repository is not None:
-        try:
-            print(push_model(output_dir, repository))
-        except UserError as error:
-            again = f"hf-spam push {output_dir} {repository.name}"
-            raise UserError(f"{error} The run is complete; to push it: {again}") from None
+        publish(output_dir, repository)
+
+
+def prepare_folder(arguments: SpamTrainingArguments, output_dir: Path) -> None:
+    """Find the checkpoint to resume from; for a new run, check that its folder can be written.
+
+    Raises:
+        UserError: If there is no such checkpoint, or the folder holds a run or cannot be written.
+    """
+    if arguments.resume_from_checkpoint is not None:
+        found = find_checkpoint(arguments.resume_from_checkpoint, partial_folder(output_dir))
+        arguments.resume_from_checkpoint = str(found)
+    elif processes.rank() == 0:
+        check_writable(output_dir, arguments.overwrite_output_dir)
+
+
+def prepare_hub(arguments: SpamTrainingArguments, output_dir: Path, options: dict[str, Any]) -> Repository | None:
+    """Create the repository to push to, in the main process: before training, so that a refusal costs no hours."""
+    if processes.rank() > 0:
+        return None
+    name, private = arguments.hub_model_id or output_dir.name, bool(arguments.hub_private_repo)
+    branch = arguments.hub_revision or "main"
+    return prepare_repository(Repository(name, "model", private, branch, options.get("hub_token")))
+
+
+def load_inputs(
+    model_arguments: ModelArguments, data_arguments: DataArguments
+) -> tuple[GPT2Checkpoint | None, DatasetDict, GPT2Tokenizer]:
+    """Load the starting weights (`None` for random ones), the splits and the tokenizer."""
+    checkpoint = None
+    if model_arguments.weights != "random":
+        checkpoint = load_checkpoint(model_arguments.weights, model_arguments.model_size, data_arguments.cache_dir)
+    return checkpoint, load_splits(data_arguments), build_tokenizer(bpe_dir=data_arguments.bpe_dir)
+
+
+def store_options(options: dict[str, Any], arguments: SpamTrainingArguments, folder: Path) -> None:
+    """Write the options into the run's folder, from the main process, and prepare it for resuming if asked."""
+    if processes.rank() > 0:
+        return
+    discard_staging(folder)
+    if arguments.resume_from_checkpoint is not None:
+        set_aside_later(Path(arguments.resume_from_checkpoint))
+    text = json.dumps({k: v for k, v in options.items() if k != "resume_from_checkpoint"}, indent=2)
+    write_atomically(folder / ARGUMENTS_FILE, f"{text}\n".encode())
+
+
+def publish(output_dir: Path, repository: Repository) -> None:
+    """Push the finished run and print where it is.
+
+    Raises:
+        UserError: If the Hub refuses or fails. The message says how to push the run later.
+    """
+    try:
+        print(push_model(output_dir, repository))
+    except UserError as error:
+        again = f"hf-spam push {output_dir} {repository.name}"
+        raise UserError(f"{error} The run is complete; to push it: {again}") from None
 
 
 def describe_data(splits: DatasetDict, longest: int) -> str:
-    """One line: how many messages of each label, in which splits, and how long."""
+    """Return a line on how many messages there are of each label and in each split, and how long they are."""
     counts = count(splits)
     sizes = " / ".join(f"{total:,} {name}" for name, total in counts["total"].items())
     labels = " + ".join(f"{counts[label].sum():,} {label}" for label in LABELS)
@@ -158,7 +187,7 @@ def describe_data(splits: DatasetDict, longest: int) -> str:
 
 
 def describe_model(model: SpamGPTForSequenceClassification, arguments: ModelArguments) -> str:
-    """One line: the model's size, where it starts, what of it trains and where it is read."""
+    """Return a line on the model's size, its starting weights, what is trained and where it is read."""
     config = model.config
     millions = model.num_parameters() / 1e6
     return (
@@ -168,7 +197,7 @@ def describe_model(model: SpamGPTForSequenceClassification, arguments: ModelArgu
 
 
 def describe_run(run: Run, examples: list[dict[str, Any]], output_dir: Path) -> str:
-    """The table of figures, the two examples, and what to do with the checkpoint."""
+    """Return the table of figures, the two examples, and what to do with the checkpoint."""
     table = pd.DataFrame.from_dict(run.splits, orient="index")[list(COLUMNS)]
     percent = dict.fromkeys(METRICS, "{:.2%}".format)
     lines = [

@@ -27,7 +27,7 @@ def run(request: dict) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     # New streams: those of the start take the log for what the server wrote to, a pipe or a file.
-    sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115, PTH123
+    sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
     code = 1
     try:
         code = hf_spam.cli.main(request["argv"])
