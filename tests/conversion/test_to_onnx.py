@@ -264,7 +264,7 @@ def test_without_the_extra(run: Run, monkeypatch: pytest.MonkeyPatch, missing: s
     monkeypatch.setitem(sys.modules, missing, None)
     code, _, error = run("export", "any", "--output_dir", "exported")
     assert code == 2
-    assert error.endswith('is missing: ONNX needs an extra: pip install -e ".[onnx]"\n')
+    assert error.endswith('is missing: ONNX needs the extra [onnx]: pip install -e ".[onnx]"\n')
     assert error.count("\n") == 1
 
 
@@ -279,7 +279,7 @@ def test_an_exported_folder_without_the_extra(run: Run, checkpoint: Path, monkey
     code, _, error = run("predict", "exported", "text")
     assert code == 2
     assert error.startswith("hf-spam: error: onnx")
-    assert error.endswith('is missing: ONNX needs an extra: pip install -e ".[onnx]"\n')
+    assert error.endswith('is missing: ONNX needs the extra [onnx]: pip install -e ".[onnx]"\n')
 
 
 @pytest.mark.parametrize("share", ["-0.1", "1.5", "nan"])
