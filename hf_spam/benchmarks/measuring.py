@@ -3,7 +3,6 @@
 import contextlib
 import multiprocessing
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -45,6 +44,8 @@ def in_own_process(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict
 
 
 def _work(sender: Connection, work: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) -> None:
+    import resource  # Unix only: the command that asks for it refuses other systems, but they can import this
+
     before = _resident_bytes()
     with (
         Path(os.devnull).open("w") as nowhere,

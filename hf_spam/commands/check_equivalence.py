@@ -49,6 +49,7 @@ class CheckArguments:
     data_file: str | None = option(
         None,
         f"Messages, as `hf-spam train` takes them (default: {COLLECTION} in ${DATA_VARIABLE}, else the sample's).",
+        metavar="FILE",
     )
     model_size: Literal["tiny", "mini", "small", "medium", "large", "xl"] = option("tiny", "Width and depth.")
     weights: str = option("random", "random, hub, or a local GPT-2 folder.")

@@ -181,7 +181,7 @@ def test_the_command(run: Run, checkpoint: Path) -> None:
     assert run("evaluate", "exported")[1] == expected[1].replace(str(checkpoint), "exported")
     code, _, error = run("export", "exported", "--output_dir", "again")
     assert code == 2
-    assert "exported: is exported already" in error
+    assert "exported: expected a checkpoint, found an export" in error
 
 
 @pytest.mark.onnx
@@ -214,7 +214,7 @@ def test_what_was_there_stays(run: Run, checkpoint: Path) -> None:
     assert Path("kept", "model.onnx").stat().st_size > 100
     code, _, error = run("export", checkpoint, "--output_dir", checkpoint, "--overwrite_output_dir")
     assert code == 2
-    assert "is the checkpoint itself" in error
+    assert "found the checkpoint itself" in error
 
 
 @pytest.mark.onnx
