@@ -1,3 +1,10 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-spam[sample]"]
+#
+# [tool.uv.sources]
+# hf-spam = { path = ".." }
+# ///
 """`hf-spam train` as a script, for `accelerate launch`, `torchrun` and `uv run`."""
 
 import sys

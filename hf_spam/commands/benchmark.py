@@ -1,6 +1,7 @@
-"""`hf-spam benchmark`: our speed as ratios to named peers, measured in one run on one machine.
+"""`hf-spam benchmark`: measure our speed as ratios to named peers, in one run on one machine.
 
-Every system runs in a process of its own; the messages are real, the weights random, on which speed does not depend.
+Every system runs in a process of its own. The messages are real; the weights are random, as speed does not depend on
+them.
 """
 
 import json
@@ -26,20 +27,22 @@ _GIGA = 1e9
 
 
 def make_parser() -> OptionParser:
-    """The messages, the shape, and how much of the peers is timed."""
+    """Return the parser of the command's options."""
     parser = OptionParser(prog="hf-spam benchmark", description=__doc__)
-    collection = f"${DATA_VARIABLE}'s {COLLECTION}, else the sample's"
-    parser.add_argument("--data_file", help=f"Messages, as `hf-spam train` takes them (default: {collection}).")
+    collection = f"{COLLECTION} in ${DATA_VARIABLE}, else the sample's"
+    parser.add_argument(
+        "--data_file", metavar="FILE", help=f"Messages, as `hf-spam train` takes them (default: {collection})."
+    )
     parser.add_argument("--model_size", choices=list(SIZES), help="Width and depth (default: small).")
-    parser.add_argument("--steps", type=int, help="Steps timed of what is scaled (default: 12).")
-    parser.add_argument("--some", type=int, help="Messages that the peers classify (default: 200).")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, help="What is measured (default: everything).")
-    parser.add_argument("--output", help="Where to write the report: NAME.md and NAME.json.")
+    parser.add_argument("--steps", type=int, help="Steps to time where the whole would take too long (default: 12).")
+    parser.add_argument("--some", type=int, help="Messages for the peers to classify (default: 200).")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="What to measure (default: everything).")
+    parser.add_argument("--output", help="Write the report to NAME.md and NAME.json.", metavar="NAME")
     return parser
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """The options given."""
+    """Return the options given, and the defaults of the others."""
     given = make_parser().given(argv)
     for name in ("steps", "some"):
         if given.get(name, 1) < 1:
@@ -51,10 +54,12 @@ def main(options: dict[str, Any]) -> None:
     """Measure, print the tables, and write them.
 
     Raises:
-        UserError: Where memory cannot be measured.
+        UserError: If the system is not Linux.
     """
     if sys.platform != "linux":
-        raise UserError(f"hf-spam benchmark reads a process's memory from Linux, and this is {sys.platform}.")
+        raise UserError(
+            f"hf-spam benchmark expected Linux, where it can read a process's memory, found {sys.platform}."
+        )
     messages = read_at_hand(options.get("data_file"))
     size, parts = options["model_size"], options["parts"]
     report: dict[str, Any] = {"model_size": size, "messages": len(messages)}
@@ -79,7 +84,7 @@ def main(options: dict[str, Any]) -> None:
 
 
 def measure_start() -> dict[str, float]:
-    """Seconds until the libraries and the command are there."""
+    """Return the seconds that importing the libraries and starting the command take."""
     statements = ("import torch", "import transformers", "import hf_spam", "from hf_spam import SpamClassifier")
     found = {statement: python_seconds(statement) for statement in statements}
     command = shutil.which("hf-spam", path=str(Path(sys.executable).parent))
@@ -87,7 +92,7 @@ def measure_start() -> dict[str, float]:
 
 
 def measure_training(job: training.Job) -> Iterator[dict[str, Any]]:
-    """Each system's seconds for the whole job."""
+    """Yield each system's seconds for the whole job."""
     systems: list[tuple[str, str, Any, tuple[Any, ...]]] = [
         ("native loop, padded to 120", "fp32", training.native, ())
     ]
@@ -104,7 +109,7 @@ def measure_training(job: training.Job) -> Iterator[dict[str, Any]]:
 
 
 def measure_inference(task: inference.Task) -> Iterator[dict[str, Any]]:
-    """Each system's messages per second."""
+    """Yield each system's messages per second."""
     systems: list[tuple[str, str, Any, tuple[Any, ...]]] = [
         ("the chapter's function", "fp32", inference.chapters_function, ())
     ]
@@ -121,7 +126,7 @@ def measure_inference(task: inference.Task) -> Iterator[dict[str, Any]]:
 
 
 def describe(report: dict[str, Any]) -> str:
-    """The report in Markdown."""
+    """Return the report in Markdown."""
     facts = report["environment"]
     machine = f"{facts['device']}, {facts['threads']} threads; torch {facts['torch']}, "
     machine += f"transformers {facts['transformers']}, Python {facts['python']}"

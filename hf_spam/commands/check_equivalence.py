@@ -22,6 +22,7 @@ from ..data.splits import count
 from ..equivalence.comparison import Comparison, format_table, to_json
 from ..equivalence.data import check_batches, check_rows
 from ..equivalence.model import check_generation, check_logits, check_persistence
+from ..equivalence.records import Record
 from ..equivalence.starting_point import StartingPoint, prepare_starting_point
 from ..equivalence.training import check_training, check_variants, train_both_ways
 from ..errors import UserError
@@ -43,39 +44,43 @@ LEVELS = {
 
 @dataclass
 class CheckArguments:
-    """What both routes start from, and where the report goes."""
+    """The starting point of both routes, and the place of the report."""
 
     data_file: str | None = option(
-        None, f"Messages, as `hf-spam train` takes them (default: ${DATA_VARIABLE}'s {COLLECTION}, else the sample's)."
+        None,
+        f"Messages, as `hf-spam train` takes them (default: {COLLECTION} in ${DATA_VARIABLE}, else the sample's).",
+        metavar="FILE",
     )
     model_size: Literal["tiny", "mini", "small", "medium", "large", "xl"] = option("tiny", "Width and depth.")
     weights: str = option("random", "random, hub, or a local GPT-2 folder.")
-    steps: int | None = option(None, "Stop training after so many steps, and evaluate so many batches of each split.")
-    learning_rate: float | None = option(
-        None, "AdamW's (default: the chapter's 5e-5; 1e-3 from random weights, which 5e-5 would hardly move)."
+    steps: int | None = option(
+        None, "Stop training after N steps, and evaluate N batches of each split (default: the whole training)."
     )
-    seed: int = option(123, "Of everything random.")
-    output_dir: str = option("outputs/equivalence", f"Where {REPORT} and the loss curves go.")
+    learning_rate: float | None = option(
+        None, "AdamW's (default: the chapter's 5e-5; with --weights random 1e-3, as 5e-5 would hardly change them)."
+    )
+    seed: int = option(123, "Seed of everything random.")
+    output_dir: str = option("outputs/equivalence", f"Folder for {REPORT} and the loss curves.")
     json: bool = option(False, f"Print {REPORT} instead of the table.")
 
     def __post_init__(self) -> None:
-        """Refuse a number of steps that makes no sense."""
+        """Check the number of steps."""
         if self.steps is not None and self.steps < 1:
             raise UserError(f"expected at least 1 of --steps, found {self.steps}.")
 
 
 def make_parser() -> OptionParser:
-    """The options of `CheckArguments`."""
+    """Return the parser of `CheckArguments`."""
     return OptionParser(CheckArguments, prog="hf-spam check-equivalence", description=__doc__)
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """The options given."""
+    """Return the options given."""
     return make_parser().given(argv)
 
 
 def main(options: dict[str, Any]) -> int:
-    """Run every level and report; 0 if all passed, else 1."""
+    """Run every level and report; return 0 if all passed, else 1."""
     start = time.perf_counter()
     arguments: CheckArguments = build(CheckArguments, options)
     folder = Path(arguments.output_dir)
@@ -84,10 +89,31 @@ def main(options: dict[str, Any]) -> int:
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}. Choose another --output_dir.") from None
     datasets.disable_progress_bars()
+    subject = prepare_subject(arguments, options)
+    comparisons, pairs = run_levels(subject)
+    report: dict[str, Any] = {
+        "passed": all(comparison.passed for comparison in comparisons),
+        "comparisons": to_json(comparisons),
+        "subject": describe_subject(subject, arguments),
+        "environment": environment(torch.device("cpu")),
+        "losses": {
+            name: {"native": [step.loss for step in native.steps], "trainer": [step.loss for step in trainer.steps]}
+            for name, (native, trainer) in pairs.items()
+        },
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    write_report(text, report["losses"]["all, dropout 0.1"], folder)
+    print(text if arguments.json else describe(report, comparisons, folder))
+    return 0 if report["passed"] else 1
+
+
+def prepare_subject(arguments: CheckArguments, options: dict[str, Any]) -> StartingPoint:
+    """Load the messages and the weights that both routes start from."""
     checkpoint = None
     if arguments.weights != "random":
         checkpoint = load_checkpoint(arguments.weights, arguments.model_size if "model_size" in options else None)
-    subject = prepare_starting_point(
+    return prepare_starting_point(
         read_at_hand(arguments.data_file),
         model_size=arguments.model_size,
         checkpoint=checkpoint,
@@ -95,7 +121,11 @@ def main(options: dict[str, Any]) -> int:
         learning_rate=arguments.learning_rate or (1e-3 if checkpoint is None else 5e-5),
         seed=arguments.seed,
     )
-    pairs = {}
+
+
+def run_levels(subject: StartingPoint) -> tuple[list[Comparison], dict[str, tuple[Record, Record]]]:
+    """Run all levels; return their comparisons, and what each route of the trainings in level 4 recorded."""
+    pairs: dict[str, tuple[Record, Record]] = {}
 
     def train_and_check(subject: StartingPoint) -> list[Comparison]:
         pairs.update(train_both_ways(subject))
@@ -115,31 +145,20 @@ def main(options: dict[str, Any]) -> int:
         began = time.perf_counter()
         comparisons += check(subject)
         print(f"level {LEVELS[level]}: {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
+    return comparisons, pairs
 
-    report: dict[str, Any] = {
-        "passed": all(comparison.passed for comparison in comparisons),
-        "comparisons": to_json(comparisons),
-        "subject": describe_subject(subject, arguments),
-        "environment": environment(torch.device("cpu")),
-        "losses": {
-            name: {"native": [step.loss for step in native.steps], "trainer": [step.loss for step in trainer.steps]}
-            for name, (native, trainer) in pairs.items()
-        },
-        "seconds": round(time.perf_counter() - start, 1),
-    }
-    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-    curves = report["losses"]["all, dropout 0.1"]
+
+def write_report(text: str, curves: dict[str, list[float]], folder: Path) -> None:
+    """Write the report and the loss curves of both routes into a folder, each file whole or not at all."""
     with tempfile.TemporaryDirectory(dir=folder) as staging:
         (Path(staging) / REPORT).write_text(text, encoding="utf-8")
         plot_losses({"native loop": curves["native"], "Trainer": curves["trainer"]}, Path(staging), "loss-curves")
         for file in Path(staging).iterdir():
             os.replace(file, folder / file.name)
-    print(text if arguments.json else describe(report, comparisons, folder))
-    return 0 if report["passed"] else 1
 
 
 def describe_subject(subject: StartingPoint, arguments: CheckArguments) -> dict[str, Any]:
-    """What both routes start from, for the report."""
+    """Return the figures of what both routes start from, for the report."""
     config = subject.classifier.config
     return {
         "messages": count(subject.splits).to_dict(orient="index"),
@@ -155,7 +174,7 @@ def describe_subject(subject: StartingPoint, arguments: CheckArguments) -> dict[
 
 
 def describe(report: dict[str, Any], comparisons: list[Comparison], folder: Path) -> str:
-    """The subject, the table, the verdict and the environment, for people."""
+    """Return the subject, the table, the verdict and the environment as text."""
     subject, machine = report["subject"], report["environment"]
     sizes = " / ".join(f"{row['total']:,} {name}" for name, row in subject["messages"].items())
     failed = [LEVELS[level] for level in LEVELS if any(c.level == level and not c.passed for c in comparisons)]

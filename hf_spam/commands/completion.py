@@ -19,8 +19,9 @@ from . import COMMANDS, module_name
 def make_parser() -> OptionParser:
     """Return the parser of the command's options."""
     parser = OptionParser(prog="hf-spam completion", description=__doc__, arguments="SHELL")
-    shells = shtab.SUPPORTED_SHELLS
-    parser.add_argument("shell", metavar="SHELL", choices=shells, help="bash, zsh, fish, tcsh or powershell.")
+    parser.add_argument(
+        "shell", metavar="SHELL", choices=shtab.SUPPORTED_SHELLS, help="bash, zsh, fish, tcsh or powershell."
+    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""`hf-spam data`: download, balance and split the messages, print the counts, save them or push them to the Hub."""
+"""`hf-spam data`: download, balance and split the messages; print the counts, save the splits or push them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,17 +15,19 @@ from ..options import OptionParser, build, merge
 
 
 def make_parser() -> OptionParser:
-    """The data options, and where the splits go."""
+    """Return the parser of the command's options."""
     parser = OptionParser(DataArguments, HubArguments, prog="hf-spam data", description=__doc__)
-    parser.add_argument("--output_dir", help="Save the splits here: three CSVs, and a DatasetDict under dataset/.")
     parser.add_argument(
-        "--push", metavar="REPO", help="Push them to this data set on the Hub, with a card: OWNER/NAME."
+        "--output_dir", metavar="FOLDER", help="Save the splits here: three CSVs, and a DatasetDict in dataset/."
+    )
+    parser.add_argument(
+        "--push", metavar="REPO", help="Push the splits to this dataset on the Hub, OWNER/NAME, with a card."
     )
     return parser
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """The options given."""
+    """Return the options given."""
     return merge(make_parser().given(argv))
 
 

@@ -13,21 +13,25 @@ from ..system import processes
 
 
 def make_parser() -> OptionParser:
-    """The checkpoint, what to report on, and the data options."""
-    parser = OptionParser(DataArguments, prog="hf-spam evaluate", description=__doc__)
-    parser.add_argument("model", metavar="MODEL", help="A folder that `hf-spam train` saved, or a repository.")
+    """Return the parser of the command's options."""
+    parser = OptionParser(DataArguments, prog="hf-spam evaluate", description=__doc__, arguments="MODEL")
+    parser.add_argument(
+        "model", metavar="MODEL", help="A folder that `hf-spam train` saved, or a repository on the Hub."
+    )
     parser.add_argument(
         "--split",
         choices=[*SPLITS, "all"],
         help="A split, or all messages as they are (default: test; all if other messages are named).",
     )
-    parser.add_argument("--precision", choices=get_args(Precision), help="fp32 (default), or bf16: faster.")
-    parser.add_argument("--token_budget", type=int, help="Tokens scored at once (default: what suits the device).")
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), help="fp32, or bf16, which is faster (default: fp32)."
+    )
+    parser.add_argument("--token_budget", type=int, help="Tokens per batch (default: depends on the device).")
     return parser
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """The options given."""
+    """Return the options given."""
     return merge(make_parser().given(argv))
 
 

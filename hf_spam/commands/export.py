@@ -1,8 +1,8 @@
-"""`hf-spam export`: a checkpoint for other programs, checked before it is kept.
+"""`hf-spam export`: convert a checkpoint for other programs, and check the result before it is kept.
 
-Either an ONNX file for ONNX Runtime, in float32 or int8 (needs the extra [onnx]), or transformers' own
-GPT2ForSequenceClassification. The converted model scores the messages of a split of the checkpoint's own data, or
-others. If too many of its labels are not those of the checkpoint, it is refused and nothing is written.
+The result is an ONNX file for ONNX Runtime, in float32 or int8 (needs the extra [onnx]), or transformers' own
+GPT2ForSequenceClassification. It scores the messages of a split of the checkpoint's own data, or others. If too many
+labels differ from the checkpoint's, nothing is written.
 """
 
 import json
@@ -24,16 +24,16 @@ from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE, ch
 
 
 def make_parser() -> OptionParser:
-    """The checkpoint, the folder to write, what may change, and the data options."""
-    parser = OptionParser(DataArguments, prog="hf-spam export", description=__doc__)
+    """Return the parser of the command's options."""
+    parser = OptionParser(DataArguments, prog="hf-spam export", description=__doc__, arguments="MODEL")
     parser.add_argument("model", metavar="MODEL", help="A folder that `hf-spam train` saved.")
-    parser.add_argument("--output_dir", required=True, help="The folder to write.")
-    parser.add_argument("--overwrite_output_dir", action="store_true", help="Replace what it holds.")
+    parser.add_argument("--output_dir", required=True, metavar="FOLDER", help="Folder to write.")
+    parser.add_argument("--overwrite_output_dir", action="store_true", help="Replace what --output_dir already holds.")
     parser.add_argument(
-        "--format", choices=["onnx", "gpt2"], default="onnx", help="onnx (default), or gpt2: transformers' own GPT-2."
+        "--format", choices=["onnx", "gpt2"], default="onnx", help="onnx, or gpt2 for transformers' own GPT-2."
     )
     parser.add_argument(
-        "--int8", action="store_true", help="ONNX in eight bits a weight: a quarter of the size, faster."
+        "--int8", action="store_true", help="Write ONNX with 8-bit weights: a quarter of the size, and faster."
     )
     parser.add_argument(
         "--max_changed", type=float, help=f"Share of the labels that may change (default: {MAX_CHANGED})."
@@ -45,7 +45,7 @@ def make_parser() -> OptionParser:
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """The options given."""
+    """Return the options given, and check them."""
     options = merge(make_parser().given(argv))
     share = options.setdefault("max_changed", MAX_CHANGED)
     if not 0 <= share <= 1:
@@ -54,32 +54,28 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 
 
 def main(options: dict[str, Any]) -> None:
-    """Export, compare, and keep or refuse."""
-    model, output_dir, int8 = Path(options["model"]), Path(options["output_dir"]), options.get("int8", False)
-    format = options.get("format", "onnx")
-    if format == "onnx":
+    """Export, compare, and keep or refuse the result."""
+    model, output_dir = Path(options["model"]), Path(options["output_dir"])
+    to_onnx_format, int8 = options.get("format", "onnx") == "onnx", options.get("int8", False)
+    if to_onnx_format:
         require_extra()
     elif int8:
-        raise UserError("expected --int8 with --format onnx alone: transformers' GPT-2 has no eight bits.")
+        raise UserError("expected --int8 with --format onnx, found --format gpt2, which has no 8-bit weights.")
     if model.resolve() == output_dir.resolve():
-        raise UserError(f"{output_dir}: is the checkpoint itself. Choose another --output_dir.")
+        raise UserError(
+            f"{output_dir}: expected a new folder, found the checkpoint itself. Choose another --output_dir."
+        )
     check_writable(output_dir, options.get("overwrite_output_dir", False))
-    classifier = SpamClassifier.from_pretrained(options["model"])
-    if not isinstance(classifier.model, SpamGPTForSequenceClassification):
-        raise UserError(f"{model}: is exported already. Name the checkpoint that it was exported from.")
-    classifier.model.to("cpu")  # type: ignore[arg-type]
-    converted = to_gpt2(classifier.model) if format == "gpt2" else None
+    classifier, original = load_checkpoint(options["model"])
+    converted = None if to_onnx_format else to_gpt2(original)
     texts, labels, name = choose_messages(options["model"], model, options, options.get("split"))
     before = classifier.logits(texts)
     with staged(output_dir) as folder:
         if converted is None:
-            to_onnx(classifier.model, folder, int8)
+            to_onnx(original, folder, int8)
         else:
             converted.save_pretrained(folder)
-        classifier.tokenizer.save_pretrained(folder)
-        for file in (ARGUMENTS_FILE, METRICS_FILE):  # `hf-spam evaluate` finds the data by them
-            if (model / file).is_file():
-                shutil.copyfile(model / file, folder / file)
+        copy_rest(classifier, model, folder)
         agreement = measure_agreement(before, SpamClassifier.from_pretrained(folder).logits(texts), labels)
         agreement.require(options["max_changed"])
         record = {"model": options["model"], "int8": int8, "messages_of": name, **agreement.to_dict()}
@@ -88,3 +84,25 @@ def main(options: dict[str, Any]) -> None:
     print(f"{'int8' if int8 else 'float32'}, {size:,.1f} MiB")
     print(f"{name}: {agreement}")
     print(f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"')
+
+
+def load_checkpoint(name: str) -> tuple[SpamClassifier, SpamGPTForSequenceClassification]:
+    """Load a checkpoint on the CPU; return its classifier and its model.
+
+    Raises:
+        UserError: If it is an export.
+    """
+    classifier = SpamClassifier.from_pretrained(name)
+    model = classifier.model
+    if not isinstance(model, SpamGPTForSequenceClassification):
+        raise UserError(f"{name}: expected a checkpoint, found an export. Name the checkpoint that it was made from.")
+    model.to("cpu")  # type: ignore[arg-type]
+    return classifier, model
+
+
+def copy_rest(classifier: SpamClassifier, model: Path, folder: Path) -> None:
+    """Save the tokenizer, and copy the files that `hf-spam evaluate` finds the data by."""
+    classifier.tokenizer.save_pretrained(folder)
+    for file in (ARGUMENTS_FILE, METRICS_FILE):
+        if (model / file).is_file():
+            shutil.copyfile(model / file, folder / file)

@@ -1,7 +1,7 @@
-"""`hf-spam native`: the chapter's own program from the messages to the saved classifier, in plain PyTorch.
+"""`hf-spam native`: the chapter's own program, from the messages to the saved classifier, in plain PyTorch.
 
-The oracle of `hf-spam check-equivalence`. It prints the chapter's log lines; `hf-spam train --preset book` does the
-same with the Trainer.
+It is the reference of `hf-spam check-equivalence` and prints the chapter's log lines. `hf-spam train --preset book`
+does the same with the Trainer.
 """
 
 import time
@@ -19,6 +19,7 @@ from ..data.loading import read_messages
 from ..data.tokenization import gpt2_encoding
 from ..equivalence import native_loop
 from ..errors import UserError
+from ..evaluation.history import History
 from ..evaluation.plots import plot_history
 from ..inference.classifier import EXAMPLES
 from ..model.gpt import GPTModel
@@ -28,7 +29,7 @@ from ..training.arguments import ModelArguments
 from ..training.freezing import freeze
 from ..training.initial_model import build_config
 
-# What the chapter fixes, and so does this program.
+# Options that the chapter leaves no choice about.
 FIXED = ("data_dir", "balance", "pooling", "attn_implementation")
 PROMPT = "Every effort moves you"
 
@@ -37,43 +38,43 @@ PROMPT = "Every effort moves you"
 class NativeArguments:
     """The training loop's options, named as the Trainer's are."""
 
-    output_dir: str = option("outputs/native", "Where the state dict and the plots go.")
-    overwrite_output_dir: bool = option(False, "Replace a run that --output_dir holds already.")
-    seed: int = option(123, "Of the head, the order of messages and dropout.")
+    output_dir: str = option("outputs/native", "Folder for the state dict and the plots.")
+    overwrite_output_dir: bool = option(False, "Replace the run that --output_dir already holds.")
+    seed: int = option(123, "Seed of the head's initialization, the order of messages and dropout.")
     num_train_epochs: int = option(5, "Passes over the training messages.")
-    max_steps: int | None = option(None, "Stop after so many steps instead.")
-    per_device_train_batch_size: int = option(8, "Messages of a batch.")
-    learning_rate: float = option(5e-5, "AdamW's.")
-    weight_decay: float = option(0.1, "AdamW's.")
-    eval_freq: int = option(50, "Estimate the losses every so many steps; 0: never.")
-    eval_iter: int = option(5, "Batches of each such estimate.")
+    max_steps: int | None = option(None, "Stop after this many steps (default: after --num_train_epochs).")
+    per_device_train_batch_size: int = option(8, "Messages per batch.")
+    learning_rate: float = option(5e-5, "AdamW's learning rate.")
+    weight_decay: float = option(0.1, "AdamW's weight decay.")
+    eval_freq: int = option(50, "Estimate the losses every N steps; 0: never.")
+    eval_iter: int = option(5, "Batches per estimate.")
 
     def __post_init__(self) -> None:
-        """Refuse numbers that make no sense."""
+        """Check the numbers."""
         for name in ("num_train_epochs", "per_device_train_batch_size", "eval_iter"):
             if getattr(self, name) < 1:
                 raise UserError(f"expected at least 1 of {name}, found {getattr(self, name)}.")
 
 
 def make_parser() -> OptionParser:
-    """The data and model options of `hf-spam train`, and the loop's."""
+    """Return the parser of the data and model options of `hf-spam train`, and of the loop's."""
     return OptionParser(DataArguments, ModelArguments, NativeArguments, prog="hf-spam native", description=__doc__)
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """The options given.
+    """Return the options given.
 
     Raises:
-        UserError: If one of them is not the chapter's to choose.
+        UserError: If the chapter leaves no choice about one of them.
     """
     given = merge(make_parser().given(argv))
     if refused := [f"--{name}" for name in FIXED if name in given]:
-        raise UserError(f"the chapter's program has no {', '.join(refused)}. hf-spam train has.")
+        raise UserError(f"the chapter's program has no {', '.join(refused)}. Use hf-spam train, which has.")
     return given
 
 
 def main(options: dict[str, Any]) -> None:
-    """The chapter, step by step."""
+    """Do what the chapter does, step by step."""
     arguments: NativeArguments = build(NativeArguments, options)
     data_arguments: DataArguments = build(DataArguments, options)
     model_arguments: ModelArguments = build(
@@ -95,12 +96,30 @@ def main(options: dict[str, Any]) -> None:
     native_loop.replace_head(model, seed=arguments.seed)
     freeze(model, model_arguments.trainable)
     model.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
-    torch.manual_seed(arguments.seed)
+    print_untrained(model, loaders, arguments.seed)
+    history = train(model, loaders, arguments)
+    print("all batches: " + accuracies(model, loaders))
+    for text in EXAMPLES:
+        print(f"{native_loop.classify(text, model, encoding, row_length):9} {text}")
+
+    with staged(output_dir) as folder:
+        native_loop.save_state(model, folder / "review_classifier.pth")
+        epoch_size = len(loaders["train"]) * arguments.per_device_train_batch_size
+        plot_history(history, history.examples_seen / epoch_size, folder)
+    print(f"saved to {output_dir}")
+
+
+def print_untrained(model: GPTModel, loaders: dict[str, native_loop.Batches], seed: int) -> None:
+    """Print the accuracies and losses before training, on as many batches as in the chapter."""
+    torch.manual_seed(seed)
     print("before training, 10 batches: " + accuracies(model, loaders, 10))
     model.eval()
     losses = {name: native_loop.loader_loss(model, loader, 5) for name, loader in loaders.items()}
     print("before training, 5 batches: " + ", ".join(f"{name} loss {loss:.3f}" for name, loss in losses.items()))
 
+
+def train(model: GPTModel, loaders: dict[str, native_loop.Batches], arguments: NativeArguments) -> History:
+    """Train the model in place and return its interim estimates."""
     torch.manual_seed(arguments.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.learning_rate, weight_decay=arguments.weight_decay)
     start = time.perf_counter()
@@ -115,21 +134,13 @@ def main(options: dict[str, Any]) -> None:
         max_steps=arguments.max_steps,
     )
     print(f"trained in {(time.perf_counter() - start) / 60:.2f} minutes")
-    print("all batches: " + accuracies(model, loaders))
-    for text in EXAMPLES:
-        print(f"{native_loop.classify(text, model, encoding, row_length):9} {text}")
-
-    with staged(output_dir) as folder:
-        native_loop.save_state(model, folder / "review_classifier.pth")
-        epochs = history.examples_seen / (len(loaders["train"]) * arguments.per_device_train_batch_size)
-        plot_history(history, epochs, folder)
-    print(f"saved to {output_dir}")
+    return history
 
 
 def load_batches(
     data_arguments: DataArguments, arguments: NativeArguments, encoding: tiktoken.Encoding
 ) -> dict[str, native_loop.Batches]:
-    """The loaders of the three splits, and a line that says how long they are."""
+    """Return the loaders of the three splits, and print how long they are."""
     splits = native_loop.split_messages(
         read_messages(data_arguments),
         data_arguments.train_fraction,
@@ -151,7 +162,7 @@ def load_batches(
 
 
 def build_language_model(model: GPTModel, checkpoint: GPT2Checkpoint | None, seed: int) -> GPTModel:
-    """The language model from a checkpoint, or as torch initialises it right after seeding."""
+    """Return the language model from a checkpoint, or as torch initializes it right after seeding."""
     if checkpoint is None:
         torch.manual_seed(seed)
         return GPTModel(model.config)
@@ -160,7 +171,7 @@ def build_language_model(model: GPTModel, checkpoint: GPT2Checkpoint | None, see
 
 
 def print_generated(model: GPTModel, encoding: tiktoken.Encoding, checkpoint: GPT2Checkpoint | None) -> None:
-    """What a pretrained model says by itself, and when asked whether a message is spam."""
+    """Print what a pretrained model generates from a prompt, and when asked whether a message is spam."""
     if checkpoint is None:
         return
     for prompt in (PROMPT, native_loop.ZERO_SHOT.format(text=EXAMPLES[0])):
@@ -169,6 +180,6 @@ def print_generated(model: GPTModel, encoding: tiktoken.Encoding, checkpoint: GP
 
 
 def accuracies(model: GPTModel, loaders: dict[str, native_loop.Batches], num_batches: int | None = None) -> str:
-    """One line with each split's accuracy."""
+    """Return a line with each split's accuracy."""
     shares = {name: native_loop.loader_accuracy(model, loader, num_batches) for name, loader in loaders.items()}
     return ", ".join(f"{name} accuracy {share:.2%}" for name, share in shares.items())

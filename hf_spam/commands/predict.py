@@ -1,7 +1,7 @@
-"""`hf-spam predict`: classify texts given as arguments, or one a line on standard input, or those of a file.
+"""`hf-spam predict`: classify texts given as arguments, on standard input (one per line), or in a file.
 
-Prints label, score and text, separated by tabs, in the order of the texts. With --input and --output, a file of any
-size becomes a JSONL of text, label and score; killed and started again it goes on where it was.
+It prints label, score and text, separated by tabs, in the order of the texts. With --input and --output it writes a
+JSONL of text, label and score for a file of any size. If it is interrupted, run the same command again to continue.
 """
 
 import sys
@@ -18,20 +18,26 @@ from ..system import processes
 
 
 def make_parser() -> OptionParser:
-    """The checkpoint, the texts, and how many are scored at once."""
-    parser = OptionParser(prog="hf-spam predict", description=__doc__)
-    parser.add_argument("model", metavar="MODEL", help="A folder that `hf-spam train` saved.")
-    parser.add_argument("texts", metavar="TEXT", nargs="*", help="Texts; none: one a line on standard input.")
-    parser.add_argument("--input", type=Path, help="Texts from a CSV or JSONL, or one a line; needs --output.")
-    parser.add_argument("--output", type=Path, help="The JSONL to write.")
+    """Return the parser of the command's options."""
+    parser = OptionParser(prog="hf-spam predict", description=__doc__, arguments="MODEL [TEXT ...]")
+    parser.add_argument(
+        "model", metavar="MODEL", help="A folder that `hf-spam train` saved, or a repository on the Hub."
+    )
+    parser.add_argument("texts", metavar="TEXT", nargs="*", help="Texts (default: the lines of standard input).")
+    parser.add_argument(
+        "--input", type=Path, metavar="FILE", help="File of texts: a CSV, a JSONL, or one per line; needs --output."
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="JSONL to write; needs --input.")
     parser.add_argument("--text_column", help="Column of the texts in --input (default: text, in any case).")
-    parser.add_argument("--precision", choices=get_args(Precision), default="fp32", help="fp32, or bf16: faster.")
-    parser.add_argument("--token_budget", type=int, help="Tokens scored at once (default: what suits the device).")
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), default="fp32", help="fp32, or bf16, which is faster."
+    )
+    parser.add_argument("--token_budget", type=int, help="Tokens per batch (default: depends on the device).")
     return parser
 
 
 def parse(argv: Sequence[str]) -> Namespace:
-    """Everything on the command line."""
+    """Return all options, and check them."""
     args = make_parser().parse_args(list(argv))
     if args.token_budget is not None and args.token_budget < 1:
         raise UserError(f"expected a token_budget of at least 1, found {args.token_budget}.")
@@ -41,7 +47,7 @@ def parse(argv: Sequence[str]) -> Namespace:
 
 
 def main(args: Namespace) -> None:
-    """Classify and print."""
+    """Classify the texts and print or write the results."""
     processes.join()
     with processes.main_first():
         classifier = SpamClassifier.from_pretrained(args.model, args.token_budget, args.precision)
@@ -57,6 +63,6 @@ def main(args: Namespace) -> None:
 
 
 def lines(stream: Iterable[bytes]) -> Iterator[str]:
-    """The lines of a byte stream as text; bytes that are not UTF-8 become U+FFFD."""
+    """Yield the lines of a byte stream as text; bytes that are not UTF-8 become U+FFFD."""
     for line in stream:
         yield line.decode("utf-8", errors="replace").rstrip("\r\n")

@@ -1,4 +1,4 @@
-"""`hf-spam push`: a model to the Hugging Face Hub, with everything that others need to use and to judge it."""
+"""`hf-spam push`: put a model on the Hugging Face Hub, with what others need to use and to judge it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,28 +13,33 @@ from ..system.run_folder import check_writable, staged
 
 
 def make_parser() -> OptionParser:
-    """The model, where it goes, and how."""
-    parser = OptionParser(HubArguments, prog="hf-spam push", description=__doc__)
+    """Return the parser of the command's options."""
+    parser = OptionParser(HubArguments, prog="hf-spam push", description=__doc__, arguments="MODEL REPO")
     parser.add_argument("model", metavar="MODEL", help="A folder that `hf-spam train` or `hf-spam export` saved.")
-    parser.add_argument("repository", metavar="REPO", help="OWNER/NAME, or a NAME of yours.")
+    parser.add_argument("repository", metavar="REPO", help="OWNER/NAME, or NAME for one of yours.")
     parser.add_argument(
-        "--license", help="The card's, as the Hub abbreviates it (default: what the weights and our code allow)."
+        "--license",
+        help="License on the card, as the Hub abbreviates it (default: what the weights and our code allow).",
     )
-    parser.add_argument("--output_dir", help="Write the files here instead of sending them: to read or edit the card.")
+    parser.add_argument(
+        "--output_dir",
+        metavar="FOLDER",
+        help="Write the files here instead of sending them, to read or edit the card.",
+    )
     return parser
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """The options given."""
+    """Return the options given."""
     return merge(make_parser().given(argv))
 
 
 def main(options: dict[str, Any]) -> None:
-    """Push, list what would be pushed, or write it."""
+    """Push the model, list what would be pushed, or write it to a folder."""
     arguments, folder, license = build(HubArguments, options), Path(options["model"]), options.get("license")
     repository = Repository(options["repository"], "model", arguments.private, arguments.revision)
     if not folder.is_dir():
-        raise UserError(f"{folder}: expected a folder with a model, found none.")
+        raise UserError(f"{folder}: expected a folder with a model, found none. Name one that `hf-spam train` saved.")
     contents = model_contents(folder, repository.name, license)  # before anything is asked of the Hub
     if "output_dir" in options:
         output_dir = Path(options["output_dir"])

@@ -114,7 +114,7 @@ def main(options: dict[str, Any]) -> None:
         try:
             run = fine_tune(model, tokenizer, splits, tokenized, job.training, job.model.trainable)
         except Interrupted as stop:
-            stop.message += f". To resume: hf-spam train --output_dir {job.output_dir} --resume_from_checkpoint last"
+            stop.message += f". Resume with: hf-spam train --output_dir {job.output_dir} --resume_from_checkpoint last"
             raise
         if processes.rank() == 0:
             run.data["source"] = name_source(job.data)

@@ -279,7 +279,7 @@ def test_no_command(run: Run) -> None:
     assert (code, out) == (2, "")
     assert err == (
         "hf-spam: error: expected one of data, train, evaluate, predict, export, push, native, "
-        "check_equivalence, benchmark, found 'classify'. Try: hf-spam --help\n"
+        "check-equivalence, benchmark, launch-configs, completion, found 'classify'. Try: hf-spam --help\n"
     )
 
 
@@ -466,7 +466,7 @@ def test_evaluate_without_data(run: Run, checkpoints: dict[str, Path], tmp_path:
 # --- the scripts ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["data", "train", "evaluate", "predict"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "predict"])
 def test_scripts_run_alone(name: str) -> None:
     """Also scripts/evaluate.py, which must not hide the library `evaluate`."""
     result = subprocess.run(

@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint(tensorflow_folder: Path, tmp_path: Path) -> None:
 def test_without_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     (tmp_path / "hparams.json").write_text("{}")
-    with pytest.raises(UserError, match=r'needs an extra: pip install -e "\.\[openai\]"'):
+    with pytest.raises(UserError, match=r'needs the extra \[openai\]: pip install -e "\.\[openai\]"'):
         load_checkpoint(str(tmp_path))
 
 

@@ -129,7 +129,7 @@ def test_the_command(run: Run, trained: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--int8"], "expected --int8 with --format onnx alone"),
+        (["--int8"], "expected --int8 with --format onnx, found --format gpt2"),
         (["--format", "tflite"], "invalid choice: 'tflite'"),
     ],
 )
@@ -144,4 +144,4 @@ def test_exported_twice(run: Run, trained: Path, tmp_path: Path) -> None:
     assert run("export", trained, "--format", "gpt2", "--output_dir", tmp_path / "one")[0] == 0
     code, _, error = run("export", tmp_path / "one", "--format", "gpt2", "--output_dir", tmp_path / "two")
     assert code == 2
-    assert "is exported already. Name the checkpoint that it was exported from." in error
+    assert "expected a checkpoint, found an export. Name the checkpoint that it was made from." in error

@@ -185,7 +185,7 @@ def test_the_command(run: Run, checkpoint: Path) -> None:
     assert run("evaluate", "exported")[1] == expected[1].replace(str(checkpoint), "exported")
     code, _, error = run("export", "exported", "--output_dir", "again")
     assert code == 2
-    assert "exported: is exported already" in error
+    assert "exported: expected a checkpoint, found an export" in error
 
 
 @pytest.mark.onnx
@@ -218,7 +218,7 @@ def test_what_was_there_stays(run: Run, checkpoint: Path) -> None:
     assert Path("kept", "model.onnx").stat().st_size > 100
     code, _, error = run("export", checkpoint, "--output_dir", checkpoint, "--overwrite_output_dir")
     assert code == 2
-    assert "is the checkpoint itself" in error
+    assert "found the checkpoint itself" in error
 
 
 @pytest.mark.onnx
@@ -279,7 +279,7 @@ def test_without_the_extra(run: Run, monkeypatch: pytest.MonkeyPatch, missing: s
     monkeypatch.setitem(sys.modules, missing, None)
     code, _, error = run("export", "any", "--output_dir", "exported")
     assert code == 2
-    assert error.endswith('is missing: ONNX needs an extra: pip install -e ".[onnx]"\n')
+    assert error.endswith('is missing: ONNX needs the extra [onnx]: pip install -e ".[onnx]"\n')
     assert error.count("\n") == 1
 
 
@@ -294,7 +294,7 @@ def test_an_exported_folder_without_the_extra(run: Run, checkpoint: Path, monkey
     code, _, error = run("predict", "exported", "text")
     assert code == 2
     assert error.startswith("hf-spam: error: onnx")
-    assert error.endswith('is missing: ONNX needs an extra: pip install -e ".[onnx]"\n')
+    assert error.endswith('is missing: ONNX needs the extra [onnx]: pip install -e ".[onnx]"\n')
 
 
 @pytest.mark.parametrize("share", ["-0.1", "1.5", "nan"])

@@ -261,7 +261,7 @@ def test_both_commands_print_the_same_log(
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--pooling", "last_token"], "the chapter's program has no --pooling. hf-spam train has."),
+        (["--pooling", "last_token"], "the chapter's program has no --pooling. Use hf-spam train, which has."),
         (["--balance", "false", "--data_dir", "x"], "has no --data_dir, --balance"),
         (["--eval_iter", "0"], "expected at least 1 of eval_iter, found 0"),
         (["--per_device_train_batch_size", "899", "--data_source", "sample"], "batch of 899 messages, found 898"),

@@ -136,7 +136,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     step = checkpoint.name.removeprefix("checkpoint-")
     assert log.read_text().endswith(
         f"hf-spam: stopped by {number.name} after step {step} of 78, a checkpoint is saved. "
-        f"To resume: hf-spam train --output_dir {name} --resume_from_checkpoint last\n"
+        f"Resume with: hf-spam train --output_dir {name} --resume_from_checkpoint last\n"
     )
     output = warm.run(["train", "--output_dir", name, "--resume_from_checkpoint", "last"], workplace)
     assert f"; resumes from {name}.partial/checkpoint-{step}\n" in output
