@@ -45,9 +45,9 @@ def _run(argv: list[str]) -> int:
         print(usage())
         return 0 if argv else 2
     if argv[0] == "--version":
-        from . import __version__
+        from importlib.metadata import version
 
-        print(f"hf-spam {__version__}")
+        print(f"hf-spam {version('hf-spam')}")
         return 0
     name, rest = argv[0].replace("_", "-"), argv[1:]
     if name not in COMMANDS:
