@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 
 from .commands import COMMANDS, module_name
 from .errors import Interrupted, UserError
@@ -45,8 +46,6 @@ def _run(argv: list[str]) -> int:
         print(usage())
         return 0 if argv else 2
     if argv[0] == "--version":
-        from importlib.metadata import version
-
         print(f"hf-spam {version('hf-spam')}")
         return 0
     name, rest = argv[0].replace("_", "-"), argv[1:]

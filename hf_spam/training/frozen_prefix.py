@@ -63,6 +63,7 @@ class PrefixCache:
 
     def remove(self) -> None:
         """Delete the file and the lock beside it."""
+        self.states = torch.empty(0)  # Windows keeps a file that is mapped
         self.file.unlink()
         _lock(self.file).unlink()
 
