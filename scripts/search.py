@@ -30,7 +30,7 @@ from hf_spam.data.tokenization import build_tokenizer, tokenize
 from hf_spam.options import OptionParser, build
 from hf_spam.training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
 from hf_spam.training.fine_tuning import fine_tune
-from hf_spam.training.initial_model import build_config, build_model
+from hf_spam.training.initial_model import build_config, initialize_model
 
 FOLDS = 5
 HEAD_WIDTH = 64  # as in GPT-2
@@ -113,7 +113,7 @@ def train_fold(recipe: Recipe, splits: DatasetDict, seed: int, max_steps: int) -
         given |= {"global_batch_size": recipe.batch, "learning_rate": recipe.rate, "num_train_epochs": recipe.epochs}
         given |= {"eval_strategy": "no", "save_strategy": "no"}
         arguments = build(SpamTrainingArguments, preset | given)
-        model = build_model(config, None, seed)
+        model = initialize_model(config, None, seed)
         print(f"{asdict(recipe)}, seed {seed}")
         tokenized = tokenize(splits, tokenizer, config.max_text_length)
         run = fine_tune(model, tokenizer, splits, tokenized, arguments, model_arguments.trainable)
