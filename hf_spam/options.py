@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from functools import partial
@@ -118,6 +119,7 @@ class OptionParser(HfArgumentParser):
         Raises:
             UserError: Always.
         """
+        message = re.sub(r"(--\w+)/--[\w-]+", r"\1", message)  # name an option once, not with its hidden spellings
         raise UserError(f"{message}. See: {self.prog} --help")
 
     def given(self, argv: Sequence[str]) -> dict[str, Any]:

@@ -67,16 +67,16 @@ class ModelArguments:
 class SpamTrainingArguments(TrainingArguments):
     """`TrainingArguments` with the chapter's recipe as defaults, and our own options.
 
-    `global_batch_size` is the batch of an optimizer step. Processes and accumulated batches share it, so the same
-    options train the same model on one process and on many. With `per_device_train_batch_size` the Trainer's usual
-    rule applies: the batch grows with the number of processes.
+    The batch of an optimizer step is `global_batch_size`. Processes and accumulated batches share it, so the same
+    options train the same model on one process and on many. If `per_device_train_batch_size` is given, the Trainer's
+    usual rule applies: the batch grows with the number of processes.
 
     Defaults that differ from `TrainingArguments`: `output_dir` outputs/<preset>, `seed` 123, `num_train_epochs` 5,
     `weight_decay` 0.1, `lr_scheduler_type` constant, `max_grad_norm` 0 (no clipping),
     `dataloader_drop_last` true (training only), `dataloader_pin_memory` false and `use_cpu` true without a GPU,
     `per_device_eval_batch_size` 32, `eval_strategy` epoch, `save_strategy` epoch, `save_total_limit` 1,
     `logging_strategy` no, `restore_callback_states_from_checkpoint` true, `ddp_find_unused_parameters` false,
-    `hub_strategy` end. Weight decay applies to every parameter.
+    `hub_strategy` end, `per_device_train_batch_size` unset. Weight decay applies to every parameter.
     """
 
     output_dir: str | None = option(None, "Folder of the run (default: outputs/PRESET).", THE_RUN, "FOLDER")

@@ -66,7 +66,6 @@ LAUNCHERS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_two_processes_under_a_launcher(workplace: Path, alone: Path, launcher: str) -> None:
     program = [*LAUNCHERS[launcher], str(ROOT / "scripts" / "train.py"), *RECIPE, "--output_dir", launcher]
