@@ -117,7 +117,7 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("learning_rat: 1\n", r"a\.yaml: unrecognized arguments: --learning_rat 1. See: hf-spam train --help"),
-        ("learning_rate: fast\n", r"a\.yaml: argument --learning_rate/--learning-rate: invalid float value: 'fast'"),
+        ("learning_rate: fast\n", r"a\.yaml: argument --learning_rate: invalid float value: 'fast'"),
         ("pooling: middle\n", r"a\.yaml: argument --pooling: invalid choice: 'middle'"),
         ("preset: slowstart\n", r"a\.yaml: argument --preset: invalid choice: 'slowstart'"),
         ("- a\n", r"a\.yaml: expected a mapping of options to values, found list"),
@@ -139,7 +139,7 @@ def test_a_file_that_is_not_there() -> None:
     ("argv", "message"),
     [
         (["--no-such-option"], "unrecognized arguments: --no-such-option. See: hf-spam train --help"),
-        (["--learning_rate"], "argument --learning_rate/--learning-rate: expected one argument"),
+        (["--learning_rate"], "argument --learning_rate: expected one argument"),
         (["--preset", "x"], "argument --preset: invalid choice: 'x'"),
         (["--data_file", "a", "--data_dir", "b"], "found --data_file and --data_dir"),
         (["--global_batch_size", "7", "--gradient_accumulation_steps", "2"], "in 2 accumulated batches, found 7"),
