@@ -134,7 +134,8 @@ def load(
 
 def test_the_bare_environment_has_nothing_of_ours(bare: Path) -> None:
     program = "import importlib.util as u; print([u.find_spec(n) is not None for n in ('transformers', 'torch', 'hf_spam', 'datasets', 'pandas')])"
-    found = subprocess.run([bare, "-c", program], capture_output=True, text=True, check=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    found = subprocess.run([bare, "-c", program], capture_output=True, text=True, check=True, env=environment)
     assert found.stdout.strip() == "[True, True, False, False, False]"
 
 

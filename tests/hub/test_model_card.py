@@ -90,7 +90,7 @@ ARGUMENTS_SCHEMA = {  # of `arguments.json`: what the preset and the command lin
     **dict.fromkeys(("context_length", "num_train_epochs", "global_batch_size", "max_steps"), int),
     **dict.fromkeys(("drop_rate", "learning_rate", "warmup_steps", "max_grad_norm"), float),
     "lr_scheduler_type": str,
-    "disable_tqdm": bool,
+    **dict.fromkeys(("disable_tqdm", "keep_checkpoints"), bool),
 }
 
 
