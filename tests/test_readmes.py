@@ -217,7 +217,8 @@ def test_command(
     if words[0] == "hf-spam":
         result = warm.call(words[1:], workplace, **environment)
     elif words[0] == "python" and "--preset" not in words:
-        result = warm.call(words[2:], workplace, program=(workplace / words[1]).read_text(encoding="utf-8"))
+        script = f"import runpy, sys; sys.argv[0] = {words[1]!r}; runpy.run_path({words[1]!r}, run_name='__main__')"
+        result = warm.call(words[2:], workplace, program=script)
     elif step.kind == "python" and not environment:
         result = warm.call([], workplace, program=command)
     else:

@@ -123,7 +123,7 @@ def test_the_command(run: Run, trained: Path, tmp_path: Path) -> None:
     card = (tmp_path / "pushed" / "README.md").read_text()
     assert "trust_remote_code" not in card
     assert "converted to transformers' own `GPT2ForSequenceClassification`" in card
-    assert "0 labels are not those of the model" in card.replace("\n", " ")
+    assert "0 labels differ from those of the original" in card.replace("\n", " ")
 
 
 @pytest.mark.parametrize(
