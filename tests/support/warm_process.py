@@ -40,15 +40,15 @@ class WarmProcess:
         given = {name: str(value) for name, value in more.items() if value is not None}
         return self._ask({"argv": words, "environment": environment, "folder": str(folder), "log": str(log), **given})
 
-    def start(self, argv: Sequence[object], folder: Path, **environment: str) -> int:
-        """Start a command in a folder and return its process id; its output is appended to `log` there."""
-        return self._start(argv, folder, environment, folder / "log")
+    def start(self, argv: Sequence[object], folder: Path, program: str | None = None, **environment: str) -> int:
+        """Start a command, or a Python program with `argv`, and return its process id; `log` gets its output."""
+        return self._start(argv, folder, environment, folder / "log", program=program)
 
     def wait(self, process: int) -> int:
         """Return a command's exit code, negative for a signal."""
         return self._ask({"wait": process})
 
-    def run(self, argv: Sequence[object], folder: Path, processes: int = 1) -> str:
+    def run(self, argv: Sequence[object], folder: Path, processes: int = 1, program: str | None = None) -> str:
         """Run a command on so many processes that know each other, expect it to succeed, and return its output."""
         (folder / "log").unlink(missing_ok=True)
         with socket.socket() as free:
@@ -59,7 +59,7 @@ class WarmProcess:
             environment = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
             environment |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
             environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-            started.append(self.start(argv, folder, **(environment if processes > 1 else {})))
+            started.append(self.start(argv, folder, program, **(environment if processes > 1 else {})))
         codes = [self.wait(process) for process in started]
         output = (folder / "log").read_text()
         assert codes == [0] * processes, output

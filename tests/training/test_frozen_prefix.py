@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -47,6 +48,16 @@ def recipe(*options: object) -> list[str]:
         *("--max_steps", "10", "--disable_tqdm", "true", "--keep_checkpoints", "true"),
         *("--logging_strategy", "steps", "--logging_steps", "1", *map(str, options)),
     ]
+
+
+# A command that reports its progress after each batch, as others do every ten seconds.
+PROGRESS = """
+import sys
+import hf_spam.cli
+import hf_spam.system.progress
+hf_spam.system.progress.SECONDS = 0
+sys.exit(hf_spam.cli.main(sys.argv[1:]))
+"""
 
 
 def losses(run: Path) -> list[float]:
@@ -121,7 +132,8 @@ def test_kept_and_used_again(workplace: Path, warm: WarmProcess, tmp_path: Path)
     options = ("--max_steps", 2, "--eval_freq", 0, "--prefix_cache_dir", kept, "--disable_tqdm", "false")
 
     def files_after(name: str, *more: object) -> tuple[set[str], bool]:
-        output = warm.run(recipe(*options, *more, "--output_dir", tmp_path / name), workplace)
+        argv = recipe(*options, *more, "--output_dir", tmp_path / name)
+        output = warm.run(argv, workplace, program=PROGRESS)
         return {path.name for path in kept.glob("*.bin")}, "Frozen blocks" in output
 
     first, computed = files_after("first")
@@ -153,11 +165,11 @@ def test_two_runs_want_the_same(workplace: Path, warm: WarmProcess, tmp_path: Pa
     """Started together on one folder, as in a search over seeds: one computes, the other waits and reads."""
     argv = recipe("--max_steps", 2, "--prefix_cache_dir", tmp_path / "kept", "--disable_tqdm", "false")
     (workplace / "log").unlink(missing_ok=True)
-    runs = [warm.start([*argv, "--seed", n, "--output_dir", tmp_path / f"{n}"], workplace) for n in range(4)]
+    runs = [warm.start([*argv, "--seed", n, "--output_dir", tmp_path / f"{n}"], workplace, PROGRESS) for n in range(4)]
     codes = [warm.wait(process) for process in runs]
     log = (workplace / "log").read_text()
     assert codes == [0] * 4, log
-    assert log.count("Frozen blocks:   0%") == 1
+    assert len(re.findall(r"^Frozen blocks: ([0-9]+) of \1 texts$", log, re.MULTILINE)) == 1
     assert len(list((tmp_path / "kept").glob("*.bin"))) == 1
 
 
@@ -168,13 +180,13 @@ def test_a_resumed_run_finds_it(workplace: Path, warm: WarmProcess, tmp_path: Pa
     process = warm.start([*options, "--disable_tqdm", "false"], workplace)
     partial = tmp_path / "run.partial"
     deadline = time.monotonic() + 60
-    while not list(partial.glob("checkpoint-*")) and time.monotonic() < deadline:
+    while not list(partial.glob("checkpoint-*/seal.json")) and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process, signal.SIGKILL)
     assert warm.wait(process) == -signal.SIGKILL
     (file,) = partial.glob("prefix-*.bin")
     argv = ["train", "--output_dir", tmp_path / "run", "--resume_from_checkpoint", "last", "--max_steps", 40]
-    output = warm.run(argv, workplace)
+    output = warm.run(argv, workplace, program=PROGRESS)
     assert "cache  output of the 2 frozen blocks" in output
     assert "Frozen blocks" not in output
     assert not file.exists()
