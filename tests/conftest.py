@@ -40,6 +40,17 @@ hypothesis.settings.register_profile("project", derandomize=True, deadline=None,
 hypothesis.settings.load_profile("project")
 
 
+# Files that take longest start first, so that no worker ends with one of them while the other has nothing left.
+LONGEST = ["test_readmes.py", "test_resume.py", "test_push.py", "test_install.py", "test_equivalence.py"]
+LONGEST += ["test_processes.py", "test_commands.py", "test_hub_loading.py", "test_cli.py", "test_frozen_prefix.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files; each keeps the order of its tests."""
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
+
+
 def pytest_collection_finish() -> None:
     """Spare the garbage collector, which the Trainer runs after each training, all that was imported by now."""
     gc.collect()

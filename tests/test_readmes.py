@@ -51,8 +51,8 @@ NOT_RUN = {
 
 # What runs only with -m slow, and why. A key is a part of the command.
 SLOW = {
-    "torchrun": "ten seconds each; `accelerate launch` starts its processes in the same way",
-    "scripts/accelerate/two_cpu_processes.yaml": "ten seconds; `hf-spam launch-configs` names the same file",
+    "torchrun": "ten seconds each; `accelerate launch` starts its processes by torchrun, and test_processes.py launches",
+    "accelerate launch": "ten seconds each; test_processes.py launches with it, test_install.py by its name",
     "uv run": "imports for seconds; the launched commands run the same script",
     "printf": "imports for seconds; test_commands.py has texts on standard input",
     'model="you/': "imports for seconds; test_hub_loading.py does it where hf_spam is not installed",

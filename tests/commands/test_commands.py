@@ -466,7 +466,9 @@ def test_evaluate_without_data(run: Run, checkpoints: dict[str, Path], tmp_path:
 # --- the scripts ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "predict"])
+@pytest.mark.parametrize(
+    "name", ["evaluate", *(pytest.param(name, marks=pytest.mark.slow) for name in ("train", "predict"))]
+)
 def test_scripts_run_alone(name: str) -> None:
     """Also scripts/evaluate.py, which must not hide the library `evaluate`."""
     result = subprocess.run(

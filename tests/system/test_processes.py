@@ -66,7 +66,7 @@ LAUNCHERS = {
 }
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("launcher", ["accelerate", pytest.param("torchrun", marks=pytest.mark.slow)])
 def test_two_processes_under_a_launcher(workplace: Path, alone: Path, launcher: str) -> None:
     program = [*LAUNCHERS[launcher], str(ROOT / "scripts" / "train.py"), *RECIPE, "--output_dir", launcher]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
