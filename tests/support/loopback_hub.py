@@ -404,7 +404,11 @@ class _Handler(BaseHTTPRequestHandler):
         if repository.file.is_file():
             raise Refusal(409, f"You already created this {kind} repo", url=self._address(repository))
         rules = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS_SUFFIXES).encode()
-        state = {"private": wanted.get("visibility") == "private" or bool(wanted.get("private")), "branches": {}, "commits": {}}
+        state = {
+            "private": wanted.get("visibility") == "private" or bool(wanted.get("private")),
+            "branches": {},
+            "commits": {},
+        }
         tree = {".gitattributes": repository.add_regular(rules)}
         repository.commit(state, "main", {"summary": "initial commit"}, tree)
         return {"url": self._address(repository), "name": repository.id, "id": repository.id}
