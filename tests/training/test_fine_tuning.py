@@ -276,3 +276,15 @@ def test_seeding_again_does_not_depend_on_what_was_drawn_before(
             fine_tune(model, tokenizer, splits, tokenized, tmp_path, num_train_epochs=1).history.train_losses
         )
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(("size", "accumulated"), [(8, 1), (2, 4), (1, 8)])
+def test_an_epoch_ends_with_the_last_whole_step(
+    tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path, size: int, accumulated: int
+) -> None:
+    """However many batches share a step of 8: 88 of 91 messages, 11 steps."""
+    options = {"per_device_train_batch_size": size, "gradient_accumulation_steps": accumulated}
+    arguments = SpamTrainingArguments(output_dir=str(tmp_path), disable_tqdm=True, **options)
+    trainer, _ = training.build_trainer(tiny_model(), tokenizer, tokenized, arguments)
+    assert len(trainer.get_train_dataloader()) == 11 * accumulated
+    assert arguments.steps_per_epoch(len(tokenized["train"])) == 11
