@@ -24,6 +24,7 @@ import huggingface_hub
 import hypothesis
 import torch
 import transformers
+from support.bare_environment import make_bare_environment
 from support.loopback_hub import LoopbackHub
 from support.loopback_server import LoopbackServer
 from support.messages import write_messages
@@ -205,5 +206,20 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
 def warm() -> Iterator[WarmProcess]:
     """Commands as processes of their own that start at once."""
     server = WarmProcess()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with transformers and torch alone."""
+    return make_bare_environment(tmp_path_factory.mktemp("bare") / "venv", "transformers", "torch")
+
+
+@pytest.fixture(scope="session")
+def warm_bare(tmp_path_factory: pytest.TempPathFactory, bare: Path) -> Iterator[WarmProcess]:
+    """Python programs in that environment, as processes of their own that start at once."""
+    home = str(tmp_path_factory.mktemp("bare-home"))
+    server = WarmProcess("torch", "transformers.pipelines", python=bare, HF_HOME=home)
     yield server
     server.close()

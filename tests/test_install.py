@@ -5,6 +5,7 @@ pytest tests/test_install.py
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -74,6 +75,8 @@ def use(installed: Path, folder: Path, *argv: object) -> str:
         [installed / program, *rest], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 0, result.stderr
+    assert not re.search(r"[\r\x1b\b]", result.stdout + result.stderr)  # neither bars nor colours in a pipe
+    assert result.stderr.count("\n") <= 10  # a line every ten seconds
     return result.stdout
 
 

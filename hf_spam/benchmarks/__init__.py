@@ -1,1 +1,1 @@
-"""How fast is it? Training and inference, each against named peers on one machine."""
+"""How fast are training and inference, each against named peers on one machine?"""

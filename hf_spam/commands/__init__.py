@@ -1,4 +1,4 @@
-"""What does each `hf-spam` command do? One module per command: parse, call a room, print."""
+"""What does each `hf-spam` command parse, call and print?"""
 
 COMMANDS = {
     "data": "download, balance and split the messages; print the counts, save or push the splits",

@@ -39,7 +39,7 @@ def main(options: dict[str, Any]) -> None:
     splits = load_splits(arguments)
     tokenizer = build_tokenizer(bpe_dir=arguments.bpe_dir)
     table = count(splits)
-    table["longest text (tokens)"] = [longest_text(tokenizer, list(rows["text"])) for rows in splits.values()]
+    table["longest text (tokens)"] = [longest_text(tokenizer, rows["text"][:]) for rows in splits.values()]
     print(table.to_string())
     if "output_dir" in options:
         save_splits(splits, options["output_dir"])

@@ -100,7 +100,7 @@ def main(options: dict[str, Any]) -> None:
         weights = load_weights(job.model, job.data.cache_dir)
         splits = load_splits(job.data)
         tokenizer = build_tokenizer(bpe_dir=job.data.bpe_dir)
-    longest = longest_text(tokenizer, list(splits["train"]["text"]))
+    longest = longest_text(tokenizer, splits["train"]["text"][:])
     print(describe_data(splits, longest))
     config = build_config(job.model, weights, len(tokenizer), job.data.max_length, longest)
     tokenizer.model_max_length = job.data.max_length or config.max_text_length  # cut later texts as in training

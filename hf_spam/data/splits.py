@@ -121,8 +121,8 @@ def read_splits(folder: str | os.PathLike[str]) -> DatasetDict:
 def count(splits: DatasetDict) -> pd.DataFrame:
     """Count the messages of each label (columns, and `total`) in each split (rows)."""
     counts = {
-        name: {label: rows["label"].count(id_) for id_, label in enumerate(LABELS)}
-        for name, rows in ((name, {"label": list(rows["label"])}) for name, rows in splits.items())
+        name: {label: ids.count(id_) for id_, label in enumerate(LABELS)}
+        for name, ids in ((name, rows["label"][:]) for name, rows in splits.items())
     }
     table = pd.DataFrame.from_dict(counts, orient="index")
     return table.assign(total=table.sum(axis=1))
@@ -132,14 +132,14 @@ def fingerprint(splits: DatasetDict) -> str:
     """Return a short hash of all texts and labels in order, the same on every machine."""
     digest = hashlib.sha256()
     for name in SPLITS:
-        digest.update(json.dumps([list(splits[name]["text"]), list(splits[name]["label"])]).encode())
+        digest.update(json.dumps([splits[name]["text"][:], splits[name]["label"][:]]).encode())
     return digest.hexdigest()[:16]
 
 
 def repeated(splits: DatasetDict) -> dict[str, int]:
     """Count the messages of each other split that also occur, word for word, in the training split."""
-    known = set(splits["train"]["text"])
-    return {name: sum(text in known for text in splits[name]["text"]) for name in SPLITS if name != "train"}
+    known = set(splits["train"]["text"][:])
+    return {name: sum(text in known for text in splits[name]["text"][:]) for name in SPLITS if name != "train"}
 
 
 def _to_dataset(frame: pd.DataFrame) -> Dataset:

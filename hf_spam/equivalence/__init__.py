@@ -1,1 +1,1 @@
-"""Is it the same as the book? The chapter's program in plain torch, and the comparison of our routes with it."""
+"""Is it the same as the book, step by step and to the last bit?"""

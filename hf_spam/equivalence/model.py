@@ -35,12 +35,15 @@ _FRESH_PROCESS = """
 import json, pathlib, sys
 from safetensors.torch import save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
-folder, texts, outputs = sys.argv[1:]
-tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)
-assert "hf_spam" not in sys.modules
-batch = tokenizer(json.loads(pathlib.Path(texts).read_text()), padding=True, truncation=True, return_tensors="pt")
-save_file({"logits": model(**batch).logits.detach()}, outputs)
+texts, outputs, *folders = sys.argv[1:]
+logits = {}
+for folder in folders:
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)
+    assert "hf_spam" not in sys.modules
+    batch = tokenizer(json.loads(pathlib.Path(texts).read_text()), padding=True, truncation=True, return_tensors="pt")
+    logits[pathlib.Path(folder).name] = model(**batch).logits.detach()
+save_file(logits, outputs)
 """
 
 
@@ -183,12 +186,13 @@ def check_persistence(subject: StartingPoint) -> list[Comparison]:
     texts = list(subject.splits["test"]["text"][:16])
     subject.tokenizer.model_max_length = subject.classifier.config.max_text_length
     batch = subject.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    rules = ("last_token", "last_position")
     ways = ("from_pretrained", ".pth → from_pretrained → .pth", "AutoModel in a fresh process")
     found: dict[str, dict[str, Value]] = {way: {} for way in ways}
     expected: dict[str, Value] = {}
     with tempfile.TemporaryDirectory() as name, torch.no_grad():
         home = Path(name)
-        for pooling in ("last_token", "last_position"):
+        for pooling in rules:
             config = subject.configure(pooling=pooling, attn_implementation="sdpa")  # the default of loading
             model = SpamGPTForSequenceClassification(config).eval()
             model.load_state_dict(subject.classifier.state_dict())
@@ -199,7 +203,7 @@ def check_persistence(subject: StartingPoint) -> list[Comparison]:
             again = SpamGPTForSequenceClassification.from_pretrained(folder)
             found[ways[0]][pooling] = again(**batch).logits
             found[ways[1]][pooling] = _through_pth(model, home)(**batch).logits
-            found[ways[2]][pooling] = _in_a_fresh_process(folder, texts, home)
+        found[ways[2]] |= _in_a_fresh_process([home / pooling for pooling in rules], texts, home)
     return [compare(7, way, expected, logits) for way, logits in found.items()]
 
 
@@ -216,10 +220,10 @@ def _through_pth(model: SpamGPTForSequenceClassification, home: Path) -> SpamGPT
     return second
 
 
-def _in_a_fresh_process(folder: Path, texts: list[str], home: Path) -> Tensor:
-    """Return the logits from a process that imports only transformers and the code saved beside the weights."""
+def _in_a_fresh_process(folders: list[Path], texts: list[str], home: Path) -> dict[str, Tensor]:
+    """Return each folder's logits, from a process that imports transformers and the code beside the weights alone."""
     (home / "texts").write_text(json.dumps(texts))
     environment = {**os.environ, "HF_HOME": str(home / "hf"), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-c", _FRESH_PROCESS, str(folder), str(home / "texts"), str(home / "logits")]
+    command = [sys.executable, "-c", _FRESH_PROCESS, str(home / "texts"), str(home / "logits"), *map(str, folders)]
     subprocess.run(command, check=True, env=environment, cwd=home, capture_output=True)
-    return load_file(home / "logits")["logits"]
+    return load_file(home / "logits")

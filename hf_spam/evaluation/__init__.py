@@ -1,1 +1,1 @@
-"""How good is it? Metrics with confidence intervals, a run's history, plots, and the report of a checkpoint."""
+"""How good is a model, by which figures, and how sure are they?"""

@@ -96,4 +96,5 @@ def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
     files = [folder / f"{name}.{suffix}" for suffix in ("pdf", "png")]
     for file in files:
         figure.savefig(file, dpi=150)
+        figure.set_layout_engine("none")  # the second file takes the first one's
     return files

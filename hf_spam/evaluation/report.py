@@ -16,7 +16,7 @@ from ..inference.classifier import SpamClassifier
 from ..options import build, merge, read_config
 from ..system import processes
 from ..system.run_folder import ARGUMENTS_FILE, METRICS_FILE
-from .metrics import build_metrics, confusion
+from .metrics import ClassificationMetric, confusion
 
 _SOURCES = ("data_source", "data_file", "data_dir")
 
@@ -54,8 +54,8 @@ def choose_messages(
     if not named and metrics.is_file() and fingerprint(splits) != read_config(metrics)["data"]["fingerprint"]:
         raise UserError(f"{model}: its data has changed since it was trained: the splits are no longer the same.")
     chosen = SPLITS if split == "all" else (split,)
-    texts = [text for name in chosen for text in splits[name]["text"]]
-    labels = [label for name in chosen for label in splits[name]["label"]]
+    texts = [text for name in chosen for text in splits[name]["text"][:]]
+    labels = [label for name in chosen for label in splits[name]["label"][:]]
     return texts, labels, "all splits" if split == "all" else f"the {split} split"
 
 
@@ -66,7 +66,7 @@ def report(classifier: SpamClassifier, texts: list[str], labels: list[int]) -> t
     """
     logits = processes.gather_shards(classifier.logits(processes.shard(texts)), len(texts))
     predictions = logits.argmax(dim=1).tolist()
-    figures: dict[str, float] = build_metrics().compute(predictions=predictions, references=labels)
+    figures: dict[str, float] = ClassificationMetric().compute(predictions=predictions, references=labels)
     figures["loss"] = float(torch.nn.functional.cross_entropy(logits, torch.tensor(labels)))
     rows, columns = ([f"{side} {label}" for label in LABELS] for side in ("true", "predicted"))
     return figures, pd.DataFrame(confusion(labels, predictions), index=rows, columns=columns)

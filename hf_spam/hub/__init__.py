@@ -1,1 +1,1 @@
-"""How do others get it? Repositories on the Hugging Face Hub, what is pushed to them, and the cards."""
+"""How do others get it from the Hugging Face Hub?"""

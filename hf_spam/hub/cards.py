@@ -1,11 +1,11 @@
 """What model cards and data set cards share: rendering a template, and describing how the splits were made."""
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..data.arguments import DataArguments
 
@@ -14,10 +14,17 @@ HUB_DATASET = "ucirvine/sms_spam"  # the SMS Spam Collection on the Hub
 
 def render(template: str, facts: Mapping[str, Any]) -> str:
     """Return the card that a template in this folder makes of the facts; a missing fact is an error, never a blank."""
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    return _environment().get_template(template).render(facts).rstrip() + "\n"
+
+
+@functools.cache
+def _environment() -> Environment:
+    loader = PackageLoader(__package__, package_path="")
+    environment = Environment(
+        loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
     environment.globals |= {"listed": _listed, "quoted": _quoted}
-    text = (Path(__file__).parent / template).read_text(encoding="utf-8")
-    return environment.from_string(text).render(facts).rstrip() + "\n"
+    return environment
 
 
 def describe_preparation(data: DataArguments) -> str:

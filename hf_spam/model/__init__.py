@@ -1,1 +1,1 @@
-"""What travels with the weights? The configuration, the GPT, and the two transformers models around it."""
+"""What travels with the weights?"""

@@ -277,5 +277,5 @@ def evaluate_split(trainer: Trainer, rows: Dataset) -> dict[str, Any]:
 
 def _longest_first(rows: Dataset) -> Dataset:
     """Order rows for evaluation: batches of similar length hold little padding."""
-    lengths = list(map(len, rows["input_ids"]))
+    lengths = list(map(len, rows["input_ids"][:]))
     return rows.select(sorted(range(len(lengths)), key=lambda row: -lengths[row]))

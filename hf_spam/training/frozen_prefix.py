@@ -127,7 +127,7 @@ def plan(model: SpamGPTForSequenceClassification, tokenized: DatasetDict, precis
         precision: accelerate's name for it: `no` (the model's own), `bf16` or `fp16`.
     """
     config, pooled_alone = model.config, model.model.frozen_blocks == model.config.n_layers
-    distinct = {tuple(ids) for split in tokenized.values() for ids in split["input_ids"]}
+    distinct = {tuple(ids) for split in tokenized.values() for ids in split["input_ids"][:]}
     texts = sorted(distinct, key=lambda ids: (-len(ids), ids))
     spans, positions = {}, 0
     for ids in texts:

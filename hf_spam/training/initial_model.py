@@ -40,7 +40,7 @@ def build_model(
         UserError: If the weights cannot be had or do not fit the options.
     """
     checkpoint = load_weights(arguments, cache_dir)
-    longest = longest_text(tokenizer, list(splits["train"]["text"]))
+    longest = longest_text(tokenizer, splits["train"]["text"][:])
     config = build_config(arguments, checkpoint, len(tokenizer), max_length, longest)
     return initialize_model(config, checkpoint, seed)
 

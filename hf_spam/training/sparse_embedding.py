@@ -116,7 +116,7 @@ def used_rows(gpt: GPTModel, tokenized: DatasetDict, pad_token_id: int) -> Itera
         A callback for the Trainer.
     """
     whole = gpt.tok_emb
-    ids = {pad_token_id}.union(*(ids for split in tokenized.values() for ids in split["input_ids"]))
+    ids = {pad_token_id}.union(*(ids for split in tokenized.values() for ids in split["input_ids"][:]))
     rows = UsedRows(whole, ids)
     gpt.tok_emb = rows  # type: ignore[assignment]
     try:

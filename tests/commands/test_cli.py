@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.places import ROOT
+from support.warm_process import WarmProcess
 
 from hf_spam.commands import COMMANDS
 from hf_spam.commands.completion import whole_parser
@@ -27,11 +28,16 @@ def test_version(run: Run) -> None:
     assert run("--version") == (0, "hf-spam 0.1.0\n", "")
 
 
-@pytest.mark.parametrize("arguments", ["--help", "train --help"])
-def test_a_reader_that_wants_one_line(arguments: str) -> None:
-    found = shell(f"{HF_SPAM} {arguments} | head -1")
+def test_a_reader_that_wants_one_line() -> None:
+    found = shell(f"{HF_SPAM} --help | head -1")
     assert found.stdout.startswith("usage: hf-spam ")
     assert found.stderr == ""
+
+
+def test_a_reader_that_wants_one_line_of_a_commands_help(warm: WarmProcess, tmp_path: Path) -> None:
+    _, line, errors = warm.first_line(["train", "--help"], tmp_path)
+    assert line.startswith("usage: hf-spam train ")
+    assert errors == ""
 
 
 def test_a_reader_that_wants_nothing() -> None:
@@ -46,12 +52,25 @@ def test_underscores_still_answer(run: Run) -> None:
         assert done.value.code == 0
 
 
+def test_a_stream_that_is_not_utf8(tiny_run: Callable[[str], Path], warm: WarmProcess, tmp_path: Path) -> None:
+    """As a terminal of another encoding, but no process of its own: the next test has one."""
+    program = (
+        "import sys\n"
+        "sys.stdout, sys.stderr = (open(number, 'w', encoding='ascii', closefd=False) for number in (1, 2))\n"
+        "from hf_spam.cli import main\n"
+        "assert main(['predict', sys.argv[1], 'caf\xe9', '\u4f60\u597d']) == 0\n"
+        "assert main(['train', '--weights', 'random', '--data_file', 'caf\xe9.csv']) == 2\n"
+    )
+    result = warm.call([tiny_run("last_token")], tmp_path, program)
+    assert result.returncode == 0, result.stderr
+    assert [line.split("\t")[2] for line in result.stdout.splitlines()] == ["caf\\xe9", "\\u4f60\\u597d"]
+    assert result.stderr.startswith("hf-spam: error: caf\\xe9.csv: no such file.")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoding",
-    [
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow),
-    ],
+    [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONIOENCODING": "ascii"}],
     ids=["locale", "streams"],
 )
 def test_a_terminal_that_is_not_utf8(tmp_path: Path, encoding: dict[str, str]) -> None:
@@ -66,7 +85,7 @@ def test_a_terminal_that_is_not_utf8(tmp_path: Path, encoding: dict[str, str]) -
         "assert main([*run, '--max_steps', '1', '--output_dir', 'run']) == 0\n"
         "assert main(['predict', 'run', 'caf\\xe9', '\\u4f60\\u597d']) == 0\n"
         "assert main(['evaluate', 'run']) == 0\n"
-        "assert main(['train', '--data_file', 'caf\\xe9.csv']) == 2\n"
+        "assert main(['train', '--weights', 'random', '--data_file', 'caf\\xe9.csv']) == 2\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, encoding="ascii",

@@ -1,9 +1,7 @@
 """GPT-2 checkpoints → our models: the same logits, and every fault named.   pytest tests/conversion/test_from_gpt2.py"""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +10,14 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from support.loopback_server import Answer, LoopbackServer, serve_repository
+from support.warm_process import WarmProcess
 from torch import Tensor
 
 from hf_spam import SpamGPTConfig, SpamGPTForCausalLM, SpamGPTForSequenceClassification, UserError
 from hf_spam.conversion import from_gpt2 as weights
 from hf_spam.conversion.from_gpt2 import fill, is_published_small, load_checkpoint
 
+Load = Callable[..., subprocess.CompletedProcess[str]]
 IDS = torch.tensor([[5211, 345, 423, 640], [6109, 3626, 6100, 345]])
 
 
@@ -43,7 +43,7 @@ def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
-@pytest.mark.parametrize("shape", ["gpt2_folder", "small_folder"])
+@pytest.mark.parametrize("shape", ["gpt2_folder", pytest.param("small_folder", marks=pytest.mark.slow)])
 def test_logits_are_transformers(shape: str, implementation: str, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(shape)
     theirs = transformers.GPT2LMHeadModel.from_pretrained(folder, attn_implementation=implementation).eval()
@@ -184,34 +184,37 @@ print(checkpoint.sizes["emb_dim"], checkpoint.state["wte.weight"].sum().item())
 """
 
 
-def load_from_hub(endpoint: str, home: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def load_from_hub(warm: WarmProcess, tmp_path: Path) -> Load:
     """The real client in a process of its own: HF_ENDPOINT counts when it is imported."""
-    env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
-    return subprocess.run([sys.executable, "-c", LOAD_FROM_HUB, *argv], env=env, capture_output=True, text=True)
+    switches = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
+    return lambda endpoint, *argv: warm.call(argv, tmp_path, LOAD_FROM_HUB, HF_ENDPOINT=endpoint, **switches)
 
 
-def test_from_the_hub_once(server: LoopbackServer, gpt2_folder: Path, tmp_path: Path) -> None:
+def test_from_the_hub_once(load_from_hub: Load, server: LoopbackServer, gpt2_folder: Path) -> None:
     serve_repository(server, "somebody/tiny-gpt2", gpt2_folder)
-    found = load_from_hub(server.url, tmp_path, "trust")
+    found = load_from_hub(server.url, "trust")
     expected = load_file(gpt2_folder / "model.safetensors")["transformer.wte.weight"].sum().item()
     assert found.stdout.split() == ["32", str(expected)], found.stderr
     served = len([line for line in server.requests if line.startswith("GET") and "/resolve/" in line])
-    assert load_from_hub(server.url, tmp_path, "trust").returncode == 0
+    assert load_from_hub(server.url, "trust").returncode == 0
     assert len([line for line in server.requests if line.startswith("GET") and "/resolve/" in line]) == served == 2
 
 
-def test_weights_that_are_not_the_published_ones(server: LoopbackServer, gpt2_folder: Path, tmp_path: Path) -> None:
+def test_weights_that_are_not_the_published_ones(
+    load_from_hub: Load, server: LoopbackServer, gpt2_folder: Path
+) -> None:
     serve_repository(server, "somebody/tiny-gpt2", gpt2_folder)
-    found = load_from_hub(server.url, tmp_path)
+    found = load_from_hub(server.url)
     assert found.returncode == 1
     assert "its first values are not those of the published GPT-2 small" in found.stderr
 
 
 @pytest.mark.parametrize("fault", ["unreachable", "server error", "no such repository"])
-def test_the_hub_fails(server: LoopbackServer, tmp_path: Path, fault: str) -> None:
+def test_the_hub_fails(load_from_hub: Load, server: LoopbackServer, fault: str) -> None:
     if fault == "server error":
         server.answers["/api/models/somebody/tiny-gpt2/revision/main"] = Answer(status=500)
-    found = load_from_hub("http://127.0.0.1:9" if fault == "unreachable" else server.url, tmp_path)
+    found = load_from_hub("http://127.0.0.1:9" if fault == "unreachable" else server.url)
     assert found.returncode == 1
     first, second = found.stderr.strip().splitlines()[-2:]
     assert first.startswith("could not download somebody/tiny-gpt2 from the Hugging Face Hub: ")

@@ -1,13 +1,11 @@
 """The classifier as transformers' own GPT-2 classifier: the same logits, on all real messages.   pytest tests/conversion/test_to_gpt2.py"""
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from support.bare_environment import make_bare_environment
 from support.warm_process import WarmProcess
 from transformers import GPT2Tokenizer
 
@@ -42,7 +40,7 @@ def largest_difference(
 
 @pytest.mark.parametrize(
     ("size", "every"),
-    [("mini", 8), *(pytest.param(size, 1, marks=pytest.mark.slow) for size in ("mini", "small"))],
+    [("mini", 8), *(pytest.param(*case, marks=pytest.mark.slow) for case in (("mini", 1), ("small", 16)))],
 )
 def test_on_all_messages(size: str, every: int, collection: Path, tokenizer: GPT2Tokenizer, tmp_path: Path) -> None:
     texts = sources.read_file(collection)["Text"].tolist()
@@ -88,7 +86,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, warm: WarmProcess) -> Path
     return folder / "run"
 
 
-def test_the_command(run: Run, trained: Path, tmp_path: Path) -> None:
+def test_the_command(run: Run, trained: Path, warm_bare: WarmProcess, tmp_path: Path) -> None:
     """Exported, checked, loaded by a process that has transformers alone, and by our own commands."""
     folder = tmp_path / "stock"
     code, output, error = run("export", trained, "--format", "gpt2", "--output_dir", folder)
@@ -107,8 +105,7 @@ def test_the_command(run: Run, trained: Path, tmp_path: Path) -> None:
         "classify = pipeline('text-classification', model=sys.argv[1])\n"
         "print(json.dumps(classify(json.loads(sys.argv[2]), batch_size=2)))\n"
     )
-    python = make_bare_environment(tmp_path / "venv", "transformers", "torch")
-    result = subprocess.run([python, "-c", program, folder, json.dumps(texts)], capture_output=True, text=True)
+    result = warm_bare.call([folder, json.dumps(texts)], tmp_path, program)
     assert result.returncode == 0, result.stderr
     expected = SpamClassifier.from_pretrained(trained)(texts)
     ours = SpamClassifier.from_pretrained(folder)(texts)

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 import torch
 from datasets import DatasetDict
+from support.warm_process import WarmProcess
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import Trainer
@@ -417,13 +418,15 @@ def test_a_pth_of_half_precision(subject: StartingPoint, monkeypatch: Patch) -> 
         torch.save({name: tensor.half().float() for name, tensor in model.state_dict().items()}, path)
 
     monkeypatch.setattr(native_loop, "save_state", halve)
-    monkeypatch.setattr("hf_spam.equivalence.model._in_a_fresh_process", lambda *args: torch.zeros(1))  # seconds
+    monkeypatch.setattr("hf_spam.equivalence.model._in_a_fresh_process", lambda *args: {})  # seconds
     found = failures(check_persistence(subject))
     assert found[".pth → from_pretrained → .pth"] == "last_token"
     assert "from_pretrained" not in found
 
 
-def test_a_checkpoint_that_forgets_its_width(subject: StartingPoint, monkeypatch: Patch) -> None:
+def test_a_checkpoint_that_forgets_its_width(
+    subject: StartingPoint, warm_bare: WarmProcess, monkeypatch: Patch
+) -> None:
     save = SpamGPTForSequenceClassification.save_pretrained
 
     def forget(self: SpamGPTForSequenceClassification, folder: Path) -> None:
@@ -431,7 +434,12 @@ def test_a_checkpoint_that_forgets_its_width(subject: StartingPoint, monkeypatch
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(config | {"pad_to_length": config["pad_to_length"] + 1}))
 
+    def run_warm(command: list[str], cwd: Path, **others: object) -> None:
+        _, _, program, *argv = command
+        assert warm_bare.call(argv, cwd, program).returncode == 0
+
     monkeypatch.setattr(SpamGPTForSequenceClassification, "save_pretrained", forget)
+    monkeypatch.setattr("hf_spam.equivalence.model.subprocess.run", run_warm)  # the whole proof has a fresh one
     found = failures(check_persistence(subject))
     assert found["from_pretrained"] == "last_position"
     assert found["AutoModel in a fresh process"] == "last_position"

@@ -232,20 +232,20 @@ def test_nothing_half_written(model: GPTModel, tmp_path: Path, monkeypatch: pyte
 
 
 def test_both_commands_print_the_same_log(
-    run: Callable[..., tuple[int, str, str]], gpt2_folder: Path, tmp_path: Path
+    run: Callable[..., tuple[int, str, str]], gpt2_folder: Path, few_messages: Path, tmp_path: Path
 ) -> None:
     """`native` and `train --preset book`, each from the files on disk on its own."""
-    options = ["--data_source", "sample", "--weights", gpt2_folder, "--max_length", 60, "--trainable", "all"]
-    options += ["--max_steps", 120, "--learning_rate", 1e-3, "--drop_rate", 0.1]
+    options = ["--data_file", few_messages, "--weights", gpt2_folder, "--max_length", 60, "--trainable", "all"]
+    options += ["--max_steps", 14, "--eval_freq", 5, "--learning_rate", 1e-3, "--drop_rate", 0.1]
     code, native, _ = run("native", *options, "--output_dir", tmp_path / "native")
     assert code == 0
     code, trainer, _ = run("train", "--preset", "book", *options, "--output_dir", tmp_path / "trainer")
     assert code == 0
     log = [line for line in native.splitlines() if line.startswith(("Ep ", "Training "))]
     assert log == [line for line in trainer.splitlines() if line.startswith(("Ep ", "Training "))]
-    assert len(log) == 5  # steps 0, 50 and 100, and the ends of two epochs of 112
+    assert len(log) == 5  # steps 0, 5 and 10, and the ends of two epochs of 11
     assert len({line.split(": ")[1] for line in log}) == 5  # it learns
-    assert "batches: 112 train, 16 validation, 33 test; each [8, 60]" in native
+    assert "batches: 11 train, 2 validation, 4 test; each [8, 60]" in native
     assert native.count("generated: ") == 2
     assert {path.name for path in (tmp_path / "native").iterdir()} == {
         "review_classifier.pth",

@@ -15,7 +15,6 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
-from support.bare_environment import make_bare_environment
 from support.loopback_hub import LoopbackHub
 from support.warm_process import WarmProcess
 from transformers import GPT2Tokenizer
@@ -111,12 +110,6 @@ def push(model: torch.nn.Module, tokenizer: GPT2Tokenizer, name: str, folder: Pa
     hub.publish(hub.prepare_repository(Repository(name)), model_contents(folder, name), "a model")
 
 
-@pytest.fixture(scope="session")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment with transformers and torch alone."""
-    return make_bare_environment(tmp_path_factory.mktemp("bare") / "venv", "transformers", "torch")
-
-
 def load(
     python: Path | WarmProcess, program: str, running: LoopbackHub, home: Path, *argv: object
 ) -> subprocess.CompletedProcess[str]:
@@ -141,14 +134,14 @@ def test_the_bare_environment_has_nothing_of_ours(bare: Path) -> None:
 
 @pytest.mark.parametrize("ours", [False, True], ids=["transformers alone", "with hf_spam"])
 def test_everybody_gets_the_same(
-    served: tuple[LoopbackHub, dict], bare: Path, warm: WarmProcess, tmp_path: Path, ours: bool
+    served: tuple[LoopbackHub, dict], warm_bare: WarmProcess, warm: WarmProcess, tmp_path: Path, ours: bool
 ) -> None:
     """Logits to the last bit; the pipeline's labels and scores in every way it can be asked."""
     running, expected = served
     names, target = list(expected), tmp_path / "found"
     program = f"import hf_spam\n{PROGRAM}" if ours else PROGRAM
     options = {"trust_remote_code": not ours}
-    python = warm if ours else bare
+    python = warm if ours else warm_bare
     result = load(
         python, program, running, tmp_path / "home", " ".join(names), target, json.dumps(options), json.dumps(TEXTS)
     )
@@ -171,9 +164,9 @@ def test_everybody_gets_the_same(
 
 def test_the_cards_programs_run(
     hub: LoopbackHub,
-    bare: Path,
     run: Callable[..., tuple[int, str, str]],
     warm: WarmProcess,
+    warm_bare: WarmProcess,
     tiny_run: Callable[[str], Path],
     tmp_path: Path,
 ) -> None:
@@ -183,7 +176,7 @@ def test_the_cards_programs_run(
     card = hub.files("alice/spam")["README.md"].decode()
     alone, logits, ours = re.findall(r"^```python\n(.*?)^```$", card, re.MULTILINE | re.DOTALL)
     (command,) = re.findall(r"`(hf-spam predict .*?)`", card)
-    for python, program, answers in ((bare, alone, 2), (warm, ours, 2), (bare, logits, 0)):
+    for python, program, answers in ((warm_bare, alone, 2), (warm, ours, 2), (warm_bare, logits, 0)):
         result = load(python, program, hub, tmp_path / "home")
         assert result.returncode == 0, result.stderr
         assert result.stdout.strip()

@@ -1,7 +1,6 @@
 """The model: equal to GPT-2, blind to padding, loadable by anyone.   pytest tests/model/test_modeling.py"""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from support.warm_process import WarmProcess
 from torch import Tensor
 
 from hf_spam import SpamGPTConfig, SpamGPTForCausalLM, SpamGPTForSequenceClassification
@@ -354,8 +354,10 @@ def test_saved_and_loaded_to_the_last_bit(classifier: SpamGPTForSequenceClassifi
 
 
 @pytest.mark.parametrize("kind", ["SequenceClassification", "CausalLM"])
-def test_loaded_where_the_package_is_not_imported(tiny_config: SpamGPTConfig, tmp_path: Path, kind: str) -> None:
-    """The code travels flat with the weights; a fresh process runs it as remote code."""
+def test_loaded_where_the_package_is_not_installed(
+    tiny_config: SpamGPTConfig, warm_bare: WarmProcess, tmp_path: Path, kind: str
+) -> None:
+    """The code travels flat with the weights; others run it as remote code."""
     model = getattr(sys.modules["hf_spam"], f"SpamGPTFor{kind}")(tiny_config).eval()
     model.save_pretrained(tmp_path / "model")
     assert {path.name for path in (tmp_path / "model").glob("*.py")} == {
@@ -370,13 +372,8 @@ def test_loaded_where_the_package_is_not_imported(tiny_config: SpamGPTConfig, tm
         "assert 'hf_spam' not in sys.modules\n"
         "print(json.dumps(model(torch.arange(18).view(2, 9)).logits.tolist()))\n"
     )
-    found = subprocess.run(
-        [sys.executable, "-c", program, tmp_path / "model", kind],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"HF_HOME": str(tmp_path / "hf"), "PATH": "", "HF_HUB_OFFLINE": "1"},
-    )
+    found = warm_bare.call([tmp_path / "model", kind], tmp_path, program, HF_HUB_OFFLINE="1")
+    assert found.returncode == 0, found.stderr
     expected = model(torch.arange(18).view(2, 9)).logits
     assert torch.equal(torch.tensor(json.loads(found.stdout)), expected)
 

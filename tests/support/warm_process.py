@@ -15,12 +15,13 @@ COMMANDS = tuple(f"hf_spam.commands.{name}" for name in ("data", "evaluate", "pr
 class WarmProcess:
     """Starts `hf-spam` commands and Python programs as processes of their own, as many as wished, killed at will."""
 
-    def __init__(self, *modules: str, **environment: str) -> None:
-        """Start the server with these modules imported, or those of our commands."""
+    def __init__(self, *modules: str, python: Path | None = None, **environment: str) -> None:
+        """Start the server with these modules imported, or those of our commands, by this interpreter or another."""
         program = Path(__file__).with_name("warm_server.py")
+        inherited = {name: value for name, value in os.environ.items() if python is None or name != "PYTHONPATH"}
         self._server = subprocess.Popen(
-            [sys.executable, "-u", program, *(modules or COMMANDS)],
-            env={**os.environ, **environment},
+            [python or sys.executable, "-u", program, *(modules or COMMANDS)],
+            env={**inherited, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -44,13 +45,10 @@ class WarmProcess:
         """Start a command, or a Python program with `argv`, and return its process id; `log` gets its output."""
         return self._start(argv, folder, environment, folder / "log", program=program)
 
-    def wait(self, process: int) -> int:
-        """Return a command's exit code, negative for a signal."""
-        return self._ask({"wait": process})
-
-    def run(self, argv: Sequence[object], folder: Path, processes: int = 1, program: str | None = None) -> str:
-        """Run a command on so many processes that know each other, expect it to succeed, and return its output."""
-        (folder / "log").unlink(missing_ok=True)
+    def start_together(
+        self, argv: Sequence[object], folder: Path, processes: int, program: str | None = None
+    ) -> list[int]:
+        """Start a command on so many processes that know each other, as a launcher would, and return their ids."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
@@ -60,7 +58,16 @@ class WarmProcess:
             environment |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
             environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
             started.append(self.start(argv, folder, program, **(environment if processes > 1 else {})))
-        codes = [self.wait(process) for process in started]
+        return started
+
+    def wait(self, process: int) -> int:
+        """Return a command's exit code, negative for a signal."""
+        return self._ask({"wait": process})
+
+    def run(self, argv: Sequence[object], folder: Path, processes: int = 1, program: str | None = None) -> str:
+        """Run a command on so many processes that know each other, expect it to succeed, and return its output."""
+        (folder / "log").unlink(missing_ok=True)
+        codes = [self.wait(process) for process in self.start_together(argv, folder, processes, program)]
         output = (folder / "log").read_text()
         assert codes == [0] * processes, output
         return output
@@ -83,6 +90,17 @@ class WarmProcess:
             code = self.wait(process)
             texts = [path.read_text(encoding="utf-8", errors="replace") for path in (output, errors)]
         return subprocess.CompletedProcess([str(word) for word in argv], code, *texts)
+
+    def first_line(self, argv: Sequence[object], folder: Path, stdin: Path | None = None) -> tuple[int, str, str]:
+        """Run a command whose reader goes away after one line: exit code, that line, standard error."""
+        pipe, errors = folder / "pipe", folder / "errors"
+        os.mkfifo(pipe)
+        process = self._start(argv, folder, {}, pipe, errors=errors, input=stdin)
+        with pipe.open(encoding="utf-8") as reader:
+            line = reader.readline()
+        code = self.wait(process)
+        pipe.unlink()
+        return code, line, errors.read_text(encoding="utf-8")
 
     def close(self) -> None:
         """End the server."""

@@ -66,7 +66,8 @@ LAUNCHERS = {
 }
 
 
-@pytest.mark.parametrize("launcher", ["accelerate", pytest.param("torchrun", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_two_processes_under_a_launcher(workplace: Path, alone: Path, launcher: str) -> None:
     program = [*LAUNCHERS[launcher], str(ROOT / "scripts" / "train.py"), *RECIPE, "--output_dir", launcher]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -130,29 +131,47 @@ def test_every_message_is_evaluated_once(
         assert len(shared) == 5
 
 
-def test_every_process_reports_its_failure(workplace: Path) -> None:
-    """Both find the mistake, or the main one fails alone and the other does not hang; each says who it is.
+FAILURES = {
+    "both find it": (["--data_file", "nowhere.csv"], "hf-spam: error: nowhere.csv: no such file."),
+    "the main one alone": (["--output_dir", "full"], "hf-spam: error: full: holds a run already."),
+}
 
-    The launcher ends all when one has ended, so either may stay silent, but not both.
-    """
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_every_process_reports_its_failure(workplace: Path, warm: WarmProcess, name: str) -> None:
+    """Each says who it is, and where the main one fails alone the other does not hang."""
+    options, message = FAILURES[name]
     (workplace / "full").mkdir(exist_ok=True)
     (workplace / "full" / "file").touch()
-    for options, message in (
-        (["--data_file", "nowhere.csv"], "hf-spam: error: nowhere.csv: no such file."),
-        (["--output_dir", "full"], "hf-spam: error: full: holds a run already."),
-    ):
-        program = [*LAUNCHERS["torchrun"], str(ROOT / "scripts" / "train.py"), *RECIPE, *options]
-        result = subprocess.run(
-            program, cwd=workplace, capture_output=True, text=True, env={**os.environ, "PATH": path}, timeout=60
-        )
-        assert result.returncode != 0
-        told = [line for line in result.stderr.splitlines() if "hf-spam: error: " in line]
-        assert any(message in line for line in told)
-        assert sum(line.startswith("hf-spam: ") for line in told) <= 1
-        assert sum(line.startswith("[rank 1] hf-spam: ") for line in told) <= 1
-        assert len(told) <= 2
-        assert 'File "' + str(ROOT) not in result.stderr  # no traceback of ours
+    (workplace / "log").unlink(missing_ok=True)
+    codes = [warm.wait(process) for process in warm.start_together(["train", *RECIPE, *options], workplace, 2)]
+    output = (workplace / "log").read_text()
+    assert codes == [2, 2], output
+    told = [line for line in output.splitlines() if "hf-spam: error: " in line]
+    assert sorted(line.split("hf-spam: ")[0] for line in told) == ["", "[rank 1] "]
+    assert any(line.startswith(message) for line in told)
+    assert "Traceback" not in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failure_under_a_launcher(workplace: Path, name: str) -> None:
+    """The launcher ends all when one has ended, so either may stay silent, but not both."""
+    options, message = FAILURES[name]
+    (workplace / "full").mkdir(exist_ok=True)
+    (workplace / "full" / "file").touch()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    program = [*LAUNCHERS["torchrun"], str(ROOT / "scripts" / "train.py"), *RECIPE, *options]
+    result = subprocess.run(
+        program, cwd=workplace, capture_output=True, text=True, env={**os.environ, "PATH": path}, timeout=120
+    )
+    assert result.returncode != 0
+    told = [line for line in result.stderr.splitlines() if "hf-spam: error: " in line]
+    assert any(message in line for line in told)
+    assert sum(line.startswith("hf-spam: ") for line in told) <= 1
+    assert sum(line.startswith("[rank 1] hf-spam: ") for line in told) <= 1
+    assert len(told) <= 2
+    assert 'File "' + str(ROOT) not in result.stderr  # no traceback of ours
 
 
 def test_a_batch_that_cannot_be_shared(workplace: Path, warm: WarmProcess) -> None:
@@ -164,6 +183,7 @@ def test_a_batch_that_cannot_be_shared(workplace: Path, warm: WarmProcess) -> No
 # --- the launch -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_one_process_where_two_were_asked_for(workplace: Path) -> None:
     """`accelerate launch --cpu --num_processes 2` starts one, silently."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

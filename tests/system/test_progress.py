@@ -1,12 +1,10 @@
-"""Progress on a terminal and anywhere else.   pytest tests/system/test_progress.py"""
+"""Progress on a terminal and anywhere else (test_install.py has a pipe).   pytest tests/system/test_progress.py"""
 
 import fcntl
 import os
 import pty
 import re
 import struct
-import subprocess
-import sys
 import termios
 import threading
 from pathlib import Path
@@ -41,15 +39,6 @@ def on_a_terminal(warm: WarmProcess, argv: list[str], folder: Path) -> str:
     os.close(ours)
     assert code == 0, shown
     return shown.decode()
-
-
-def test_a_pipe_has_no_control_characters(tmp_path: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "hf_spam", *QUICKSTART], cwd=tmp_path, capture_output=True, timeout=120
-    )
-    assert result.returncode == 0, result.stderr
-    assert not {b"\r", b"\x1b", b"\x08"} & {bytes([byte]) for byte in result.stdout + result.stderr}
-    assert result.stderr.decode().count("\n") <= 10  # a line every ten seconds
 
 
 def test_a_terminal_has_one_bar_at_a_time(warm: WarmProcess, tmp_path: Path) -> None:
