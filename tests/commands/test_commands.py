@@ -465,7 +465,7 @@ def test_evaluate_without_data(run: Run, checkpoints: dict[str, Path], tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["train", "evaluate", "predict"])
+@pytest.mark.parametrize("name", ["evaluate", "predict"])  # train.py is launched
 def test_scripts_run_alone(name: str) -> None:
     """Also scripts/evaluate.py, which must not hide the library `evaluate`."""
     result = subprocess.run(

@@ -110,8 +110,10 @@ def test_the_same_training(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", ["last_token", "last_position"])
-@pytest.mark.parametrize("trainable", ["last_layer", "last_block", "last_two_blocks"])
+@pytest.mark.parametrize(
+    ("trainable", "rule"),
+    [("last_layer", "last_position"), ("last_block", "last_token"), ("last_two_blocks", "last_position")],
+)
 def test_the_same_training_on_the_whole_collection(
     workplace: Path, warm: WarmProcess, tmp_path: Path, collection: Path, trainable: str, rule: str
 ) -> None:
