@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 from support.loopback_hub import LoopbackHub
 
-from hf_spam.evaluation.intervals import intervals, wilson
+from hf_spam.evaluation.intervals import intervals
 from hf_spam.hub.cards import render
 from hf_spam.hub.model_card import build_model_card, public_options
 
@@ -262,40 +262,6 @@ def test_the_base_model_of_published_weights(runs: dict[str, Path], tmp_path: Pa
 def test_a_fact_that_is_missing_is_an_error() -> None:
     with pytest.raises(UndefinedError, match="metadata"):
         render("model_card.md", {})
-
-
-@pytest.mark.parametrize(
-    ("successes", "trials", "expected"),
-    [(0, 10, (0.0, 0.2775)), (10, 10, (0.7225, 1.0)), (81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605))],
-)
-def test_wilson(successes: int, trials: int, expected: tuple[float, float]) -> None:
-    """The last two rows: R. G. Newcombe 1998, table I, method 3."""
-    assert wilson(successes, trials) == pytest.approx(expected, abs=2e-4)
-
-
-def test_of_nothing_there_is_no_interval() -> None:
-    assert wilson(0, 0) is None
-    assert intervals([[5, 0], [0, 0]])["recall"] is None
-    assert intervals([[5, 0], [0, 0]])["f1"] is None
-    assert set(intervals([[1, 0, 0], [0, 1, 0], [0, 0, 1]])) == {"accuracy"}
-
-
-@given(st.lists(st.integers(0, 500), min_size=4, max_size=4))
-def test_intervals_hold_their_figures(counts: list[int]) -> None:
-    right, alarms, misses, hits = counts
-    found = intervals([[right, alarms], [misses, hits]])
-    shares = {
-        "accuracy": (right + hits, sum(counts)),
-        "precision": (hits, hits + alarms),
-        "recall": (hits, hits + misses),
-        "f1": (2 * hits, 2 * hits + alarms + misses),
-    }
-    for name, (part, whole) in shares.items():
-        interval = found[name]
-        assert (interval is None) == (whole == 0)
-        if interval is not None:
-            assert -1e-9 <= interval[0] <= part / whole + 1e-9
-            assert part / whole - 1e-9 <= interval[1] <= 1 + 1e-9
 
 
 @given(st.dictionaries(st.sampled_from(["data_file", "weights", "output_dir", "seed", "hub_token"]), st.text()))
