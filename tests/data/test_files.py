@@ -44,6 +44,7 @@ def test_any_objects(rows: list[tuple[str, str]], blank: str) -> None:
         ('id,text\n1,"a\r\nb"', ["a\r\nb"]),  # no line end at the end
         ("id,text\n1,a\x00b\n", ["a\x00b"]),
         ("text\n", []),
+        (f"id,text\n1,{'a' * 200_000}\n", ["a" * 200_000]),  # the csv module's own limit is 131,072
     ],
 )
 def test_tables_of_other_hands(content: str, expected: list[str | None]) -> None:

@@ -23,6 +23,7 @@ def test_the_first_place_beyond_the_tolerance(values: list[float], changed: int,
     place = f"step {changed % len(values)}"
     found = expected | {place: expected[place] + by}
     bent = compare(4, "loss", expected, found, tolerance=by / 2)
+    assert (bent.level, bent.what, bent.tolerance) == (4, "loss", by / 2)
     assert (bent.passed, bent.where) == (False, place)
     assert bent.difference == pytest.approx(by)
     assert compare(4, "loss", expected, found, tolerance=by * 2).passed
@@ -36,6 +37,8 @@ def test_the_first_place_beyond_the_tolerance(values: list[float], changed: int,
         (math.nan, 1.0, math.inf),
         (math.inf, math.inf, 0.0),
         (math.inf, 1.0, math.inf),
+        (math.inf, -math.inf, math.inf),
+        (torch.zeros(1), 0.0, math.inf),
         ("ham", "ham", 0.0),
         ("ham", "spam", math.inf),
         ("1.0", 1.0, math.inf),
@@ -59,23 +62,25 @@ def test_a_place_that_one_side_lacks() -> None:
     assert not compare(4, "loss", {}, {}).passed
 
 
-def record(loss: float = 0.5, labels: str = "b", weight: float = 1.0) -> Record:
+def record(loss: float = 0.5, labels: str = "b", weight: float = 1.0, accuracy: float = 0.75) -> Record:
     steps = [Step("a", "b", 1.0, 2.0, 1e-3), Step("a", labels, loss, 2.0, 1e-3)]
     history = History([1], [0.9], [0.8], [0.5], [math.nan], 16)
-    return Record(steps, history, {"test": 0.75}, {"final_norm.scale": torch.full((4,), weight)})
+    return Record(steps, history, {"test": accuracy}, {"final_norm.scale": torch.full((4,), weight)})
 
 
 def test_records_by_quantity() -> None:
     tolerances = {"labels of each batch": 0.0, "loss of each step": 0.0, "interim estimates": 0.0}
-    tolerances |= {"final parameters": 1e-3}
-    bent = record(loss=0.25, labels="c", weight=1.5)
-    comparisons = compare_records(4, {"all": (record(), record()), "last": (record(), bent)}, tolerances)
+    tolerances |= {"accuracy of each split": 0.5, "final parameters": 1e-3}
+    bent = record(loss=0.25, labels="c", weight=1.5, accuracy=0.5)
+    comparisons = compare_records(4, {"all": (record(), record()), "last": (record(), bent)}, tolerances, "x: ")
     assert [(one.what, one.where, one.difference, one.values) for one in comparisons] == [
-        ("labels of each batch", "last, step 1", math.inf, 4),
-        ("loss of each step", "last, step 1", 0.25, 4),
-        ("interim estimates", None, 0.0, 12),
-        ("final parameters", "last, final_norm.scale", 0.5, 8),
+        ("x: labels of each batch", "last, step 1", math.inf, 4),
+        ("x: loss of each step", "last, step 1", 0.25, 4),
+        ("x: interim estimates", None, 0.0, 12),
+        ("x: accuracy of each split", None, 0.25, 2),
+        ("x: final parameters", "last, final_norm.scale", 0.5, 8),
     ]
+    assert [(one.level, one.tolerance) for one in comparisons] == [(4, limit) for limit in tolerances.values()]
 
 
 def test_the_table_and_the_json() -> None:
