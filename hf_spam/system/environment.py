@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "tokenizers")
+PACKAGES = ("transformers", "datasets", "evaluate", "accelerate", "tokenizers")
 
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Return the versions of Python and the main libraries, the platform, the device and torch's CPU threads."""
     return {
         "python": platform.python_version(),
+        "torch": torch.__version__,  # with its build, as in 2.13.0+cpu, which its package does not always name
         **{name: version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),

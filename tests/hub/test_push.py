@@ -224,7 +224,16 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("fault", "said"), FAULTS.values(), ids=FAULTS.keys())
+OLD_CLIENT = pytest.mark.skipif(huggingface_hub.__version__.startswith("1."), reason="it reports either upload")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        pytest.param(*case, id=name, marks=[OLD_CLIENT] if name == "the second put" else [])
+        for name, case in FAULTS.items()
+    ],
+)
 def test_a_failure_publishes_nothing_and_a_retry_completes(
     hub: LoopbackHub, run: Run, trained: Path, at_once: None, fault: Fault, said: list[str]
 ) -> None:

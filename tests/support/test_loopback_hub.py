@@ -21,6 +21,8 @@ from huggingface_hub.errors import (
 )
 from support.loopback_hub import Fault, LoopbackHub
 
+from hf_spam.system.hub_http import httpx
+
 # The client sends a file in a way of which its own HTTP library disapproves.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
@@ -301,6 +303,7 @@ def test_faults_are_used_up_in_turn(hub: LoopbackHub, alice: HfApi) -> None:
     assert hub.requests[-5:] == [("GET", "/api/whoami-v2", False)] * 5
 
 
+@pytest.mark.skipif(huggingface_hub.__version__.startswith("1."), reason="huggingface_hub 2 repeats them")
 def test_the_client_repeats_what_failed_on_the_way(hub: LoopbackHub, alice: HfApi) -> None:
     content = os.urandom(3_000_000)
     hub.faults = [Fault("PUT", "/lfs/", hang_up=True), Fault("POST", "/verify", status=503)]
@@ -317,7 +320,7 @@ def test_a_commit_that_fails_leaves_the_branch(hub: LoopbackHub, alice: HfApi, t
     assert hub.log(REPOSITORY) == ["initial commit"]
     put(alice, "x.bin", "x")
     assert len(uploads(hub)) == 1  # the object had arrived
-    with pytest.raises(huggingface_hub.utils.httpx.RemoteProtocolError):
+    with pytest.raises(httpx.RemoteProtocolError):
         alice.hf_hub_download(REPOSITORY, "x.bin", cache_dir=tmp_path / "cache")
 
 
