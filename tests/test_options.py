@@ -10,7 +10,7 @@ from transformers import TrainingArguments
 from hf_spam import errors
 from hf_spam.commands import COMMANDS, module_name, train
 from hf_spam.errors import install_hint
-from hf_spam.options import OptionParser, option
+from hf_spam.options import OptionParser, option, to_argv
 from hf_spam.training.arguments import SpamTrainingArguments
 
 SECTIONS = [
@@ -31,6 +31,14 @@ def entries(text: str) -> dict[str, str]:
         flags, _, help = re.sub(r"\n\n.*", "", block, flags=re.DOTALL).replace("\n", "  ", 1).partition("  ")
         found[flags.split()[0]] = " ".join(help.split())
     return found
+
+
+def test_a_files_options_as_they_would_be_typed() -> None:
+    """An option that a file leaves empty is not given."""
+    options = {"seed": None, "report_to": ["tensorboard", "trackio"], "bf16": True, "accelerator_config": {"a": 1}}
+    assert to_argv(options) == [
+        "--report_to", "tensorboard", "trackio", "--bf16", "true", "--accelerator_config", '{"a": 1}',
+    ]  # fmt: skip
 
 
 def test_help_of_train_is_two_screens_of_our_options() -> None:

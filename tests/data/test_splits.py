@@ -116,6 +116,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 @given(texts=st.lists(texts, min_size=10, max_size=14))
 @example(texts=["NA", "null", "nan", "None", "007", "1e3", "True", "-", "\u00a0x", "2024-01-01"])  # to pandas no texts
+@example(texts=[f"{number:03d}" for number in range(10)])
 def test_any_text_survives_the_csvs(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     frame = pd.DataFrame({"Label": (["ham", "spam"] * 7)[: len(texts)], "Text": texts})
     splits = data.prepare_splits(frame, balanced=False)
