@@ -7,15 +7,15 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("transformers", "datasets", "evaluate", "accelerate", "tokenizers")
+PACKAGES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "tokenizers")
 
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Return the versions of Python and the main libraries, the platform, the device and torch's CPU threads."""
     return {
         "python": platform.python_version(),
-        "torch": torch.__version__,  # with its build, as in 2.13.0+cpu, which its package does not always name
         **{name: version(name) for name in PACKAGES},
+        "torch": torch.__version__,  # names the build, as in 2.10.0+cu128; not every package of torch does
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
         "threads": torch.get_num_threads(),
