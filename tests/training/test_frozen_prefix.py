@@ -117,14 +117,13 @@ def test_the_same_training(
 def test_the_same_training_on_the_whole_collection(
     workplace: Path, warm: WarmProcess, tmp_path: Path, collection: Path, trainable: str, rule: str
 ) -> None:
-    """The chapter's 650 steps at its own rate, on one process and on two."""
+    """The chapter's 650 steps at its own rate; the cache is shared by two processes."""
     options = ("--trainable", trainable, *RULES[rule][:2], "--data_file", collection, "--max_steps", -1)
     options = (*options, "--learning_rate", "5e-5", "--eval_freq", 50)
-    for folder, cache, processes in (("off", "off", 1), ("one", "on", 1), ("two", "on", 2)):
+    for folder, cache, processes in (("off", "off", 1), ("two", "on", 2)):
         argv = recipe(*options, "--prefix_cache", cache, "--output_dir", tmp_path / folder)
         warm.run(argv, workplace, processes)
-    for folder in ("one", "two"):
-        assert_same_training(tmp_path / folder, tmp_path / "off", steps=650)
+    assert_same_training(tmp_path / "two", tmp_path / "off", steps=650)
 
 
 @pytest.mark.slow

@@ -87,14 +87,15 @@ def kill_often(warm: WarmProcess, workplace: Path, name: str, recipe: list[str],
     return done
 
 
-@pytest.mark.parametrize("order", [SEEDED, pytest.param(CHAPTER, marks=pytest.mark.slow)], ids=["seeded", "chapter"])
 @pytest.mark.parametrize(
-    ("kills", "number"),
+    ("order", "kills", "number"),
     [
-        (3, signal.SIGKILL),
-        pytest.param(8, signal.SIGKILL, marks=pytest.mark.slow),
-        pytest.param(8, signal.SIGTERM, marks=pytest.mark.slow),
+        (SEEDED, 3, signal.SIGKILL),
+        pytest.param(SEEDED, 8, signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(CHAPTER, 8, signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param(CHAPTER, 8, signal.SIGTERM, marks=pytest.mark.slow),
     ],
+    ids=["seeded, KILL", "seeded, TERM", "chapter, KILL", "chapter, TERM"],
 )
 def test_killed_at_random_moments(
     workplace: Path,
