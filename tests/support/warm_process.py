@@ -1,5 +1,6 @@
 """Commands as processes of their own that start at once: the client of `warm_server.py`."""
 
+import fcntl
 import json
 import os
 import socket
@@ -97,6 +98,7 @@ class WarmProcess:
         os.mkfifo(pipe)
         process = self._start(argv, folder, {}, pipe, errors=errors, input=stdin)
         with pipe.open(encoding="utf-8") as reader:
+            fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)  # so small that what is longer finds the reader gone
             line = reader.readline()
         code = self.wait(process)
         pipe.unlink()

@@ -24,6 +24,7 @@ from hf_spam.training import fine_tuning as training
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.training.freezing import Trainable
 from hf_spam.training.initial_model import build_config, initialize_model
+from hf_spam.training.trainer import SpamTrainer
 
 LENGTH = 24
 
@@ -88,32 +89,30 @@ def test_every_message_is_evaluated(
         assert run.splits[name]["loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-5)
 
 
-def test_predictions_stand_in_the_order_of_the_rows(
-    tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
-) -> None:
-    model = tiny_model()
+@pytest.fixture
+def evaluator(tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path) -> SpamTrainer:
+    """A Trainer that evaluates four messages at a time."""
     arguments = SpamTrainingArguments(output_dir=str(tmp_path), disable_tqdm=True, per_device_eval_batch_size=4)
-    trainer, _ = training.build_trainer(model, tokenizer, tokenized, arguments)
-    rows = tokenized["test"]
-    output = trainer.predict(rows)
+    trainer, _ = training.build_trainer(tiny_model(), tokenizer, tokenized, arguments)
+    return trainer
+
+
+def test_predictions_stand_in_the_order_of_the_rows(evaluator: SpamTrainer, tokenized: DatasetDict) -> None:
+    model, rows = evaluator.model.eval(), tokenized["test"]
+    output = evaluator.predict(rows)
     assert output.label_ids.tolist() == list(rows["label"])
     for ids, logits in zip(rows["input_ids"], output.predictions, strict=True):
-        alone = model.eval()(torch.tensor([ids])).logits[0]
+        alone = model(torch.tensor([ids])).logits[0]
         torch.testing.assert_close(torch.tensor(logits), alone, rtol=0, atol=1e-5)
 
 
-def test_splits_are_evaluated_in_batches_of_similar_length(
-    tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
-) -> None:
+def test_splits_are_evaluated_in_batches_of_similar_length(evaluator: SpamTrainer, tokenized: DatasetDict) -> None:
     """The longest first: a batch is as wide as its first row."""
-    model = tiny_model()
-    arguments = SpamTrainingArguments(output_dir=str(tmp_path), disable_tqdm=True, per_device_eval_batch_size=4)
-    trainer, _ = training.build_trainer(model, tokenizer, tokenized, arguments)
     widths: list[int] = []
-    model.register_forward_pre_hook(
+    evaluator.model.register_forward_pre_hook(
         lambda module, args, kwargs: widths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
     )
-    training.evaluate_split(trainer, tokenized["test"])
+    training.evaluate_split(evaluator, tokenized["test"])
     assert widths == sorted(map(len, tokenized["test"]["input_ids"]), reverse=True)[::4]
 
 
