@@ -215,9 +215,9 @@ def _download_from_hub(repository: str) -> Path:
         return download_repository(repository, ["config.json", "model*.safetensors", "model.safetensors.index.json"])
     except UserError as error:
         raise UserError(
-            f"{error}\n"
-            f"Alternatives: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
-            f"or --preset quickstart (no download at all)."
+            error,
+            "Alternatives: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
+            "or --preset quickstart (no download at all).",
         ) from None
 
 

@@ -66,8 +66,8 @@ def _read(file: tuple[str, str, str], folder: str | os.PathLike[str] | None) -> 
         return read_file_cached(_BPE_URL + name, expected)
     except (OSError, ValueError) as error:  # the errors of requests are OSErrors
         raise UserError(
-            f"could not download GPT-2's BPE file {name}: {type(error).__name__}.\n"
-            f"Other ways: --bpe_dir FOLDER, ${BPE_FOLDER_VARIABLE} with the two files, or {install_hint('sample')}."
+            f"could not download GPT-2's BPE file {name}: {type(error).__name__}.",
+            f"Other ways: --bpe_dir FOLDER, ${BPE_FOLDER_VARIABLE} with the two files, or {install_hint('sample')}.",
         ) from None
 
 

@@ -53,7 +53,7 @@ def download(urls: Sequence[str], target: Path, accept: Callable[[Path], bytes],
                 return
             except (requests.RequestException, UserError) as error:
                 failures.append(f"{url}: {_reason(error)}")
-    raise UserError(f"could not download {target.name} ({'; '.join(failures)}).\n{remedy}")
+    raise UserError(f"could not download {target.name} ({'; '.join(failures)}).", remedy)
 
 
 def download_repository(name: str, patterns: list[str]) -> Path:
