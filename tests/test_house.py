@@ -28,6 +28,7 @@ HUB_TIER = {"configuration_spam_gpt", "gpt", "modeling_spam_gpt"}
 ROOMS = [
     {"errors", "model"},
     {"options", "system"},
+    {"checkpoint"},
     {"data", "conversion"},
     {"inference"},
     {"evaluation"},

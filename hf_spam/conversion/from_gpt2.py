@@ -4,25 +4,25 @@ A checkpoint comes from the Hub (by size), from a local folder that transformers
 from a folder in OpenAI's TensorFlow format.
 """
 
-import json
 import os
-import pickle
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from ..checkpoint.configuration import CONFIG, read_gpt2_sizes
+from ..checkpoint.files import find_file, require_file
+from ..checkpoint.tensors import INDEX, OLD_MASKS, SINGLE, State, find_weights, load_tensors, require_finite
 from ..errors import UserError
+from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.gpt import GPTModel
 from ..system.download import download_repository
+from ..system.reading import describe, read_json
 from . import from_openai
-
-State = dict[str, Tensor]
 
 # `tiny` and `mini` are not published: `tiny` is for tests, and the quickstart trains `mini`, both from random weights.
 SIZES: dict[str, dict[str, int]] = {
@@ -90,10 +90,12 @@ def load_checkpoint(
         folder = Path(weights)
         if not folder.is_dir():
             raise UserError(f"expected weights hub, openai, random or a folder, found no folder {weights!r}.")
-    if (folder / from_openai.HPARAMS).is_file():
+    if find_file(folder, from_openai.HPARAMS) is not None:
         checkpoint = GPT2Checkpoint(*from_openai.read(folder), source=str(folder))
     else:
         checkpoint = GPT2Checkpoint(_read_sizes(folder), _read_state(folder), source=str(folder))
+    with torch.device("meta"):  # before anything of these sizes is allocated
+        _match(GPTModel(SpamGPTConfig(**checkpoint.sizes)), checkpoint)
     for name, expected in SIZES.get(size or "", {}).items():
         if checkpoint.sizes[name] != expected:
             raise UserError(f"{folder}: expected {name} {expected} (size {size}), found {checkpoint.sizes[name]}.")
@@ -120,6 +122,14 @@ def fill(model: GPTModel, checkpoint: GPT2Checkpoint) -> None:
     Raises:
         UserError: If a tensor is missing, left over or of the wrong shape; the message names it.
     """
+    pairs = _match(model, checkpoint)
+    with torch.no_grad():
+        for parameter, tensor in pairs:
+            parameter.copy_(tensor)
+
+
+def _match(model: GPTModel, checkpoint: GPT2Checkpoint) -> list[tuple[Tensor, Tensor]]:
+    """Return the parameters of a model, each with its tensor of the checkpoint; see `fill`."""
     found = to_book_names(checkpoint)
     head = found.pop("out_head.weight", found.get("tok_emb.weight"))
     expected = dict(model.named_parameters(remove_duplicate=False))
@@ -137,9 +147,7 @@ def fill(model: GPTModel, checkpoint: GPT2Checkpoint) -> None:
     if problems:
         more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
         raise UserError(f"{checkpoint.source}: does not fit the model: {'; '.join(problems[:5])}{more}.")
-    with torch.no_grad():
-        for name, parameter in expected.items():
-            parameter.copy_(found[name])
+    return [(parameter, found[name]) for name, parameter in expected.items()]
 
 
 # transformers' names of GPT-2's tensors, and the book's names of ours: read in both directions.
@@ -222,58 +230,40 @@ def _download_from_hub(repository: str) -> Path:
 
 
 def _read_sizes(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: expected a GPT-2 folder with a readable config.json: {error}.") from None
-    # For each setting that the book's model fixes: its value, and transformers' default, which the file may leave out.
-    fixed = {
-        "model_type": ("gpt2", None),
-        "activation_function": ("gelu_new", "gelu_new"),
-        "layer_norm_epsilon": (1e-5, 1e-5),
-        "scale_attn_weights": (True, True),
-        "scale_attn_by_inverse_layer_idx": (False, False),
-        "add_cross_attention": (False, False),
-    }
-    for name, (expected, default) in fixed.items():
-        if config.get(name, default) != expected:
-            raise UserError(f"{path}: expected {name} {expected!r}, found {config.get(name, default)!r}.")
-    names = {"emb_dim": "n_embd", "n_layers": "n_layer", "n_heads": "n_head", "context_length": "n_positions"}
-    defaults = {"n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024, "vocab_size": 50257}
-    values = {**defaults, **config}
-    return {"vocab_size": values["vocab_size"], **{ours: values[theirs] for ours, theirs in names.items()}}
+    path = require_file(folder, CONFIG, "Name a folder with a GPT-2 that transformers saved.")
+    return read_gpt2_sizes(read_json(path), path)
 
 
 def _read_state(folder: Path) -> State:
     # Not `GPT2Model.from_pretrained`: it fills missing tensors with random values, drops a language-model head of the
     # checkpoint's own, and reports what did not fit in four lists by its own names. Here every key is ours to account
     # for, and a damaged file is an error of one line.
-    for index, single in (
-        ("model.safetensors.index.json", "model.safetensors"),
-        ("pytorch_model.bin.index.json", "pytorch_model.bin"),
+    pickled = not any(find_file(folder, name) for name in (SINGLE, INDEX))
+    names = ("pytorch_model.bin", "pytorch_model.bin.index.json") if pickled else (SINGLE, INDEX)
+    state: State = {}
+    for file in find_weights(
+        folder, f"A GPT-2 folder has {SINGLE} or pytorch_model.bin beside its config.json.", *names
     ):
-        if (folder / index).is_file():
-            shards = json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()
-            files = [folder / name for name in dict.fromkeys(shards)]
-        elif (folder / single).is_file():
-            files = [folder / single]
-        else:
-            continue
-        state: State = {}
-        for file in files:
-            state.update(_read_tensors(file))
-        names = {name: name.removeprefix("transformer.") for name in state}
-        # Older checkpoints keep their causal masks beside the weights.
-        return {names[key]: state[key] for key in state if not key.endswith((".attn.bias", ".attn.masked_bias"))}
-    raise UserError(f"{folder}: expected model.safetensors or pytorch_model.bin beside config.json, found neither.")
+        state |= _unpickle_tensors(file) if pickled else load_tensors(file)
+    return {name.removeprefix("transformer."): state[name] for name in state if not name.endswith(OLD_MASKS)}
 
 
-def _read_tensors(file: Path) -> State:
+def _unpickle_tensors(file: Path) -> State:
+    """Return the tensors of a file that `torch.save` wrote. No code in it runs."""
     try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        state: State = torch.load(file, map_location="cpu", weights_only=True)
-        return state
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise UserError(f"{file}: cannot be read as tensors: {str(error).splitlines()[0]}.") from None
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                    raise ValueError("it is compressed, and torch.save compresses nothing")
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file fails in dozens of ways
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{file}: cannot be read as tensors: {reason}.") from None
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise UserError(f"{file}: expected tensors by their names, found {describe(state)}.")
+    for name, tensor in state.items():
+        if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.is_quantized:
+            raise UserError(f"{file}: expected a plain tensor as {name}, found {type(tensor).__name__}.")
+        if not name.endswith(OLD_MASKS):
+            require_finite(tensor, f"{file}: {name}")
+    return state

@@ -1,6 +1,5 @@
 """Read OpenAI's original GPT-2 checkpoints (TensorFlow), as the chapter does. Needs the extra `openai`."""
 
-import json
 import os
 import re
 from pathlib import Path
@@ -9,8 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checkpoint.configuration import LARGEST, whole
+from ..checkpoint.files import require_file
+from ..checkpoint.tensors import require_finite
 from ..errors import UserError, install_hint
 from ..system.download import cache_folder, download
+from ..system.reading import read_json
 
 HPARAMS = "hparams.json"
 FOLDERS = {"small": "124M", "medium": "355M", "large": "774M", "xl": "1558M"}
@@ -23,6 +26,13 @@ FILES = (
     "model.ckpt.meta",
     "vocab.bpe",
 )
+_SIZES = {
+    "vocab_size": "n_vocab",
+    "context_length": "n_ctx",
+    "emb_dim": "n_embd",
+    "n_heads": "n_head",
+    "n_layers": "n_layer",
+}
 BASE_URLS = (
     "https://openaipublic.blob.core.windows.net/gpt-2/models",
     "https://f001.backblazeb2.com/file/LLMs-from-scratch/gpt2",
@@ -60,25 +70,21 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise UserError(
             f"{folder}: reading a TensorFlow checkpoint needs the extra [openai]: {install_hint('openai')}"
         ) from None
-    try:
-        hparams = json.loads((folder / HPARAMS).read_text(encoding="utf-8"))
-        sizes = {
-            "vocab_size": hparams["n_vocab"],
-            "context_length": hparams["n_ctx"],
-            "emb_dim": hparams["n_embd"],
-            "n_heads": hparams["n_head"],
-            "n_layers": hparams["n_layer"],
-        }
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder / HPARAMS}: expected OpenAI's GPT-2 sizes: {error}.") from None
+    path = require_file(folder, HPARAMS, "Name a folder with OpenAI's files.")
+    hparams = read_json(path)
+    sizes = {ours: whole(hparams.get(theirs), theirs, path, 1, LARGEST[ours]) for ours, theirs in _SIZES.items()}
+    for name in FILES:
+        if name.startswith("model.ckpt."):
+            require_file(folder, name, "OpenAI's TensorFlow checkpoint has model.ckpt.index, .meta and .data-*.")
     prefix = str(folder / "model.ckpt")
-    if not (folder / "model.ckpt.index").is_file():
-        raise UserError(f"{folder}: expected a TensorFlow checkpoint (model.ckpt.*), found none.")
     try:
         variables = [name for name, _ in tf.train.list_variables(prefix)]
-        return sizes, {_transformers_name(name): _tensor(tf.train.load_variable(prefix, name)) for name in variables}
-    except (tf.errors.OpError, ValueError) as error:
+        state = {_transformers_name(name): _tensor(tf.train.load_variable(prefix, name)) for name in variables}
+    except (tf.errors.OpError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{folder}: its TensorFlow checkpoint cannot be read: {str(error).splitlines()[0]}") from None
+    for name, tensor in state.items():
+        require_finite(tensor, f"{folder}: {name}")
+    return sizes, state
 
 
 def _tensor(array: Any) -> Tensor:

@@ -1,44 +1,21 @@
-"""Convert the classifier to transformers' own `GPT2ForSequenceClassification`, and run one from a folder.
+"""Convert the classifier to transformers' own `GPT2ForSequenceClassification`, and run one.
 
 Their classifier reads the rightmost id that is not the pad id; ours reads the last token that the attention mask marks
 as real. These are the same position unless the ids end with `<|endoftext|>`, which our tokenizer never produces.
 """
 
-import os
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GPT2Config, GPT2ForSequenceClassification
+from transformers import GPT2ForSequenceClassification
 
+from ..checkpoint.configuration import to_gpt2_config
 from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from .backend import mask_after, trim
 from .from_gpt2 import to_gpt2_names
-
-
-def is_gpt2(folder: Path) -> bool:
-    """Tell whether a folder holds a `GPT2ForSequenceClassification`."""
-    config = folder / "config.json"
-    return config.is_file() and '"GPT2ForSequenceClassification"' in config.read_text(encoding="utf-8")
-
-
-def read_gpt2_config(folder: str | os.PathLike[str]) -> SpamGPTConfig:
-    """Return our configuration for the `GPT2ForSequenceClassification` in a folder."""
-    theirs = GPT2Config.from_pretrained(folder)
-    return SpamGPTConfig(
-        vocab_size=theirs.vocab_size,
-        context_length=theirs.n_positions,
-        emb_dim=theirs.n_embd,
-        n_layers=theirs.n_layer,
-        n_heads=theirs.n_head,
-        drop_rate=theirs.resid_pdrop,
-        pad_token_id=theirs.pad_token_id,
-        id2label=theirs.id2label,
-        label2id=theirs.label2id,
-    )
 
 
 def to_gpt2(model: SpamGPTForSequenceClassification) -> GPT2ForSequenceClassification:
@@ -57,7 +34,7 @@ def to_gpt2(model: SpamGPTForSequenceClassification) -> GPT2ForSequenceClassific
         UserError: If the pooling rule is not `last_token`, the only one that theirs has, or if no shift can replace
             the head's bias (two classes with equal weights and different biases).
     """
-    config = model.config
+    config: Any = model.config
     if config.pooling != "last_token":
         raise UserError(
             f"expected a model that is read at its last_token, as transformers' GPT-2 classifier is, found "
@@ -69,39 +46,22 @@ def to_gpt2(model: SpamGPTForSequenceClassification) -> GPT2ForSequenceClassific
     if not torch.allclose(weight @ shift, bias, rtol=0, atol=1e-9):
         raise UserError("expected a head whose classes have different weights: its biases have no place in GPT-2's.")
     state["transformer.ln_f.bias"] = (state["transformer.ln_f.bias"].double() + shift).float()
-    converted = GPT2ForSequenceClassification(
-        GPT2Config(
-            vocab_size=config.vocab_size,
-            n_positions=config.context_length,
-            n_embd=config.emb_dim,
-            n_layer=config.n_layers,
-            n_head=config.n_heads,
-            resid_pdrop=config.drop_rate,
-            embd_pdrop=config.drop_rate,
-            attn_pdrop=config.drop_rate,
-            initializer_range=config.initializer_range,
-            bos_token_id=config.bos_token_id,
-            eos_token_id=config.eos_token_id,
-            pad_token_id=config.pad_token_id,
-            id2label=config.id2label,
-            label2id=config.label2id,
-        )
-    )
+    converted = GPT2ForSequenceClassification(to_gpt2_config(config))
     converted.load_state_dict(state)
     return converted.eval()
 
 
 class GPT2Classifier:
-    """A `Backend` that runs the `GPT2ForSequenceClassification` in a folder.
+    """A `Backend` that runs a `GPT2ForSequenceClassification`.
 
     Args:
-        folder: A folder written by `to_gpt2(...).save_pretrained` or by transformers itself.
-        dtype: The type of the weights and of the computation.
+        model: The model.
+        config: Its sizes and labels in our terms.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> None:
-        self.model = GPT2ForSequenceClassification.from_pretrained(folder, dtype=dtype)
-        self.config: Any = read_gpt2_config(folder)
+    def __init__(self, model: GPT2ForSequenceClassification, config: SpamGPTConfig) -> None:
+        self.model = model
+        self.config: Any = config
 
     @property
     def device(self) -> torch.device:

@@ -7,7 +7,6 @@ slightly with the other texts in its batch. `agreement` measures the effect of t
 
 import copy
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +16,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..checkpoint.opening import ONNX as MODEL
 from ..errors import UserError, install_hint
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from .backend import mask_after, trim
 
-MODEL = "model.onnx"
 OPSET = 20  # the first with GPT-2's tanh-approximated GELU as one operator
 _INPUTS = ("input_ids", "attention_mask")
 _LARGEST_FILE = 2**31 - 2**27  # bytes; protobuf ends at 2 GiB, the rest is for the graph
@@ -43,11 +42,6 @@ def require_extra() -> None:
         raise UserError(f"{missing} is missing: ONNX needs the extra [onnx]: {install_hint('onnx')}") from None
 
 
-def is_onnx(folder: Path) -> bool:
-    """Tell whether a folder holds a model for ONNX Runtime and none for torch."""
-    return (folder / MODEL).is_file() and not any(folder.glob("model*.safetensors"))
-
-
 def to_onnx(model: SpamGPTForSequenceClassification, folder: Path, int8: bool = False) -> None:
     """Write `model.onnx` and `config.json`.
 
@@ -64,8 +58,9 @@ def to_onnx(model: SpamGPTForSequenceClassification, folder: Path, int8: bool = 
         UserError: If the extra is missing.
     """
     require_extra()
-    model.config.save_pretrained(folder)
     model = copy.deepcopy(model)
+    model.config.architectures = [type(model).__name__]  # as save_pretrained sets it beside torch's weights
+    model.config.save_pretrained(folder)
     if int8:
         model.model.tok_emb = _Int8Embedding(model.model.tok_emb)  # type: ignore[assignment]
     held = [*model.parameters(), *model.buffers()]
@@ -127,27 +122,37 @@ class OnnxModel:
 
     Args:
         folder: A folder written by `to_onnx`.
+        config: The sizes and labels of the model.
 
     Raises:
-        UserError: If the extra is missing or the file is damaged.
+        UserError: If the extra is missing, the file is damaged, or it is not a classifier of these labels.
     """
 
     device = torch.device("cpu")
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: Path, config: SpamGPTConfig) -> None:
         require_extra()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # errors
-        path = Path(folder, MODEL)
+        path = folder / MODEL
+        self.config: Any = config
         try:
-            self.config: Any = SpamGPTConfig.from_pretrained(folder)
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors share no base class
             reason = str(error).splitlines()[0]
             raise UserError(f"{path}: cannot be loaded: {reason}. Export it again.") from None
+        inputs = [(node.name, node.type, len(node.shape)) for node in self._session.get_inputs()]
+        outputs = [(node.name, node.type, node.shape[-1:]) for node in self._session.get_outputs()]
+        if inputs != [(name, "tensor(int64)", 2) for name in _INPUTS] or outputs != [
+            ("logits", "tensor(float)", [config.num_labels])
+        ]:
+            raise UserError(
+                f"{path}: expected the inputs {' and '.join(_INPUTS)} and logits of {config.num_labels} labels, found "
+                f"{inputs} and {outputs}. Export it again."
+            )
 
     def eval(self) -> "OnnxModel":
         """Return self: ONNX Runtime always runs in evaluation mode."""

@@ -3,9 +3,11 @@
 import io
 import json
 from pathlib import Path
+from typing import get_args
 
 from datasets import DatasetDict
 
+from ..checkpoint.opening import Kind, open_checkpoint, read_weights
 from ..data.arguments import DataArguments
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE
 from .data_card import build_data_card, data_file
@@ -33,8 +35,11 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
         license: See `build_model_card`.
 
     Raises:
-        UserError: If the folder does not hold a model of ours.
+        UserError: If the folder does not hold a model of ours, or the model is damaged.
     """
+    checkpoint = open_checkpoint(folder, get_args(Kind))
+    if checkpoint.kind != "onnx":
+        read_weights(checkpoint)
     card: Path | bytes = folder / CARD
     if not (folder / CARD).is_file():
         card = build_model_card(folder, repository, license).encode()

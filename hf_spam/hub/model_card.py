@@ -7,13 +7,12 @@ nothing that they do not.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from ..checkpoint.opening import Kind, open_checkpoint
 from ..conversion.from_gpt2 import HUB_REPOSITORIES
-from ..conversion.to_gpt2 import is_gpt2, read_gpt2_config
-from ..conversion.to_onnx import is_onnx
 from ..data.arguments import DataArguments
 from ..errors import UserError
 from ..evaluation.intervals import Interval, intervals, wilson
@@ -26,7 +25,6 @@ from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE
 from ..training.arguments import ModelArguments
 from .cards import HUB_DATASET, describe_preparation, render
 
-Kind = Literal["checkpoint", "language model", "gpt2", "onnx"]
 Facts = Mapping[str, Any]
 
 _RARE_SPAM = 5  # spam in 100 messages: an example of a share that differs from the training data's
@@ -49,8 +47,8 @@ def build_model_card(folder: Path, repository: str, license: str | None = None) 
     Raises:
         UserError: If the folder does not hold a model of ours, or its record is of another version.
     """
-    kind = find_kind(folder)
-    config = read_gpt2_config(folder) if kind == "gpt2" else SpamGPTConfig.from_pretrained(folder)
+    checkpoint = open_checkpoint(folder, get_args(Kind))
+    kind, config, tokenizer = checkpoint.kind, checkpoint.config, checkpoint.tokenizer
     run, agreement = _read(folder / METRICS_FILE), _read(folder / AGREEMENT_FILE)
     options = _read(folder / ARGUMENTS_FILE)
     facts: dict[str, Any] = {
@@ -58,7 +56,7 @@ def build_model_card(folder: Path, repository: str, license: str | None = None) 
         "repository": repository,
         "config": config,
         "labels": list((config.id2label or {}).values()),
-        "max_length": min(config.max_text_length, _tokenizer_length(folder)),
+        "max_length": min(config.max_text_length, tokenizer.model_max_length if tokenizer else 2**30),
         "remote": "" if kind == "gpt2" else ", trust_remote_code=True",
         "examples": _USE_EXAMPLES,
         "agreement": agreement,
@@ -74,28 +72,6 @@ def build_model_card(folder: Path, repository: str, license: str | None = None) 
             ) from None
     metadata = build_metadata(facts, license).to_yaml()
     return render("model_card.md", {"metadata": f"{metadata}\n", **facts})
-
-
-def find_kind(folder: Path) -> Kind:
-    """Return what kind of model a folder holds.
-
-    Raises:
-        UserError: If it does not hold a model of ours.
-    """
-    if is_onnx(folder):
-        return "onnx"
-    if is_gpt2(folder):
-        return "gpt2"
-    try:
-        config = SpamGPTConfig.from_pretrained(folder)
-    except (OSError, ValueError, TypeError):
-        config = None
-    if config is None or not any(folder.glob("model*.safetensors")):
-        raise UserError(
-            f"{folder}: expected a model saved by hf-spam train or hf-spam export, found no config.json of such a "
-            f"model or no weights beside it."
-        )
-    return "language model" if "SpamGPTForCausalLM" in (config.architectures or []) else "checkpoint"
 
 
 def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -> dict[str, Any]:
@@ -206,10 +182,6 @@ def public_options(options: Facts) -> dict[str, Any]:
 
 def _read(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def _tokenizer_length(folder: Path) -> int:
-    return int(_read(folder / "tokenizer_config.json").get("model_max_length", 2**30))
 
 
 def _format_figures(figures: Facts) -> dict[str, Any]:

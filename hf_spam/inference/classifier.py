@@ -10,15 +10,15 @@ from typing import Literal, TypeVar, cast
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import GPT2ForSequenceClassification, PreTrainedTokenizerBase
 
+from ..checkpoint.opening import Checkpoint, load_model, open_checkpoint
 from ..conversion.backend import Backend, mask_after
-from ..conversion.to_gpt2 import GPT2Classifier, is_gpt2
-from ..conversion.to_onnx import OnnxModel, is_onnx
+from ..conversion.to_gpt2 import GPT2Classifier
+from ..conversion.to_onnx import OnnxModel
 from ..data.batching import token_batches
 from ..data.encoding import encode, truncate
 from ..errors import UserError
-from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.download import download_repository
 
 Precision = Literal["fp32", "bf16"]
@@ -78,19 +78,13 @@ class SpamClassifier:
                 the processor supports it; scores are then exact to two or three digits.
 
         Raises:
-            UserError: If `checkpoint` is not such a folder or repository, if it needs the extra `onnx`, or if bf16 is
-                requested of an ONNX export, whose precision was fixed when it was exported.
+            UserError: If `checkpoint` is not such a folder or repository, or anything in it is missing, damaged or of
+                another model; if it needs the extra `onnx`; or if bf16 is requested of an ONNX export, whose precision
+                was fixed when it was exported.
         """
-        folder = find_model(checkpoint)
-        try:
-            model = _load(folder, precision)
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-        except UserError:
-            raise
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{checkpoint}: expected a checkpoint saved by hf-spam train: {reason}") from None
-        return cls(model, tokenizer, token_budget)
+        opened = open_checkpoint(find_model(checkpoint))
+        assert opened.tokenizer is not None  # every classifier has one
+        return cls(_load(opened, precision), opened.tokenizer, token_budget)
 
     def __call__(self, texts: Sequence[str]) -> list[Prediction]:
         """Return the label and score of each text."""
@@ -131,6 +125,12 @@ class SpamClassifier:
             attention_mask = mask_after(torch.tensor([len(row) for row in rows]), input_ids.shape[1])  # [B, T]
             output = self.model(input_ids.to(device), attention_mask.to(device))
             logits[batch] = output.logits.float().cpu()
+        if not torch.isfinite(logits).all():
+            wrong = int((~torch.isfinite(logits)).any(dim=1).sum())
+            raise UserError(
+                f"expected finite scores, found {wrong:,} of {len(ids):,} texts without: the model's weights are "
+                f"damaged, or too large for this precision. Train or download it again, or use --precision fp32."
+            )
         return logits
 
     def _predictions(self, logits: Tensor) -> list[Prediction]:
@@ -153,17 +153,14 @@ def find_model(checkpoint: str | os.PathLike[str]) -> Path:
         raise UserError(f"{checkpoint}: found no such folder, and {error}") from None
 
 
-def _load(folder: Path, precision: Precision) -> Backend:
-    if is_onnx(folder):
+def _load(checkpoint: Checkpoint, precision: Precision) -> Backend:
+    folder, config = checkpoint.folder, checkpoint.config
+    if checkpoint.kind == "onnx":
         if precision != "fp32":
             raise UserError(f"{folder}: an ONNX export has the precision it was exported in. Leave out {precision}.")
-        return OnnxModel(folder)
-    dtype = _DTYPES[precision]
-    model = (
-        GPT2Classifier(folder, dtype)
-        if is_gpt2(folder)
-        else SpamGPTForSequenceClassification.from_pretrained(folder, dtype=dtype)
-    )
+        return OnnxModel(folder, config)
+    loaded = load_model(checkpoint, _DTYPES[precision])
+    model = GPT2Classifier(loaded, config) if isinstance(loaded, GPT2ForSequenceClassification) else loaded
     # CUDA alone, not every `torch.accelerator`: on Apple's MPS an operator may be missing or inexact, and no test of
     # ours runs there. A Mac gets the CPU, which is slower and right.
     return model.to("cuda") if torch.cuda.is_available() else model  # type: ignore[arg-type]

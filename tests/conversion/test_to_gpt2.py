@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from support.warm_process import WarmProcess
-from transformers import GPT2Tokenizer
+from transformers import GPT2ForSequenceClassification, GPT2Tokenizer
 
 from hf_spam import SpamClassifier, SpamGPTConfig, SpamGPTForSequenceClassification, UserError
 from hf_spam.conversion.from_gpt2 import SIZES
@@ -33,8 +33,9 @@ def largest_difference(
 ) -> float:
     """Of any logit of any text, saved and loaded in between."""
     to_gpt2(model).save_pretrained(folder)
+    saved = GPT2ForSequenceClassification.from_pretrained(folder)
     ours = SpamClassifier(model, tokenizer).logits(texts)
-    theirs = SpamClassifier(GPT2Classifier(folder), tokenizer).logits(texts)
+    theirs = SpamClassifier(GPT2Classifier(saved, model.config), tokenizer).logits(texts)
     return float((ours - theirs).abs().max())
 
 
@@ -56,14 +57,13 @@ def test_any_labels_and_biases(num_labels: int, qkv_bias: bool, tokenizer: GPT2T
     assert largest_difference(model, tokenizer, tmp_path, texts) < 1e-5
 
 
-def test_padding_on_the_left(tmp_path: Path) -> None:
+def test_padding_on_the_left() -> None:
     model = build()
-    to_gpt2(model).save_pretrained(tmp_path)
     ids, mask = torch.randint(0, 50000, (3, 9)), torch.ones(3, 9, dtype=torch.long)
     mask[0, :4], mask[1, :8], mask[2] = 0, 0, 0
     with torch.no_grad():
         torch.testing.assert_close(
-            GPT2Classifier(tmp_path)(ids, mask).logits, model(ids, mask).logits, rtol=0, atol=1e-5
+            GPT2Classifier(to_gpt2(model), model.config)(ids, mask).logits, model(ids, mask).logits, rtol=0, atol=1e-5
         )
 
 

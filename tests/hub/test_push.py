@@ -173,7 +173,7 @@ def test_folders_that_hold_no_model(
     (outdated / "metrics.json").write_text(json.dumps(metrics))
     for folder, message in {
         tmp_path / "none": "expected a folder with a model, found none",
-        weightless: "expected a model saved by hf-spam train or hf-spam export",
+        weightless: "expected weights in model.safetensors, found none",
         gpt2_folder: "expected a model saved by hf-spam train or hf-spam export",
         outdated: "expected a record written by this version of hf_spam",
     }.items():

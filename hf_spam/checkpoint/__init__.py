@@ -1,0 +1,1 @@
+"""Is a folder the model that it says it is?"""

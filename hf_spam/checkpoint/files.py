@@ -1,0 +1,49 @@
+"""The files of a folder: regular ones inside it, and none that a link or a name leads elsewhere."""
+
+import os
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from ..errors import UserError
+from ..system.reading import check_regular
+
+
+def find_file(folder: Path, name: str) -> Path | None:
+    """Return a file of a folder, or `None` if there is none of that name.
+
+    Args:
+        folder: The folder.
+        name: The file's name. It may come from another file of the folder.
+
+    Raises:
+        UserError: If the name leads out of the folder, or what has it is not a regular file inside it.
+    """
+    if not is_plain(name):
+        raise UserError(f"{folder}: expected names of files in this folder, found {name!r}, which leads out of it.")
+    path = folder / name
+    if not os.path.lexists(path):
+        return None
+    check_regular(path)
+    target, home = path.resolve(), folder.resolve()
+    # In the cache of the Hugging Face Hub a snapshot's files are links to the blobs of the same repository.
+    places = [home, home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [home]
+    if not any(target.is_relative_to(place) for place in places):
+        raise UserError(f"{path}: expected a file of this folder, found a link to {target}, which is outside of it.")
+    return path
+
+
+def require_file(folder: Path, name: str, remedy: str) -> Path:
+    """Return a file of a folder; see `find_file`.
+
+    Raises:
+        UserError: If there is none, with the remedy.
+    """
+    path = find_file(folder, name)
+    if path is None:
+        raise UserError(f"{folder}: expected {name} in it, found none. {remedy}")
+    return path
+
+
+def is_plain(name: str) -> bool:
+    """Tell whether a name is that of a file in the same folder on every system: no path, no control character."""
+    parts = (PurePosixPath(name).name, PureWindowsPath(name).name)
+    return parts == (name, name) and name not in ("", ".", "..") and name.isprintable()

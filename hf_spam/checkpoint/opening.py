@@ -1,0 +1,118 @@
+"""The one way in for a folder with a model: everything is checked, or the folder is refused in one line.
+
+What is read later (scores, cards, a push) starts from here. No code of the folder runs, whatever its files say.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import GPT2ForSequenceClassification, GPT2Tokenizer, PreTrainedModel
+
+from ..errors import UserError
+from ..model.configuration_spam_gpt import SpamGPTConfig
+from ..model.modeling_spam_gpt import SpamGPTForCausalLM, SpamGPTForSequenceClassification
+from ..system.manifest import MANIFEST_FILE, check_manifest, read_manifest
+from .configuration import read_configuration, to_gpt2_config
+from .files import find_file
+from .tensors import SINGLE, State, find_weights, read_state
+from .tokenizer import has_tokenizer, read_tokenizer
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["checkpoint", "language model", "gpt2", "onnx"]
+CLASSIFIERS: tuple[Kind, ...] = ("checkpoint", "gpt2", "onnx")
+ONNX = "model.onnx"
+
+_NAMES: dict[Kind, str] = {
+    "checkpoint": "a classifier",
+    "language model": "a language model, which has no labels",
+    "gpt2": "an export to GPT-2",
+    "onnx": "an export to ONNX",
+}
+_CLASSES: dict[Kind, type[PreTrainedModel]] = {
+    "checkpoint": SpamGPTForSequenceClassification,
+    "language model": SpamGPTForCausalLM,
+    "gpt2": GPT2ForSequenceClassification,
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder whose files have been checked against each other, weights excepted; see `read_weights`.
+
+    Attributes:
+        folder: The folder.
+        kind: What it holds.
+        config: The sizes and the labels, in our terms for a GPT-2 as well.
+        tokenizer: Missing only beside a language model.
+    """
+
+    folder: Path
+    kind: Kind
+    config: SpamGPTConfig
+    tokenizer: GPT2Tokenizer | None
+
+
+def open_checkpoint(folder: Path, kinds: Sequence[Kind] = CLASSIFIERS) -> Checkpoint:
+    """Check a folder's configuration, labels and tokenizer, and find its weights.
+
+    Files that do not fit the folder's manifest are reported by a warning: they were changed since they were saved.
+
+    Args:
+        folder: Written by `hf-spam train`, `hf-spam export` or `save_pretrained`; or a download of it.
+        kinds: The kinds that the caller can use.
+
+    Raises:
+        UserError: If the folder holds no such model, or a file is missing, damaged, of another model, or leads out of
+            the folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: expected a folder with a model, found none.")
+    torch_kind, config = read_configuration(folder)
+    onnx = find_file(folder, ONNX) is not None and find_file(folder, SINGLE) is None and torch_kind == "checkpoint"
+    kind: Kind = "onnx" if onnx else torch_kind
+    if kind not in kinds:
+        allowed = " or ".join(_NAMES[name] for name in kinds)
+        raise UserError(f"{folder}: expected {allowed}, found {_NAMES[kind]}. Name another folder.")
+    if onnx:
+        find_file(folder, f"{ONNX}.data")
+    else:
+        find_weights(folder, "Train or export again, or download it again.")
+    if read_manifest(folder) is not None and (changed := check_manifest(folder)):
+        logger.warning("%s does not fit its %s: %s", folder, MANIFEST_FILE, "; ".join(changed))
+    needed = kind != "language model" or has_tokenizer(folder)
+    return Checkpoint(folder, kind, config, read_tokenizer(folder, config) if needed else None)
+
+
+def read_weights(checkpoint: Checkpoint) -> State:
+    """Return the tensors of a checkpoint: exactly those that its configuration asks for, all finite.
+
+    Raises:
+        UserError: If they are not.
+    """
+    with torch.device("meta"):
+        empty: Any = _CLASSES[checkpoint.kind](_config(checkpoint))
+    shapes = {name: tuple(tensor.shape) for name, tensor in empty.state_dict().items()}
+    tied = empty._tied_weights_keys if checkpoint.kind == "language model" else ()
+    return read_state(checkpoint.folder, shapes, optional=tied)
+
+
+def load_model(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """Return the model of a checkpoint on the CPU.
+
+    Raises:
+        UserError: If its weights are not those of its configuration.
+    """
+    class_: Any = _CLASSES[checkpoint.kind]
+    state = read_weights(checkpoint)
+    # From the tensors in memory, not from the folder: transformers would follow other files in it, such as adapters.
+    model: PreTrainedModel = class_.from_pretrained(None, config=_config(checkpoint), state_dict=state, dtype=dtype)
+    return model
+
+
+def _config(checkpoint: Checkpoint) -> Any:
+    return to_gpt2_config(checkpoint.config) if checkpoint.kind == "gpt2" else checkpoint.config

@@ -1,0 +1,142 @@
+"""Read the tensors of a folder: exactly the expected names, shapes and types, and finite values.
+
+Nothing is allocated before the files' headers have been compared with what is expected. Only the safetensors format is
+read here; it holds numbers and no code.
+"""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..errors import UserError
+from ..system.reading import describe, read_json
+from .files import find_file, require_file
+
+State = dict[str, Tensor]
+Shapes = Mapping[str, tuple[int, ...]]
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+# Older versions of transformers saved GPT-2's causal masks beside its weights.
+OLD_MASKS = (".attn.bias", ".attn.masked_bias")
+_FLOATS = {"F32", "F16", "BF16", "F64"}
+_SHOWN = 5  # problems in a message
+
+
+def read_state(folder: Path, expected: Shapes, optional: Collection[str] = ()) -> State:
+    """Return the tensors of a folder, on the CPU and in the types in which they are stored.
+
+    Args:
+        folder: It holds `model.safetensors`, or the parts that `model.safetensors.index.json` lists.
+        expected: Every tensor's name and shape.
+        optional: Those that may be missing, as another one stands for them.
+
+    Raises:
+        UserError: If a tensor is missing, left over, not of its shape, not of floating point, or not finite, or a file
+            is damaged.
+    """
+    files = find_weights(folder, "Train or export again, or download it again.")
+    check_headers(files, folder, expected, optional)
+    state: State = {}
+    for file in files:
+        state |= load_tensors(file)
+    return {name: tensor for name, tensor in state.items() if not name.endswith(OLD_MASKS)}
+
+
+def find_weights(folder: Path, remedy: str, single: str = SINGLE, index: str = INDEX) -> list[Path]:
+    """Return the files that hold the weights of a folder: one, or the parts that its index lists.
+
+    Raises:
+        UserError: If there are none, the index is no index, or a part is missing or leads out of the folder.
+    """
+    whole = find_file(folder, single)
+    if whole is not None:
+        return [whole]
+    listed = find_file(folder, index)
+    if listed is None:
+        raise UserError(f"{folder}: expected weights in {single}, found none. {remedy}")
+    parts = read_json(listed).get("weight_map")
+    if not isinstance(parts, dict) or not parts or not all(isinstance(name, str) for name in parts.values()):
+        raise UserError(f"{listed}: expected a weight_map of tensors to files, found {describe(parts)}.")
+    return [require_file(folder, name, remedy) for name in dict.fromkeys(parts.values())]
+
+
+def check_headers(files: list[Path], folder: Path, expected: Shapes, optional: Collection[str] = ()) -> None:
+    """Compare the names, shapes and types that files announce with the expected ones, without reading a tensor.
+
+    Raises:
+        UserError: If they differ; the message names the first few tensors.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    problems: list[str] = []
+    for file in files:
+        for name, (shape, type_) in _read_header(file).items():
+            if name.endswith(OLD_MASKS):
+                continue
+            if name in found:
+                problems.append(f"{name} is there twice")
+            if type_ not in _FLOATS:
+                problems.append(f"{name} should be of floating point and is {type_}")
+            found[name] = shape
+    problems += [f"{name} is missing" for name in expected if name not in found and name not in optional]
+    problems += [f"{name} has no place in the model" for name in found if name not in expected]
+    problems += [
+        f"{name} should be {list(expected[name])} and is {list(shape)}"
+        for name, shape in found.items()
+        if name in expected and shape != tuple(expected[name])
+    ]
+    if problems:
+        more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
+        raise UserError(f"{folder}: its weights do not fit config.json: {'; '.join(problems[:_SHOWN])}{more}.")
+
+
+def load_tensors(file: Path) -> State:
+    """Return the tensors of a safetensors file.
+
+    Raises:
+        UserError: If the file is damaged, or a value is not finite.
+    """
+    try:
+        state = load_file(file)
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        raise _damaged(file, error) from None
+    for name, tensor in state.items():
+        if not name.endswith(OLD_MASKS):
+            require_finite(tensor, f"{file}: {name}")
+    return state
+
+
+def require_finite(tensor: Tensor, name: str) -> None:
+    """Check that every value of a tensor is a number.
+
+    Raises:
+        UserError: If one is infinite or not a number.
+    """
+    # The sum of finite values is finite, short of an overflow: one pass, without a mask of the tensor's size.
+    if (
+        tensor.is_floating_point()
+        and not torch.isfinite(tensor.sum(dtype=torch.float32))
+        and not torch.isfinite(tensor).all()
+    ):
+        wrong = int((~torch.isfinite(tensor)).sum())
+        raise UserError(f"{name}: expected finite values, found {wrong:,} of {tensor.numel():,} that are not.")
+
+
+def _read_header(file: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return the shape and the type of each tensor of a safetensors file."""
+    try:
+        with safe_open(file, "pt") as opened:
+            slices: dict[str, Any] = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
+            return {name: (tuple(part.get_shape()), str(part.get_dtype())) for name, part in slices.items()}
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        raise _damaged(file, error) from None
+
+
+def _damaged(file: Path, error: Exception) -> UserError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UserError(f"{file}: expected weights in the safetensors format, found a damaged file: {reason}.")

@@ -1,0 +1,162 @@
+"""Read a folder's tokenizer: GPT-2's byte-level BPE, whose ids are those of the model.
+
+It is built from the vocabulary and the merges of `tokenizer.json`, as transformers builds a `GPT2Tokenizer`. Nothing
+else of the two files has an effect but the settings below.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import AddedToken, GPT2Tokenizer
+
+from ..errors import UserError
+from ..model.configuration_spam_gpt import SpamGPTConfig
+from ..system.reading import describe, read_json
+from .configuration import whole
+from .files import find_file, require_file
+
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+_CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend")
+_SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
+_FLAGS = ("add_prefix_space", "split_special_tokens", "add_bos_token")
+_LONGEST = 2**63 - 1
+_REMEDY = "Save it again with the model: tokenizer.save_pretrained(folder)."
+
+
+def read_tokenizer(folder: Path, config: SpamGPTConfig) -> GPT2Tokenizer:
+    """Return the tokenizer of the model in a folder.
+
+    Raises:
+        UserError: If a file is missing or damaged, it is no byte-level BPE, or its ids are not the model's.
+    """
+    path = require_file(folder, TOKENIZER, _REMEDY)
+    settings = read_tokenizer_config(require_file(folder, TOKENIZER_CONFIG, _REMEDY))
+    settings.setdefault("model_max_length", config.max_text_length)
+    return build_tokenizer(read_json(path), settings, config, path)
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Tell whether a folder holds a part of a tokenizer."""
+    return any(find_file(folder, name) for name in (TOKENIZER, TOKENIZER_CONFIG))
+
+
+def build_tokenizer(
+    content: Mapping[str, Any], settings: Mapping[str, Any], config: SpamGPTConfig, path: Path
+) -> GPT2Tokenizer:
+    """Return the tokenizer that the content of a `tokenizer.json` describes.
+
+    Args:
+        content: The file's content.
+        settings: From `read_tokenizer_config`.
+        config: The model's configuration; its vocabulary is the tokenizer's.
+        path: The file, for messages.
+
+    Raises:
+        UserError: See `read_tokenizer`.
+    """
+    vocabulary, merges = _read_bpe(content, path)
+    added = _read_added_tokens(content.get("added_tokens", []), path)
+    tokens = {**vocabulary, **{token.content: id_ for id_, token in added.items()}}
+    if len(tokens) != len(vocabulary.keys() | {token.content for token in added.values()}) or sorted(
+        tokens.values()
+    ) != list(range(len(tokens))):
+        raise UserError(f"{path}: expected one token for each id from 0, found ids that are missing or taken twice.")
+    if len(tokens) != config.vocab_size:
+        raise UserError(
+            f"{path}: expected the {config.vocab_size:,} tokens of the model's vocabulary, found {len(tokens):,}: the "
+            f"tokenizer of another model."
+        )
+    for name in _SPECIAL:
+        token = settings.get(name)
+        if token is not None and str(token) not in tokens:
+            raise UserError(f"{path}: expected the {name} {str(token)!r} in the vocabulary, found none.")
+    padding = settings.get("pad_token")
+    if padding is not None and tokens[str(padding)] != config.pad_token_id:
+        raise UserError(
+            f"{path}: expected the padding to be id {config.pad_token_id}, as in config.json, found "
+            f"{tokens[str(padding)]}: the tokenizer of another model."
+        )
+    try:
+        return GPT2Tokenizer(vocab=vocabulary, merges=merges, added_tokens_decoder=added, **settings)  # type: ignore[arg-type]
+    except BaseException as error:  # the library's panics derive from no other class
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise UserError(f"{path}: expected a tokenizer that can be built: {error}.") from None
+
+
+def read_tokenizer_config(path: Path) -> dict[str, Any]:
+    """Return the settings of a `tokenizer_config.json` that have an effect, checked.
+
+    Raises:
+        UserError: If the file cannot be read, or a setting has a wrong type or value.
+    """
+    values = read_json(path)
+    class_ = values.get("tokenizer_class")
+    if class_ is not None and class_ not in _CLASSES:
+        raise UserError(f"{path}: expected the tokenizer_class GPT2Tokenizer, found {class_!r}.")
+    settings: dict[str, Any] = {name: _token(values[name], name, path) for name in _SPECIAL if values.get(name)}
+    length = values.get("model_max_length")
+    if isinstance(length, float) and length.is_integer() and length > 0:
+        length = int(length)  # transformers' "no limit" is 1e30
+    if length is not None:
+        settings["model_max_length"] = whole(
+            min(length, _LONGEST) if isinstance(length, int) else length, "model_max_length", path, 1, _LONGEST
+        )
+    for name in _FLAGS:
+        if name in values:
+            if not isinstance(values[name], bool):
+                raise UserError(f"{path}: expected true or false as {name}, found {values[name]!r}.")
+            settings[name] = values[name]
+    side = values.get("padding_side", "right")
+    if side not in ("left", "right"):
+        raise UserError(f"{path}: expected the padding_side left or right, found {side!r}.")
+    return {**settings, "padding_side": side}
+
+
+def _read_bpe(content: Mapping[str, Any], path: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    model, before = content.get("model"), content.get("pre_tokenizer")
+    kind = model.get("type", "BPE") if isinstance(model, dict) else describe(model)
+    words = before.get("type") if isinstance(before, dict) else describe(before)
+    if not isinstance(model, dict) or kind != "BPE" or words != "ByteLevel" or content.get("normalizer") is not None:
+        raise UserError(
+            f"{path}: expected GPT-2's byte-level BPE, found {kind!r} on {words!r}: the tokenizer of another model."
+        )
+    vocabulary, merges = model.get("vocab"), model.get("merges")
+    if not isinstance(vocabulary, dict) or not all(type(id_) is int for id_ in vocabulary.values()):
+        raise UserError(f"{path}: expected a vocabulary of tokens to ids, found {describe(vocabulary)}.")
+    if not isinstance(merges, list):
+        raise UserError(f"{path}: expected a list of merges, found {describe(merges)}.")
+    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else merge for merge in merges]
+    known = vocabulary.keys()
+    for number, pair in enumerate(pairs, 1):
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+            raise UserError(
+                f"{path}: expected pairs of tokens as merges, found {merges[number - 1]!r} as number {number}."
+            )
+        if pair[0] not in known or pair[1] not in known or pair[0] + pair[1] not in known:
+            raise UserError(f"{path}: expected merges of tokens of the vocabulary, found {pair!r} as number {number}.")
+    return vocabulary, [(first, second) for first, second in pairs]
+
+
+def _read_added_tokens(tokens: object, path: Path) -> dict[int, AddedToken]:
+    if not isinstance(tokens, list) or not all(isinstance(token, dict) for token in tokens):
+        raise UserError(f"{path}: expected a list of added_tokens, found {describe(tokens)}.")
+    added = {}
+    for token in tokens:
+        id_ = whole(token.get("id"), "the id of an added token", path, 0, 2**20)
+        added[id_] = _token({name: value for name, value in token.items() if name != "id"}, "added token", path)
+    return {id_: token if isinstance(token, AddedToken) else AddedToken(token) for id_, token in added.items()}
+
+
+def _token(value: object, name: str, path: Path) -> str | AddedToken:
+    if isinstance(value, dict) and isinstance(value.get("content"), str) and value["content"]:
+        flags = {
+            flag: value[flag] for flag in ("single_word", "lstrip", "rstrip", "normalized", "special") if flag in value
+        }
+        if all(isinstance(flag, bool) for flag in flags.values()):
+            return AddedToken(value["content"], **flags)
+    if isinstance(value, str) and value:
+        return value
+    raise UserError(f"{path}: expected a token as {name}, found {value!r}.")
