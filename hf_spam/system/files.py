@@ -5,6 +5,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,14 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def write_durably(path: Path, data: bytes) -> None:
+    """Write `data` as `write_atomically` does, and return once it is on the disk."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
+        sync(temporary)
+    sync_folder(path.parent)
+
+
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
     """Yield a new folder beside `folder`, and rename it to `folder` if the block ends without an error.
@@ -66,6 +75,16 @@ def sync(path: Path) -> None:
     """Wait until a file's content is on the disk."""
     with path.open("r+b") as file:  # Windows refuses to sync a file that is open for reading alone
         os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    if sys.platform != "win32":  # which opens no folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def apply_umask(folder: Path) -> None:
