@@ -4,7 +4,7 @@ What is read later (scores, cards, a push) starts from here. No code of the fold
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ Kind = Literal["checkpoint", "language model", "gpt2", "onnx"]
 CLASSIFIERS: tuple[Kind, ...] = ("checkpoint", "gpt2", "onnx")
 ONNX = "model.onnx"
 
-_NAMES: dict[Kind, str] = {
+KIND_NAMES: dict[Kind, str] = {
     "checkpoint": "a classifier",
     "language model": "a language model, which has no labels",
     "gpt2": "an export to GPT-2",
@@ -57,7 +57,7 @@ class Checkpoint:
     tokenizer: GPT2Tokenizer | None
 
 
-def open_checkpoint(folder: Path, kinds: Sequence[Kind] = CLASSIFIERS) -> Checkpoint:
+def open_checkpoint(folder: Path, kinds: Collection[Kind] = CLASSIFIERS) -> Checkpoint:
     """Check a folder's configuration, labels and tokenizer, and find its weights.
 
     Files that do not fit the folder's manifest are reported by a warning: they were changed since they were saved.
@@ -76,13 +76,13 @@ def open_checkpoint(folder: Path, kinds: Sequence[Kind] = CLASSIFIERS) -> Checkp
     onnx = find_file(folder, ONNX) is not None and find_file(folder, SINGLE) is None and torch_kind == "checkpoint"
     kind: Kind = "onnx" if onnx else torch_kind
     if kind not in kinds:
-        allowed = " or ".join(_NAMES[name] for name in kinds)
-        raise UserError(f"{folder}: expected {allowed}, found {_NAMES[kind]}. Name another folder.")
+        allowed = " or ".join(KIND_NAMES[name] for name in kinds)
+        raise UserError(f"{folder}: expected {allowed}, found {KIND_NAMES[kind]}. Name another folder.")
     if onnx:
         find_file(folder, f"{ONNX}.data")
     else:
         find_weights(folder, "Train or export again, or download it again.")
-    if read_manifest(folder) is not None and (changed := check_manifest(folder)):
+    if read_manifest(folder) is not None and (changed := check_manifest(folder, partly=True)):
         logger.warning("%s does not fit its %s: %s", folder, MANIFEST_FILE, "; ".join(changed))
     needed = kind != "language model" or has_tokenizer(folder)
     return Checkpoint(folder, kind, config, read_tokenizer(folder, config) if needed else None)

@@ -6,6 +6,7 @@ COMMANDS = {
     "evaluate": "report on a split of a checkpoint's own data, or on a file",
     "predict": "classify texts given as arguments or on standard input",
     "export": "convert a checkpoint to ONNX, in int8 if wished, or to transformers' GPT-2, and check that it agrees",
+    "verify": "check that a run's files are those that were saved, and that its model is whole",
     "push": "put a model on the Hugging Face Hub, with its card",
     "native": "run the chapter's own program in plain torch, without the Trainer",
     "check-equivalence": "compare the Trainer route with the native loop, and the model with GPT-2",

@@ -16,7 +16,7 @@ from ..conversion.to_gpt2 import to_gpt2
 from ..conversion.to_onnx import require_extra, to_onnx
 from ..data.arguments import DataArguments
 from ..errors import UserError
-from ..evaluation.report import choose_messages
+from ..evaluation.report import choose_messages, require_labels
 from ..inference.classifier import SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import OptionParser, merge
@@ -68,6 +68,7 @@ def main(options: dict[str, Any]) -> None:
     check_writable(output_dir, options.get("overwrite_output_dir", False))
     classifier, original = load_checkpoint(options["model"])
     converted = None if to_onnx_format else to_gpt2(original)
+    require_labels(classifier)
     texts, labels, name = choose_messages(options["model"], model, options, options.get("split"))
     before = classifier.logits(texts)
     with staged(output_dir) as folder:

@@ -95,7 +95,7 @@ def load_checkpoint(
     else:
         checkpoint = GPT2Checkpoint(_read_sizes(folder), _read_state(folder), source=str(folder))
     with torch.device("meta"):  # before anything of these sizes is allocated
-        _match(GPTModel(SpamGPTConfig(**checkpoint.sizes)), checkpoint)
+        _match(GPTModel(SpamGPTConfig(**checkpoint.sizes, pad_token_id=0)), checkpoint)
     for name, expected in SIZES.get(size or "", {}).items():
         if checkpoint.sizes[name] != expected:
             raise UserError(f"{folder}: expected {name} {expected} (size {size}), found {checkpoint.sizes[name]}.")

@@ -63,10 +63,28 @@ def report(classifier: SpamClassifier, texts: list[str], labels: list[int]) -> t
     """Return `METRICS` with the mean loss, and the confusion matrix (rows: true labels; columns: predicted labels).
 
     Several processes share the texts. Each text is scored once, and every process gets the whole report.
+
+    Raises:
+        UserError: If the model's labels are not those of the messages.
     """
+    require_labels(classifier)
     logits = processes.gather_shards(classifier.logits(processes.shard(texts)), len(texts))
     predictions = logits.argmax(dim=1).tolist()
     figures: dict[str, float] = ClassificationMetric().compute(predictions=predictions, references=labels)
     figures["loss"] = float(torch.nn.functional.cross_entropy(logits, torch.tensor(labels)))
     rows, columns = ([f"{side} {label}" for label in LABELS] for side in ("true", "predicted"))
     return figures, pd.DataFrame(confusion(labels, predictions), index=rows, columns=columns)
+
+
+def require_labels(classifier: SpamClassifier) -> None:
+    """Check that a model's labels are those of the messages, in their order.
+
+    Raises:
+        UserError: If they are not.
+    """
+    found = list(classifier.model.config.id2label.values())
+    if found != LABELS:
+        raise UserError(
+            f"expected a model with the labels {', '.join(LABELS)}, in this order, found {', '.join(found)}. "
+            f"Use hf-spam predict, which names the model's own labels."
+        )

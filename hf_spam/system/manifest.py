@@ -59,11 +59,15 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:
     return files
 
 
-def check_manifest(folder: Path) -> list[str]:
+def check_manifest(folder: Path, partly: bool = False) -> list[str]:
     """Return what of a folder does not fit its manifest, in words; nothing if all listed files are as they were.
 
     A link counts as the file that it leads to: a snapshot from the Hub consists of links. Files that are not listed do
     no harm.
+
+    Args:
+        folder: The folder.
+        partly: Whether listed files may be missing, as in a download of some of them.
 
     Raises:
         UserError: See `read_manifest`.
@@ -71,7 +75,8 @@ def check_manifest(folder: Path) -> list[str]:
     listed = read_manifest(folder)
     if listed is None:
         return [f"{MANIFEST_FILE} is missing"]
-    return [problem for name, entry in listed.items() if (problem := _check_file(folder, name, entry))]
+    names = [name for name in listed if not partly or (folder / name).exists()]
+    return [problem for name in names if (problem := _check_file(folder, name, listed[name]))]
 
 
 def _check_file(folder: Path, name: str, entry: dict[str, Any]) -> str | None:

@@ -133,10 +133,15 @@ def test_folders_that_hold_no_checkpoint(gpt2_folder: Path, tmp_path: Path) -> N
         load_checkpoint(str(tmp_path))
     config = json.loads((gpt2_folder / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match=r"expected weights in pytorch_model\.bin, found none\. A GPT-2 folder has model\.safetensors or"):
+    with pytest.raises(
+        UserError,
+        match=r"expected weights in pytorch_model\.bin, found none\. A GPT-2 folder has model\.safetensors or",
+    ):
         load_checkpoint(str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes((gpt2_folder / "model.safetensors").read_bytes()[:5000])
-    with pytest.raises(UserError, match=r"model\.safetensors: expected weights in the safetensors format, found a damaged file"):
+    with pytest.raises(
+        UserError, match=r"model\.safetensors: expected weights in the safetensors format, found a damaged file"
+    ):
         load_checkpoint(str(tmp_path))
     (tmp_path / "config.json").write_text(json.dumps(config | {"activation_function": "relu"}))
     with pytest.raises(UserError, match="expected activation_function 'gelu_new', found 'relu'"):
