@@ -60,7 +60,11 @@ def read_configuration(folder: Path) -> tuple[Kind, SpamGPTConfig]:
         UserError: If there is no readable `config.json`, it is of another model, or a field has a wrong type or value.
     """
     path = require_file(folder, CONFIG, "Name a folder that hf-spam train or hf-spam export saved.")
-    values = read_json(path)
+    return parse_configuration(read_json(path), path)
+
+
+def parse_configuration(values: Mapping[str, Any], path: Path) -> tuple[Kind, SpamGPTConfig]:
+    """Return what the content of a `config.json` describes; see `read_configuration`."""
     kind = _find_kind(values, path)
     if "quantization_config" in values:
         raise UserError(f"{path}: expected weights as they were trained, found a quantization_config.")

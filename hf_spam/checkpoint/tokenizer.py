@@ -32,7 +32,8 @@ def read_tokenizer(folder: Path, config: SpamGPTConfig) -> GPT2Tokenizer:
         UserError: If a file is missing or damaged, it is no byte-level BPE, or its ids are not the model's.
     """
     path = require_file(folder, TOKENIZER, _REMEDY)
-    settings = read_tokenizer_config(require_file(folder, TOKENIZER_CONFIG, _REMEDY))
+    settings_path = require_file(folder, TOKENIZER_CONFIG, _REMEDY)
+    settings = parse_settings(read_json(settings_path), settings_path)
     settings.setdefault("model_max_length", config.max_text_length)
     return build_tokenizer(read_json(path), settings, config, path)
 
@@ -49,7 +50,7 @@ def build_tokenizer(
 
     Args:
         content: The file's content.
-        settings: From `read_tokenizer_config`.
+        settings: From `parse_settings`.
         config: The model's configuration; its vocabulary is the tokenizer's.
         path: The file, for messages.
 
@@ -86,13 +87,12 @@ def build_tokenizer(
         raise UserError(f"{path}: expected a tokenizer that can be built: {error}.") from None
 
 
-def read_tokenizer_config(path: Path) -> dict[str, Any]:
-    """Return the settings of a `tokenizer_config.json` that have an effect, checked.
+def parse_settings(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the settings in the content of a `tokenizer_config.json` that have an effect here.
 
     Raises:
-        UserError: If the file cannot be read, or a setting has a wrong type or value.
+        UserError: If a setting has a wrong type or value.
     """
-    values = read_json(path)
     class_ = values.get("tokenizer_class")
     if class_ is not None and class_ not in _CLASSES:
         raise UserError(f"{path}: expected the tokenizer_class GPT2Tokenizer, found {class_!r}.")

@@ -1,0 +1,127 @@
+"""Fuzz the doors by which files come in, guided by coverage: a result or a `UserError`, never anything else.
+
+pip install atheris
+python tests/fuzz.py configuration -runs=1000000 -max_len=4096 -timeout=10
+
+The targets are the keys of `TARGETS`. An input that breaks a promise is kept as `crash-*` or `timeout-*`.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["hf_spam"]):
+    from hf_spam import SpamGPTConfig, UserError
+    from hf_spam.checkpoint.configuration import parse_configuration, read_gpt2_sizes
+    from hf_spam.checkpoint.tensors import check_headers
+    from hf_spam.checkpoint.tokenizer import build_tokenizer, parse_settings
+    from hf_spam.errors import one_line
+    from hf_spam.system.manifest import MANIFEST_FILE, read_manifest
+    from hf_spam.system.reading import parse_json
+
+PLACE = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+CONFIG = SpamGPTConfig(vocab_size=4, context_length=8, emb_dim=2, n_heads=1, n_layers=1, pad_token_id=3)
+
+
+def write(data: bytes, name: str) -> Path:
+    path = PLACE / name
+    path.write_bytes(data)
+    return path
+
+
+def configuration(data: bytes) -> None:
+    values = parse_json(data, "config.json")
+    kind, config = parse_configuration(values, Path("config.json"))
+    assert kind in ("checkpoint", "language model", "gpt2")
+    assert config.emb_dim % config.n_heads == 0
+    assert list(config.id2label or {}) == list(range(config.num_labels))
+
+
+def gpt2_sizes(data: bytes) -> None:
+    sizes = read_gpt2_sizes(parse_json(data, "config.json"), Path("config.json"))
+    assert all(type(size) is int and 0 < size <= 2**20 for size in sizes.values())
+
+
+def tokenizer(data: bytes) -> None:
+    content, settings = parse_json(data, "tokenizer.json"), parse_settings({"pad_token": "z"}, Path("settings"))
+    assert len(build_tokenizer(content, settings, CONFIG, Path("tokenizer.json"))) == CONFIG.vocab_size
+
+
+def settings(data: bytes) -> None:
+    found = parse_settings(parse_json(data, "tokenizer_config.json"), Path("tokenizer_config.json"))
+    assert found.get("model_max_length", 1) >= 1
+
+
+def manifest(data: bytes) -> None:
+    write(data, MANIFEST_FILE)
+    for name in read_manifest(PLACE) or ():
+        assert (PLACE / name).resolve().is_relative_to(PLACE.resolve())
+
+
+def header(data: bytes) -> None:
+    check_headers([write(data, "model.safetensors")], PLACE, {"a": (1,)})
+
+
+TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
+    "configuration": (
+        configuration,
+        [
+            b'{"architectures": ["SpamGPTForSequenceClassification"], "model_type": "spam_gpt", "vocab_size": 9, '
+            b'"emb_dim": 4, "n_heads": 2, "id2label": {"0": "a", "1": "b"}, "label2id": {"a": 0, "b": 1}, '
+            b'"pad_token_id": 8, "bos_token_id": 8, "eos_token_id": 8, "pooling": "last_position", "drop_rate": 0.1}',
+            b'{"architectures": ["GPT2ForSequenceClassification"], "model_type": "gpt2", "n_embd": 4, "n_head": 2, '
+            b'"id2label": {"0": "a", "1": "b"}, "layer_norm_epsilon": 1e-05, "n_inner": null}',
+            b'{"architectures": ["SpamGPTForCausalLM"], "model_type": "spam_gpt", "qkv_bias": true}',
+        ],
+    ),
+    "gpt2_sizes": (gpt2_sizes, [b'{"model_type": "gpt2", "n_embd": 4, "n_head": 2, "scale_attn_weights": true}']),
+    "tokenizer": (
+        tokenizer,
+        [
+            b'{"added_tokens": [{"id": 3, "content": "z", "special": true}], "normalizer": null, "pre_tokenizer": '
+            b'{"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "z": 3}, '
+            b'"merges": [["a", "b"]]}}'
+        ],
+    ),
+    "settings": (
+        settings,
+        [
+            b'{"model_max_length": 64, "pad_token": {"content": "z", "lstrip": false}, "padding_side": "left", '
+            b'"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": false}'
+        ],
+    ),
+    "manifest": (manifest, [b'{"files": {"a/b.json": {"sha256": "' + b"0" * 64 + b'", "bytes": 5}}}']),
+    "header": (
+        header,
+        [b"\x3b" + b"\0" * 7 + b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}' + b" " * 5 + b"\0" * 4],
+    ),
+}
+
+
+def main() -> None:
+    """Run one target with libFuzzer's options."""
+    name, *options = sys.argv[1:]
+    target, seeds = TARGETS[name]
+
+    def test_one_input(data: bytes) -> None:
+        try:
+            target(data)
+            return
+        except UserError as error:
+            message = str(error)
+        assert message.count("\n") < 10
+        assert all(one_line(line) == line for line in message.split("\n"))
+
+    corpus = Path(tempfile.mkdtemp())
+    for number, seed in enumerate(seeds):
+        target(seed)  # a seed that is refused would lead nowhere
+        (corpus / str(number)).write_bytes(seed)
+    atheris.Setup([sys.argv[0], *options, str(corpus)], test_one_input)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
