@@ -1,6 +1,6 @@
 """The configuration saved with the weights: sizes, labels, and the position where a text's score is read."""
 
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, TypeGuard, get_args
 
 from transformers import PreTrainedConfig
 
@@ -57,24 +57,31 @@ class SpamGPTConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: object) -> None:
         super().__post_init__(**kwargs)
         for name in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            if not _is_whole(getattr(self, name)) or getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
         if self.emb_dim % self.n_heads:
             raise ValueError(f"emb_dim must be a multiple of n_heads, got {self.emb_dim} and {self.n_heads}")
         if not 0.0 <= self.drop_rate < 1.0:
             raise ValueError(f"drop_rate must be in [0, 1), got {self.drop_rate}")
         if self.pooling not in get_args(Pooling):
             raise ValueError(f"pooling must be one of {', '.join(get_args(Pooling))}, got {self.pooling!r}")
-        if self.pad_token_id is None or not 0 <= self.pad_token_id < self.vocab_size:
-            raise ValueError(f"pad_token_id must be an id below {self.vocab_size}, got {self.pad_token_id}")
+        if not _is_whole(self.pad_token_id) or not 0 <= self.pad_token_id < self.vocab_size:
+            raise ValueError(f"pad_token_id must be an id below {self.vocab_size}, got {self.pad_token_id!r}")
         if self.pooling == "last_position" and self.pad_to_length is None:
             self.pad_to_length = self.context_length
-        if self.pad_to_length is not None and not 1 <= self.pad_to_length <= self.context_length:
+        if self.pad_to_length is not None and not (
+            _is_whole(self.pad_to_length) and 1 <= self.pad_to_length <= self.context_length
+        ):
             raise ValueError(
-                f"pad_to_length must be between 1 and context_length ({self.context_length}), got {self.pad_to_length}"
+                f"pad_to_length must be between 1 and context_length ({self.context_length}), got {self.pad_to_length!r}"
             )
 
     @property
     def max_text_length(self) -> int:
         """Maximum text length in tokens that the model scores without truncation."""
         return self.pad_to_length if self.pooling == "last_position" and self.pad_to_length else self.context_length
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    """Tell whether a value is a whole number; a JSON may hold anything."""
+    return isinstance(value, int) and not isinstance(value, bool)
