@@ -73,7 +73,8 @@ class SpamGPTConfig(PreTrainedConfig):
             _is_whole(self.pad_to_length) and 1 <= self.pad_to_length <= self.context_length
         ):
             raise ValueError(
-                f"pad_to_length must be between 1 and context_length ({self.context_length}), got {self.pad_to_length!r}"
+                f"pad_to_length must be between 1 and context_length ({self.context_length}), "
+                f"got {self.pad_to_length!r}"
             )
 
     @property
