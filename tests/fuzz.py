@@ -23,7 +23,7 @@ with atheris.instrument_imports(include=["hf_spam"]):
     from hf_spam.system.reading import parse_json
 
 PLACE = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-CONFIG = SpamGPTConfig(vocab_size=4, context_length=8, emb_dim=2, n_heads=1, n_layers=1, pad_token_id=3)
+CONFIG = SpamGPTConfig(vocab_size=5, context_length=8, emb_dim=2, n_heads=1, n_layers=1, pad_token_id=3)
 
 
 def write(data: bytes, name: str) -> Path:
@@ -62,7 +62,9 @@ def manifest(data: bytes) -> None:
 
 
 def header(data: bytes) -> None:
-    check_headers([write(data, "model.safetensors")], PLACE, {"a": (1,)})
+    text, _, values = data.partition(b"\0")  # what is found by chance is inside the header, not its length
+    file = write(len(text).to_bytes(8, "little") + text + values, "model.safetensors")
+    check_headers([file], PLACE, {"a": (1,)})
 
 
 TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
@@ -82,7 +84,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
         tokenizer,
         [
             b'{"added_tokens": [{"id": 3, "content": "z", "special": true}], "normalizer": null, "pre_tokenizer": '
-            b'{"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "z": 3}, '
+            b'{"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "z": 3, "<|endoftext|>": 4}, '
             b'"merges": [["a", "b"]]}}'
         ],
     ),
@@ -94,10 +96,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
         ],
     ),
     "manifest": (manifest, [b'{"files": {"a/b.json": {"sha256": "' + b"0" * 64 + b'", "bytes": 5}}}']),
-    "header": (
-        header,
-        [b"\x3b" + b"\0" * 7 + b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}' + b" " * 5 + b"\0" * 4],
-    ),
+    "header": (header, [b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}\0' + b"\1" * 4]),
 }
 
 

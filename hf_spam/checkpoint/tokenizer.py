@@ -80,11 +80,21 @@ def build_tokenizer(
             f"{tokens[str(padding)]}: the tokenizer of another model."
         )
     try:
-        return GPT2Tokenizer(vocab=vocabulary, merges=merges, added_tokens_decoder=added, **settings)  # type: ignore[arg-type]
+        tokenizer = GPT2Tokenizer(
+            vocab=vocabulary,
+            merges=merges,  # type: ignore[arg-type]
+            added_tokens_decoder=added,
+            **settings,
+        )
     except BaseException as error:  # the library's panics derive from no other class
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise UserError(f"{path}: expected a tokenizer that can be built: {error}.") from None
+    if len(tokenizer) != config.vocab_size:  # it has added a special token that the vocabulary lacks
+        raise UserError(
+            f"{path}: expected the special tokens {', '.join(tokenizer.all_special_tokens)} in the vocabulary."
+        )
+    return tokenizer
 
 
 def parse_settings(values: Mapping[str, Any], path: Path) -> dict[str, Any]:

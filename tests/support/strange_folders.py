@@ -343,6 +343,7 @@ TOKENIZER_FAULTS: dict[str, tuple[Fault, str]] = {
     "normalized": (change_json("tokenizer.json", {"normalizer": {"type": "Lowercase"}}), ANOTHER),
     "another vocabulary": (vocabulary(lambda vocab: vocab.update({f"word{n}": 257 + n for n in range(100)})), "expected the 257 tokens of the model's vocabulary, found 357"),
     "a smaller vocabulary": (vocabulary(lambda vocab: [vocab.pop(token) for token in ("a", "b")]), "ids that are missing or taken twice"),
+    "no end of text": (both(vocabulary(lambda vocab: vocab.update({"x!": vocab.pop(END)})), change_json("tokenizer.json", {"added_tokens": []}), change_json("tokenizer_config.json", dict.fromkeys(("pad_token", "bos_token", "eos_token", "unk_token")))), "expected the special tokens <|endoftext|> in the vocabulary"),
     "an id too high": (vocabulary(lambda vocab: vocab.update({"a": 5000})), "ids that are missing or taken twice"),
     "an id below": (vocabulary(lambda vocab: vocab.update({"a": -1})), "ids that are missing or taken twice"),
     "an id twice": (vocabulary(lambda vocab: vocab.update({"a": vocab["b"]})), "ids that are missing or taken twice"),
