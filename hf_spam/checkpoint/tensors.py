@@ -1,9 +1,10 @@
 """Read the tensors of a folder: exactly the expected names, shapes and types, and finite values.
 
-Nothing is allocated before the files' headers have been compared with what is expected. Only the safetensors format is
-read here; it holds numbers and no code.
+Nothing is allocated before the files' headers have been compared with what is expected. Models are in the safetensors
+format, which holds numbers and no code. GPT-2's older files and the book's are pickles; only tensors are read of those.
 """
 
+import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import UserError
-from ..system.reading import describe, read_json
+from ..system.reading import check_regular, describe, read_json
 from .files import find_file, require_file
 
 State = dict[str, Tensor]
@@ -106,6 +107,32 @@ def load_tensors(file: Path) -> State:
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
         raise _damaged(file, error) from None
     for name, tensor in state.items():
+        if not name.endswith(OLD_MASKS):
+            require_finite(tensor, f"{file}: {name}")
+    return state
+
+
+def unpickle_tensors(file: Path) -> State:
+    """Return the tensors of a file that `torch.save` wrote. No code in it runs.
+
+    Raises:
+        UserError: If the file is damaged or holds anything else, or a value is not finite.
+    """
+    check_regular(file)
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                    raise ValueError("it is compressed, and torch.save compresses nothing")
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file fails in dozens of ways
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{file}: cannot be read as tensors: {reason}.") from None
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise UserError(f"{file}: expected tensors by their names, found {describe(state)}.")
+    for name, tensor in state.items():
+        if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.is_quantized:
+            raise UserError(f"{file}: expected a plain tensor as {name}, found {type(tensor).__name__}.")
         if not name.endswith(OLD_MASKS):
             require_finite(tensor, f"{file}: {name}")
     return state

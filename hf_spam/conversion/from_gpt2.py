@@ -6,7 +6,6 @@ from a folder in OpenAI's TensorFlow format.
 
 import os
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from torch import Tensor
 
 from ..checkpoint.configuration import CONFIG, read_gpt2_sizes
 from ..checkpoint.files import find_file, require_file
-from ..checkpoint.tensors import INDEX, OLD_MASKS, SINGLE, State, find_weights, load_tensors, require_finite
+from ..checkpoint.tensors import INDEX, OLD_MASKS, SINGLE, State, find_weights, load_tensors, unpickle_tensors
 from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.gpt import GPTModel
 from ..system.download import download_repository
-from ..system.reading import describe, read_json
+from ..system.reading import read_json
 from . import from_openai
 
 # `tiny` and `mini` are not published: `tiny` is for tests, and the quickstart trains `mini`, both from random weights.
@@ -244,26 +243,5 @@ def _read_state(folder: Path) -> State:
     for file in find_weights(
         folder, f"A GPT-2 folder has {SINGLE} or pytorch_model.bin beside its config.json.", *names
     ):
-        state |= _unpickle_tensors(file) if pickled else load_tensors(file)
+        state |= unpickle_tensors(file) if pickled else load_tensors(file)
     return {name.removeprefix("transformer."): state[name] for name in state if not name.endswith(OLD_MASKS)}
-
-
-def _unpickle_tensors(file: Path) -> State:
-    """Return the tensors of a file that `torch.save` wrote. No code in it runs."""
-    try:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                    raise ValueError("it is compressed, and torch.save compresses nothing")
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in dozens of ways
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{file}: cannot be read as tensors: {reason}.") from None
-    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
-        raise UserError(f"{file}: expected tensors by their names, found {describe(state)}.")
-    for name, tensor in state.items():
-        if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.is_quantized:
-            raise UserError(f"{file}: expected a plain tensor as {name}, found {type(tensor).__name__}.")
-        if not name.endswith(OLD_MASKS):
-            require_finite(tensor, f"{file}: {name}")
-    return state

@@ -6,7 +6,6 @@ training batches, including the passes of the interim evaluations.
 """
 
 import os
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from ..checkpoint.tensors import unpickle_tensors
 from ..errors import UserError
 from ..evaluation.history import History
 from ..model.gpt import GPTModel
@@ -243,8 +243,8 @@ def load_state(model: GPTModel, path: str | os.PathLike[str]) -> None:
     Raises:
         UserError: If the file does not hold tensors or they do not fit this model; the message names them.
     """
+    state = unpickle_tensors(Path(path))
     try:
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict({name: tensor for name, tensor in state.items() if not name.endswith(".att.mask")})
-    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as error:
+    except RuntimeError as error:
         raise UserError(f"{path}: expected a state dict of this model: {' '.join(str(error).split())[:500]}") from None
