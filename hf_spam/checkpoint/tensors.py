@@ -1,7 +1,7 @@
 """Read the tensors of a folder: exactly the expected names, shapes and types, and finite values.
 
 Nothing is allocated before the files' headers have been compared with what is expected. Models are in the safetensors
-format, which holds numbers and no code. GPT-2's older files and the book's are pickles; only tensors are read of those.
+format, which holds numbers and no code. GPT-2's older files and the book's are pickles, whose tensors alone are read.
 """
 
 import zipfile
