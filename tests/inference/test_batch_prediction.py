@@ -42,6 +42,8 @@ texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
 def test_every_text_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], chunk_size: int, kind: str
 ) -> None:
+    if kind == "csv":
+        texts = [text.replace("\0", "") for text in texts]  # a CSV cannot hold one
     folder = tmp_path_factory.mktemp("any")
     source, target = folder / f"in.{kind}", folder / "out.jsonl"
     with source.open("w", encoding="utf-8", newline="") as file:
@@ -77,7 +79,7 @@ def test_lines_of_any_other_file(tmp_path: Path) -> None:
         ),
         ("a.csv", "text,Text\n1,x\n", None, "expected one column 'text', found columns: text, Text"),
         ("a.csv", "", None, "expected one column 'text', found columns: none"),
-        ("a.csv", "id,text\n1,x\n2\n", None, "row 2: expected a text, found None"),
+        ("a.csv", "id,text\n1,x\n2\n", None, "row 2 has 1 field, expected 2"),
         ("a.csv", "id,text\n1,x\n", "body", "expected one column 'body', found columns: id, text"),
         (
             "a.csv",
