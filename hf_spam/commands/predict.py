@@ -48,7 +48,7 @@ def make_parser() -> OptionParser:
 
 def parse(argv: Sequence[str]) -> Namespace:
     """Return all options, and check them."""
-    args = make_parser().parse_args(list(argv))
+    args = make_parser().parse_intermixed_args(list(argv))  # options may stand between MODEL and TEXT
     if args.token_budget is not None and args.token_budget < 1:
         raise UserError(f"expected a token_budget of at least 1, found {args.token_budget}.")
     if (args.input is None) != (args.output is None) or (args.input and args.texts):

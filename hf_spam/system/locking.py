@@ -23,6 +23,7 @@ def locked(path: Path, busy: str) -> Iterator[None]:
         OSError: If the file cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()  # says why the file cannot be made; filelock would only say that it cannot be locked
     lock = FileLock(path, blocking=False)
     try:
         lock.acquire()

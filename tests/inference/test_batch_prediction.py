@@ -282,10 +282,13 @@ def test_standard_input_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.
         batches = arriving(stream)
         with pytest.raises(UserError, match="expected lines of at most 1,000 bytes, found a longer one"):
             list(batches)
-    number = os.open(tmp_path, os.O_RDONLY)
-    with pytest.raises(UserError, match="standard input: cannot be read: Is a directory"):
-        next(arriving(io.TextIOWrapper(io.BufferedReader(io.FileIO(number, closefd=False)))))  # as `< folder`
-    os.close(number)
+
+    class Broken(io.BytesIO):
+        def read1(self, size: int | None = -1) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(UserError, match="standard input: cannot be read: Input/output error"):
+        next(arriving(io.TextIOWrapper(Broken())))
 
 
 @pytest.mark.parametrize(
