@@ -4,6 +4,7 @@ A part begins with a line of hashes: of its rows, of its texts, and the model's 
 is scored again; nothing is believed because a file of its name is there.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import UserError
-from ..system.files import atomic_file, hash_file, is_disk_full, nearest_existing, sha256, sync, write_atomically
+from ..system.files import atomic_file, hash_file, sha256, sync, write_atomically
 from ..system.locking import locked
 from ..system.reading import check_regular, read_json
 
@@ -44,7 +45,7 @@ def _disk_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, NotImplementedError) as error:  # the latter where a file system has no locks
-        if is_disk_full(error, nearest_existing(target.absolute().parent)):
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(f"{target}: the disk is full. Make room, then run the same command again.") from None
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{target}: cannot be written: {reason}. Choose another --output.") from None

@@ -144,11 +144,11 @@ def test_an_input_that_changes_meanwhile(tmp_path: Path) -> None:
 
 
 def test_one_writer(started: Path) -> None:
-    with Parts(started / "out.jsonl", "m").one_writer():
-        with pytest.raises(
-            UserError, match=r"another process writes it\. Wait for that one, or choose another --output"
-        ):
-            finish(started)
+    with (
+        Parts(started / "out.jsonl", "m").one_writer(),
+        pytest.raises(UserError, match=r"another process writes it\. Wait for that one, or choose another --output"),
+    ):
+        finish(started)
     assert finish(started) == TEXTS[8:]
 
 
