@@ -2,20 +2,18 @@
 
 import argparse
 import dataclasses
-import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from functools import partial
-from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from transformers import HfArgumentParser
 from transformers.hf_argparser import string_to_bool
 
 from .errors import UserError
+from .option_files import read_config as read_config
+from .option_files import to_argv as to_argv
 
 # Options that answer the same question. Where a later level answers it, an earlier level's answer is dropped;
 # two answers on one level contradict each other.
@@ -154,33 +152,6 @@ def _describe(kwargs: dict[str, Any]) -> dict[str, Any]:
     if "action" not in kwargs and "choices" not in kwargs:
         described.setdefault("metavar", _METAVARS.get(kwargs.get("type", str), "TEXT"))
     return described
-
-
-def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Options from a YAML or JSON file: one mapping of names to values.
-
-    Raises:
-        UserError: If the file cannot be read or holds something else.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        config = json.loads(text) if Path(path).suffix == ".json" else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as a configuration: {' '.join(str(error).split())}") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{path}: expected a mapping of options to values, found {type(config).__name__}.")
-    return config
-
-
-def to_argv(options: Mapping[str, Any]) -> list[str]:
-    """Options as they would be typed, so that a file's values pass the same checks as the command line's."""
-    argv = []
-    for name, value in options.items():
-        if value is None:
-            continue
-        values = value if isinstance(value, list) else [value]
-        argv += [f"--{name}", *(json.dumps(item) if isinstance(item, dict | bool) else str(item) for item in values)]
-    return argv
 
 
 def merge(*levels: Mapping[str, Any]) -> dict[str, Any]:

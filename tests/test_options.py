@@ -1,22 +1,33 @@
 """Options: what `--help` shows, of which spellings there are, and what was given.   pytest tests/test_options.py"""
 
 import importlib
+import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support import strange_files as strange
 from transformers import TrainingArguments
 
 from hf_spam import errors
 from hf_spam.commands import COMMANDS, module_name, train
 from hf_spam.errors import install_hint
-from hf_spam.options import OptionParser, option, to_argv
+from hf_spam.options import OptionParser, option, read_config, to_argv
 from hf_spam.training.arguments import SpamTrainingArguments
 
 SECTIONS = [
     "options", "the run", "which messages", "which model", "training recipe", "evaluation during training",
     "checkpoints and resuming", "speed", "publishing",
 ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def parser() -> OptionParser:
+    return train.make_parser()
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +50,69 @@ def test_a_files_options_as_they_would_be_typed() -> None:
     assert to_argv(options) == [
         "--report_to", "tensorboard", "trackio", "--bf16", "true", "--accelerator_config", '{"a": 1}',
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "message"), strange.OPTIONS.values(), ids=strange.OPTIONS)
+def test_option_files_that_say_something_else(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(errors.UserError) as error:
+        train.parse(["--config", str(tmp_path / name)])
+    assert message in str(error.value)
+    assert str(error.value).count(str(tmp_path / name)) == 1
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("data_file: --output_dir", {"data_file": "--output_dir"}),  # a text is only a text
+        ('data_file: "-x y=z"', {"data_file": "-x y=z"}),
+        ("max_steps: -1", {"max_steps": -1}),
+        ("learning_rate: -1e-5", {"learning_rate": -1e-5}),
+        ("learning_rate: 1e-5", {"learning_rate": 1e-5}),
+        ("balance: no", {"balance": False}),
+        ("seed: '7'", {"seed": 7}),
+        ("report_to: [tensorboard]", {"report_to": "tensorboard"}),
+        ("max_length:", {}),
+        ("deepspeed: {a: 1}", {"deepspeed": '{"a": 1}'}),
+        ("{}", {}),
+    ],
+)
+def test_values_as_they_are_meant(tmp_path: Path, text: str, expected: dict[str, object]) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    options = train.parse(["--config", str(tmp_path / "a.yaml")])
+    assert options == {"preset": "default", "output_dir": "outputs/default", **expected}
+
+
+def test_an_option_file_that_is_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.yaml")
+    with pytest.raises(errors.UserError, match=r"a\.yaml: cannot be read as a configuration: expected a regular file"):
+        train.parse(["--config", str(tmp_path / "a.yaml")])
+
+
+yaml_pieces = st.sampled_from(
+    ["seed", "data_file", "report_to", ": ", ":", "\n", "- ", "[", "]", "{", "}", "&a ", "*a", "!!int ", "1", "--x", "|", ">",
+     "'", '"', "#", "---", "no", "~", "  ", ",", "? ", "2024-01-01", ".inf", "\t", "\x00", "%YAML 1.1\n", "<<"]
+)  # fmt: skip
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=50) | st.lists(yaml_pieces, max_size=15).map(lambda all: "".join(all).encode()), kind=st.sampled_from(["yaml", "json"]))  # fmt: skip
+def test_any_option_file(tmp_path_factory: pytest.TempPathFactory, content: bytes, kind: str) -> None:
+    path = tmp_path_factory.getbasetemp() / f"a.{kind}"
+    path.write_bytes(content)
+    with suppress(errors.UserError):
+        assert all(isinstance(name, str) for name in read_config(path))
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(options=st.dictionaries(st.sampled_from(["seed", "data_file", "report_to", "balance"]), st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2), max_leaves=4), max_size=2))  # fmt: skip
+def test_no_value_becomes_another_option(parser: OptionParser, options: dict[str, object]) -> None:
+    with suppress(errors.UserError):
+        found = parser.given(to_argv(options, parser))
+        assert set(found) <= set(options)
+        for name in {"data_file"} & set(found):
+            assert found[name] == options[name]
 
 
 def test_help_of_train_is_two_screens_of_our_options() -> None:

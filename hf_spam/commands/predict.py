@@ -1,20 +1,26 @@
 """`hf-spam predict`: classify texts given as arguments, on standard input (one per line), or in a file.
 
-It prints label, score and text, separated by tabs, in the order of the texts. With --input and --output it writes a
-JSONL of text, label and score for a file of any size. If it is interrupted, run the same command again to continue.
+It prints label, score and text, separated by tabs, in the order of the texts; what is no plain character stands as an
+escape. With --json it prints them as JSON. With --input and --output it writes a JSONL of text, label and score for a
+file of any size. If it is interrupted, run the same command again to continue.
 """
 
+import json
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import BinaryIO, TextIO, get_args
 
-from ..errors import UserError
+from ..data.opening import LARGEST_ROW
+from ..errors import UserError, one_line
 from ..inference.batch_prediction import CHUNK, chunked, predict_file
-from ..inference.classifier import Precision, SpamClassifier
+from ..inference.classifier import Precision, Prediction, SpamClassifier, find_model
+from ..inference.parts import fingerprint_model
 from ..options import OptionParser
 from ..system import processes
+
+_PIECE = 2**18  # bytes that are read from standard input at once, at most
 
 
 def make_parser() -> OptionParser:
@@ -25,9 +31,13 @@ def make_parser() -> OptionParser:
     )
     parser.add_argument("texts", metavar="TEXT", nargs="*", help="Texts (default: the lines of standard input).")
     parser.add_argument(
-        "--input", type=Path, metavar="FILE", help="File of texts: a CSV, a JSONL, or one per line; needs --output."
+        "--input",
+        type=Path,
+        metavar="FILE",
+        help="File of texts: a CSV, a TSV, a JSONL, or one per line; needs --output.",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="JSONL to write; needs --input.")
+    parser.add_argument("--json", action="store_true", help="Print an object of text, label and score on each line.")
     parser.add_argument("--text_column", help="Column of the texts in --input (default: text, in any case).")
     parser.add_argument(
         "--precision", choices=get_args(Precision), default="fp32", help="fp32, or bf16, which is faster."
@@ -38,7 +48,7 @@ def make_parser() -> OptionParser:
 
 def parse(argv: Sequence[str]) -> Namespace:
     """Return all options, and check them."""
-    args = make_parser().parse_args(list(argv))
+    args = make_parser().parse_intermixed_args(list(argv))  # options may stand between MODEL and TEXT
     if args.token_budget is not None and args.token_budget < 1:
         raise UserError(f"expected a token_budget of at least 1, found {args.token_budget}.")
     if (args.input is None) != (args.output is None) or (args.input and args.texts):
@@ -50,19 +60,57 @@ def main(args: Namespace) -> None:
     """Classify the texts and print or write the results."""
     processes.join()
     with processes.main_first():
-        classifier = SpamClassifier.from_pretrained(args.model, args.token_budget, args.precision)
+        folder = find_model(args.model)
+        classifier = SpamClassifier.from_pretrained(folder, args.token_budget, args.precision)
     if args.input is not None:
-        model = f"{args.model} in {args.precision}"
+        model = f"{fingerprint_model(folder)} in {args.precision}"
         count = predict_file(classifier.stream, args.input, args.output, model=model, text_column=args.text_column)
         print(f"{count:,} texts classified: {args.output}")
         return
-    for texts in chunked(args.texts or lines(sys.stdin.buffer), CHUNK):
+    for texts in chunked(args.texts, CHUNK) if args.texts else arriving(sys.stdin):
         for text, prediction in zip(texts, classifier(texts), strict=True):
-            one_line = text.replace("\t", " ").replace("\n", " ").replace("\r", " ")
-            print(f"{prediction.label}\t{prediction.score:.4f}\t{one_line}", flush=True)
+            print(to_json(text, prediction) if args.json else to_line(text, prediction), flush=True)
 
 
-def lines(stream: Iterable[bytes]) -> Iterator[str]:
-    """Yield the lines of a byte stream as text; bytes that are not UTF-8 become U+FFFD."""
-    for line in stream:
-        yield line.decode("utf-8", errors="replace").rstrip("\r\n")
+def to_line(text: str, prediction: Prediction) -> str:
+    """Return label, score and text, separated by tabs, in one line that is safe to print."""
+    words = text.replace("\t", " ").replace("\n", " ").replace("\r", " ")
+    return f"{one_line(prediction.label)}\t{prediction.score:.4f}\t{one_line(words)}"
+
+
+def to_json(text: str, prediction: Prediction) -> str:
+    """Return text, label and score as a JSON object in ASCII, which every terminal and pipe passes on."""
+    return json.dumps({"text": text, "label": prediction.label, "score": round(prediction.score, 6)})
+
+
+def arriving(stream: TextIO | None) -> Iterator[list[str]]:
+    """Yield the lines of standard input as they arrive, up to `CHUNK` at once. Bytes that are not UTF-8 become U+FFFD.
+
+    Raises:
+        UserError: If it is closed or cannot be read, or a line has no end.
+    """
+    if stream is None:
+        raise UserError("expected texts, found standard input closed. Give a TEXT, or --input and --output.")
+    for lines in _whole_lines(stream.buffer):
+        yield from chunked((line.decode("utf-8", errors="replace").rstrip("\r\n") for line in lines), CHUNK)
+
+
+def _whole_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
+    begun: list[bytes] = []  # pieces of the line whose end has not arrived
+    size = 0
+    try:
+        while piece := stream.read1(_PIECE):  # type: ignore[attr-defined]
+            size += len(piece)
+            head, end, rest = piece.rpartition(b"\n")
+            if end:
+                yield (b"".join(begun) + head).split(b"\n")
+                begun, size = [], len(rest)
+            begun.append(rest)
+            if size > LARGEST_ROW:
+                raise UserError(
+                    f"standard input: expected lines of at most {LARGEST_ROW:,} bytes, found a longer one."
+                )
+    except OSError as error:
+        raise UserError(f"standard input: cannot be read: {error.strerror}.") from None
+    if any(begun):
+        yield [b"".join(begun)]

@@ -66,8 +66,9 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     path = given.pop("config", None)
     from_file: dict[str, Any] = {}
     if path is not None:
+        config = read_config(path)
         try:
-            from_file = parser.given(to_argv(read_config(path)))
+            from_file = parser.given(to_argv(config, parser))
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
     preset = given.get("preset") or from_file.get("preset") or "default"

@@ -4,10 +4,15 @@ Prediction needs only this module; `tokenization`, which builds tokenizers and t
 """
 
 import logging
+import re
 
-from transformers import PreTrainedTokenizerBase
+from transformers import GPT2Tokenizer, PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_TOKEN = 128  # bytes, of GPT-2's vocabulary
+# GPT-2 always ends a token here. Not every character that Python calls a space is one to the tokenizer, but these are.
+_WORD_END = re.compile(r"(?<=[\w!-/:-@\[-`{-~])(?=[ \n])")
 
 
 def replace_lone_surrogates(text: str) -> str:
@@ -15,10 +20,28 @@ def replace_lone_surrogates(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    """Return the token ids of each text, without truncation."""
+def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int | None = None) -> list[list[int]]:
+    """Return the token ids of each text, without truncation.
+
+    Args:
+        tokenizer: The tokenizer.
+        texts: The texts.
+        max_length: How many tokens are wanted of a text. Of a very long one, only a beginning is encoded that has more
+            than these; its first `max_length` ids are those of the whole text.
+    """
+    if max_length is not None:
+        texts = [begin(tokenizer, text, max_length) for text in texts]
     ids: list[list[int]] = tokenizer([replace_lone_surrogates(text) for text in texts], verbose=False)["input_ids"]
     return ids
+
+
+def begin(tokenizer: PreTrainedTokenizerBase, text: str, max_length: int) -> str:
+    """Return a beginning of a text that has more than `max_length` tokens, the same as the whole; else the text."""
+    if len(text) <= _LONGEST_TOKEN * max_length or not isinstance(tokenizer, GPT2Tokenizer):
+        return text
+    longest = max(_LONGEST_TOKEN, *map(len, tokenizer.get_vocab()))  # a character of a token stands for a byte
+    end = _WORD_END.search(text, longest * max_length + 1)
+    return text[: end.start()] if end else text
 
 
 def longest_text(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:

@@ -5,11 +5,12 @@ raises an error; no other source replaces it.
 """
 
 import csv
+import hashlib
 import importlib.metadata
 import io
 import os
-import zipfile
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -17,10 +18,13 @@ import pandas as pd
 from ..errors import UserError, install_hint
 from ..system.download import cache_folder, download
 from ..system.files import sha256
-from .files import JSONL_SUFFIXES, read_csv, read_jsonl
+from ..system.reading import check_regular
+from .archive import is_archive, read_archive
+from .encoding import replace_lone_surrogates
+from .files import LABEL_NAMES, Rows, read_table, show
+from .opening import LARGEST_FILE, TextFile, as_text, hash_text, open_text
 
 LABELS = ["ham", "spam"]
-_LABEL_NAMES = {"ham": "ham", "spam": "spam", "0": "ham", "1": "spam"}
 
 COLLECTION = "SMSSpamCollection"
 COLLECTION_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
@@ -28,7 +32,6 @@ COLLECTION_URLS = (
     "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip",
     "https://f001.backblazeb2.com/file/LLMs-from-scratch/sms%2Bspam%2Bcollection.zip",
 )
-_MAX_MEMBER_BYTES = 64 * 2**20  # 130 times the collection; a larger member cannot be messages
 
 DATA_VARIABLE = "HF_SPAM_DATA"  # names a folder with the SMSSpamCollection
 
@@ -50,7 +53,7 @@ def read_uci(cache_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     if not path.is_file() or sha256(path.read_bytes()) != COLLECTION_SHA256:
         remedy = "Other ways: --data_file FILE with the archive or your own messages, or --data_source sample."
         download(COLLECTION_URLS, path, _extract_collection, remedy)
-    return _parse_collection(path.read_bytes(), str(path))
+    return _parse_collection(path.read_bytes().decode("utf-8-sig"), path)
 
 
 def read_sample() -> pd.DataFrame:
@@ -67,7 +70,7 @@ def read_sample() -> pd.DataFrame:
     text = _check_hash(data, SAMPLE_SHA256, SAMPLE_FILE).decode("utf-8")
     # The quotes in this file are literal; the chapter reads UCI's file with pandas' default quoting.
     frame = _parse_without_header(text, SAMPLE_FILE, csv.QUOTE_NONE)
-    return _validate(frame.set_axis(["Label", "Text"], axis=1), SAMPLE_FILE)
+    return _validate(frame[0], frame[1], SAMPLE_FILE)
 
 
 def read_at_hand(data_file: str | None = None) -> pd.DataFrame:
@@ -81,8 +84,9 @@ def read_at_hand(data_file: str | None = None) -> pd.DataFrame:
 def is_collection(path: str | os.PathLike[str]) -> bool:
     """Tell whether a file is the UCI collection, plain or in its archive."""
     path = Path(path)
-    data = _read_zip(path) if path.suffix.lower() == ".zip" else path.read_bytes()
-    return sha256(data) == COLLECTION_SHA256
+    if _is_archive(path):
+        return sha256(read_archive(path, COLLECTION)) == COLLECTION_SHA256
+    return hash_text(path, hashlib.sha256) == COLLECTION_SHA256
 
 
 def read_wheel_file(wheel: str, name: str) -> bytes | None:
@@ -101,7 +105,8 @@ def read_file(
 
     Args:
         path: The UCI archive (`.zip`), a CSV or JSONL with named columns, or any other file as tab-separated values,
-            with the two unnamed columns of the UCI file (label, text) or with named columns.
+            with the two unnamed columns of the UCI file (label, text) or with named columns. It may be compressed by
+            gzip, bzip2 or xz.
         text_column: The column of texts; by default `text`, in any case.
         label_column: The column of labels (ham/spam or 0/1); by default `label`, in any case.
 
@@ -109,49 +114,82 @@ def read_file(
         UserError: If the file cannot be read or a row is not a labelled text. Rows count from 1, without the header.
     """
     path = Path(path)
-    if not path.exists():
-        raise UserError(f"{path}: no such file. --data_file takes the UCI zip or TSV, a CSV or a JSONL.")
-    if path.is_dir():
-        raise UserError(f"{path}: expected a file, found a folder. For prepared splits use --data_dir.")
+    if _is_archive(path):
+        return _parse_collection(_whole(as_text(read_archive(path, COLLECTION), path / COLLECTION)), path)
+    with open_text(path, strict=True, limit=LARGEST_FILE) as file:
+        if not file.head:
+            raise UserError(f"{path}: expected messages, found an empty file.")
+        rows = read_table(file, {"label": label_column, "text": text_column})
+        if rows is not None:
+            return _to_frame(rows, path)
+        return _parse_collection(_whole(file), path)
+
+
+def check_texts(texts: Sequence[object], name: object) -> list[str]:
+    """Return the texts of rows, with U+FFFD for lone surrogates as the tokenizer reads them.
+
+    Raises:
+        UserError: If a row has no text.
+    """
+    bad = [row for row, text in enumerate(texts, start=1) if not isinstance(text, str) or not text.strip()]
+    if bad:
+        raise UserError(f"{name}: expected a text in every row, found none in {list_rows(bad)}. Fill or remove them.")
+    return [replace_lone_surrogates(str(text)) for text in texts]
+
+
+def check_labels(labels: Iterable[object], name: object) -> list[str]:
+    """Return the labels of rows as "ham" and "spam".
+
+    Raises:
+        UserError: If a row has another label.
+    """
+    found = list(labels)
+    keys = [str(label).strip().lower() if isinstance(label, str | int) else "" for label in found]
+    bad = [row for row, key in enumerate(keys, start=1) if key not in LABEL_NAMES]
+    if bad:
+        shown = ", ".join(dict.fromkeys(show(found[row - 1]) for row in bad[:5]))
+        raise UserError(f"{name}: expected labels ham/spam or 0/1, found {shown} in {list_rows(bad)}.")
+    return [LABEL_NAMES[key] for key in keys]
+
+
+def list_rows(rows: Sequence[int]) -> str:
+    """Return the numbers of the first rows, and how many there are, for messages."""
+    shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
+    return f"{'row' if len(rows) == 1 else f'{len(rows):,} rows:'} {shown}"
+
+
+def _is_archive(path: Path) -> bool:
+    """Tell whether a file is a zip archive.
+
+    Raises:
+        UserError: If it is no regular file, or cannot be read.
+    """
+    takes = "--data_file takes the UCI zip or TSV, a CSV or a JSONL."
+    if not os.path.lexists(path):
+        raise UserError(f"{path}: no such file. {takes}")
     try:
-        data = _read_zip(path) if path.suffix.lower() == ".zip" else path.read_bytes()
+        check_regular(path)
+        with path.open("rb") as file:
+            return is_archive(path, file.read(4))
+    except UserError as error:
+        if path.is_dir():
+            raise UserError(f"{path}: expected a file, found a folder. For prepared splits use --data_dir.") from None
+        raise UserError(f"{error} {takes}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}.") from None
-    kind, wanted = path.suffix.lower(), {"label": label_column, "text": text_column}
-    if kind in JSONL_SUFFIXES:
-        rows = read_jsonl(io.StringIO(_decode(data, path), newline="\n"), path, wanted)
-    elif kind == ".csv":
-        rows = read_csv(io.StringIO(_decode(data, path), newline=""), path, wanted)
-    elif text_column or label_column or _has_header(data):
-        rows = read_csv(io.StringIO(_decode(data, path), newline=""), path, wanted, delimiter="\t")
-    else:
-        return _parse_collection(data, path)
-    return _validate(pd.DataFrame([values for _, values in rows], columns=["Label", "Text"], dtype=object), path)
+
+
+def _to_frame(rows: Rows, name: object) -> pd.DataFrame:
+    labels: list[object] = []
+    texts: list[object] = []
+    for _, (label, text) in rows:
+        labels.append(label)
+        texts.append(text)
+    return _validate(labels, texts, name)
 
 
 def _extract_collection(archive: Path) -> bytes:
-    return _check_hash(_read_zip(archive), COLLECTION_SHA256, COLLECTION)
-
-
-def _read_zip(path: Path) -> bytes:
-    """Read the collection from the UCI archive into memory. No file is written under a name from the archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            for name in (member.filename for member in members):
-                if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name.replace("\\", "/")).parts:
-                    raise UserError(f"{path}: refused, its member {name!r} points outside the archive.")
-            found = [member for member in members if member.filename == COLLECTION]
-            if not found:
-                names = ", ".join(member.filename for member in members) or "none"
-                raise UserError(
-                    f"{path}: expected the UCI archive with a member {COLLECTION}, found members: {names}."
-                )
-            if found[0].file_size > _MAX_MEMBER_BYTES:
-                raise UserError(f"{path}: refused, {COLLECTION} would take {found[0].file_size:,} bytes.")
-            return archive.read(found[0])
-    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
-        raise UserError(f"{path}: expected a zip archive, found a damaged or truncated one ({error}).") from None
+    return _check_hash(read_archive(archive, COLLECTION), COLLECTION_SHA256, COLLECTION)
 
 
 def _check_hash(data: bytes, expected: str, name: object) -> bytes:
@@ -160,27 +198,19 @@ def _check_hash(data: bytes, expected: str, name: object) -> bytes:
     return data
 
 
-def _decode(data: bytes, name: object) -> str:
-    if not data.strip():
-        raise UserError(f"{name}: expected messages, found an empty file.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{name}: expected UTF-8, found byte 0x{data[error.start]:02x} at offset {error.start}. "
-            f"If it is Latin-1: iconv -f latin1 -t utf-8 {name} > utf8-copy"
-        ) from None
+def _whole(file: TextFile) -> str:
+    return "".join(file.lines("\n"))
 
 
-def _parse_collection(data: bytes, name: object) -> pd.DataFrame:
+def _parse_collection(text: str, name: object) -> pd.DataFrame:
     """Parse the UCI file as the chapter does: pandas' default quoting makes 5,572 rows of its 5,574 lines."""
-    frame = _parse_without_header(_decode(data, name), name, csv.QUOTE_MINIMAL)
+    frame = _parse_without_header(text, name, csv.QUOTE_MINIMAL)
     if frame.shape[1] != 2:
         raise UserError(
             f"{name}: expected two tab-separated columns (label, text), found {frame.shape[1]}. "
             f"A CSV must be named .csv, a JSONL .jsonl."
         )
-    return _validate(frame.set_axis(["Label", "Text"], axis=1), name)
+    return _validate(frame[0], frame[1], name)
 
 
 def _parse_without_header(text: str, name: object, quoting: Literal[0, 3]) -> pd.DataFrame:
@@ -193,28 +223,11 @@ def _parse_without_header(text: str, name: object, quoting: Literal[0, 3]) -> pd
         raise UserError(f"{name}: cannot be parsed: {str(error).strip()}.") from None
 
 
-def _has_header(data: bytes) -> bool:
-    first = data.split(b"\n", 1)[0].decode("utf-8-sig", errors="replace").lower().strip().split("\t")
-    return {"label", "text"} <= set(first)
-
-
-def _validate(frame: pd.DataFrame, name: object) -> pd.DataFrame:
-    """Refuse rows without a known label or a text, and return the rows with the labels "ham" and "spam"."""
-    bad = [row for row, text in enumerate(frame["Text"], start=1) if not isinstance(text, str) or not text.strip()]
-    if bad:
-        raise UserError(f"{name}: expected a text in every row, found none in {_list_rows(bad)}. Fill or remove them.")
-    keys = [str(label).strip().lower() for label in frame["Label"]]
-    bad = [row for row, key in enumerate(keys, start=1) if key not in _LABEL_NAMES]
-    if bad:
-        found = ", ".join(dict.fromkeys(repr(str(frame["Label"].iloc[row - 1])) for row in bad[:5]))
-        raise UserError(f"{name}: expected labels ham/spam or 0/1, found {found} in {_list_rows(bad)}.")
-    labels = [_LABEL_NAMES[key] for key in keys]
-    if len(set(labels)) < 2:
-        only = f"only {labels[0]!r} ({len(labels):,} rows)" if labels else "no rows"
+def _validate(labels: Iterable[object], texts: Iterable[object], name: object) -> pd.DataFrame:
+    """Return rows with the labels "ham" and "spam", and refuse them if a label or a text is missing."""
+    checked_texts = check_texts(list(texts), name)
+    checked = check_labels(labels, name)
+    if len(set(checked)) < 2:
+        only = f"only {checked[0]!r} ({len(checked):,} rows)" if checked else "no rows"
         raise UserError(f"{name}: expected both ham and spam messages, found {only}.")
-    return pd.DataFrame({"Label": labels, "Text": frame["Text"].astype(str).tolist()})
-
-
-def _list_rows(rows: list[int]) -> str:
-    shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
-    return f"{'row' if len(rows) == 1 else f'{len(rows):,} rows:'} {shown}"
+    return pd.DataFrame({"Label": checked, "Text": checked_texts})

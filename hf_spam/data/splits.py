@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_from_disk
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from ..errors import UserError
 from ..system.files import atomic_folder
+from .saved_splits import ARROW_FOLDER, read_saved
 from .sources import LABELS
 
 SPLITS = ("train", "validation", "test")
 FEATURES = Features({"text": Value("string"), "label": ClassLabel(names=LABELS)})
-_ARROW_FOLDER = "dataset"
 
 
 def balance(frame: pd.DataFrame, seed: int = 123) -> pd.DataFrame:
@@ -99,23 +99,19 @@ def save_splits(splits: DatasetDict, folder: str | os.PathLike[str]) -> None:
                 csv.QUOTE_NONNUMERIC if frame["Text"].str.contains("\r").any() else csv.QUOTE_MINIMAL
             )
             frame.to_csv(staging / f"{name}.csv", index=False, quoting=quoted)
-        splits.save_to_disk(staging / _ARROW_FOLDER)
+        splits.save_to_disk(staging / ARROW_FOLDER)
 
 
 def read_splits(folder: str | os.PathLike[str]) -> DatasetDict:
-    """Read splits that `save_splits` wrote: the `DatasetDict`, or the three CSVs if there is none.
+    """Read splits that `save_splits` wrote, into memory: the `DatasetDict`, or the three CSVs if there is none.
 
     Raises:
-        UserError: If the folder holds neither, or a CSV is malformed.
+        UserError: If the folder holds neither, or see `read_saved`.
     """
-    folder = Path(folder)
-    for candidate in (folder, folder / _ARROW_FOLDER):
-        if (candidate / "dataset_dict.json").is_file():
-            return load_from_disk(str(candidate))
-    missing = [f"{name}.csv" for name in SPLITS if not (folder / f"{name}.csv").is_file()]
-    if missing:
-        raise UserError(f"{folder}: expected a saved DatasetDict or three CSVs, missing {', '.join(missing)}.")
-    return DatasetDict({name: _to_dataset(_read_split(folder / f"{name}.csv")) for name in SPLITS})
+    saved = read_saved(Path(folder), SPLITS)
+    return DatasetDict(
+        {name: _to_dataset(pd.DataFrame({"Label": labels, "Text": texts})) for name, (texts, labels) in saved.items()}
+    )
 
 
 def count(splits: DatasetDict) -> pd.DataFrame:
@@ -145,13 +141,3 @@ def repeated(splits: DatasetDict) -> dict[str, int]:
 def _to_dataset(frame: pd.DataFrame) -> Dataset:
     ids = [LABELS.index(label) for label in frame["Label"]]
     return Dataset.from_dict({"text": frame["Text"].tolist(), "label": ids}, features=FEATURES)
-
-
-def _read_split(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    try:
-        return frame.assign(Label=[LABELS[int(label)] for label in frame["Label"]], Text=frame["Text"])
-    except (KeyError, ValueError, IndexError) as error:
-        raise UserError(
-            f"{path}: expected the columns Label (0 or 1) and Text as `hf-spam data` writes: {error}."
-        ) from None

@@ -1,11 +1,11 @@
 """Classify texts with a saved checkpoint."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Literal, TypeVar, cast, overload
 
 import torch
 from torch import Tensor
@@ -86,24 +86,41 @@ class SpamClassifier:
         assert opened.tokenizer is not None  # every classifier has one
         return cls(_load(opened, precision), opened.tokenizer, token_budget)
 
-    def __call__(self, texts: Sequence[str]) -> list[Prediction]:
-        """Return the label and score of each text."""
-        return self._predictions(self.logits(texts))
+    @overload
+    def __call__(self, texts: str) -> Prediction: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __call__(self, texts: Iterable[str]) -> list[Prediction]: ...
+
+    def __call__(self, texts: str | Iterable[str]) -> Prediction | list[Prediction]:
+        """Return the label and score of each text of a list, a Series, an array or a generator; of a string, its own.
+
+        Raises:
+            TypeError: If `texts` is anything else.
+        """
+        found = self._predictions(self.logits(as_list(texts)))
+        return found[0] if isinstance(texts, str) else found
 
     def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[list[Prediction]]:
         """Yield the labels and scores of each chunk. The next chunk is read and tokenized in the meantime."""
         for ids in prefetch(self._tokenize(chunk) for chunk in chunks):
             yield self._predictions(self._score(ids))
 
-    def logits(self, texts: Sequence[str]) -> Tensor:
+    def logits(self, texts: str | Iterable[str]) -> Tensor:
         """Return the class scores of each text before the softmax, in float32 on the CPU.
 
         Texts longer than the tokenizer's `model_max_length` are truncated, with one warning. Very many texts are
         processed in windows: one is tokenized while the one before it is scored.
 
         Returns:
-            *Shape:* `[len(texts), num_labels]`.
+            *Shape:* `[len(texts), num_labels]`; of a string `[num_labels]`.
+
+        Raises:
+            TypeError: If `texts` is neither a string nor strings in order.
         """
+        if isinstance(texts, str):
+            return self.logits([texts])[0]
+        texts = as_list(texts)
         if len(texts) <= _WINDOW:
             return self._score(self._tokenize(texts))
         windows = (self._tokenize(texts[start : start + _WINDOW]) for start in range(0, len(texts), _WINDOW))
@@ -111,7 +128,7 @@ class SpamClassifier:
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         max_length = min(self.tokenizer.model_max_length, self.model.config.max_text_length)
-        return truncate(encode(self.tokenizer, list(texts)), max_length) if texts else []
+        return truncate(encode(self.tokenizer, list(texts), max_length), max_length) if texts else []
 
     @torch.inference_mode()
     def _score(self, ids: list[list[int]]) -> Tensor:
@@ -137,6 +154,25 @@ class SpamClassifier:
         scores, ids = logits.softmax(dim=1).max(dim=1)
         labels = self.model.config.id2label
         return [Prediction(labels[id_], score) for id_, score in zip(ids.tolist(), scores.tolist(), strict=True)]
+
+
+def as_list(texts: object) -> list[str]:
+    """Return texts as a list: one string, or strings in order.
+
+    Raises:
+        TypeError: If they are anything else, with what to pass.
+    """
+    expected = "expected a string, or a list, Series, array or generator of strings"
+    if isinstance(texts, str):
+        return [str(texts)]
+    unordered = isinstance(texts, bytes | bytearray | memoryview | Mapping | Set) or getattr(texts, "ndim", 1) != 1
+    if unordered or not isinstance(texts, Iterable):
+        raise TypeError(f"{expected}, found {type(texts).__name__}.")
+    found = list(texts)
+    for number, text in enumerate(found):
+        if not isinstance(text, str):
+            raise TypeError(f"{expected}, found {type(text).__name__} at position {number}.")
+    return [str(text) for text in found]  # numpy has strings of its own
 
 
 def find_model(checkpoint: str | os.PathLike[str]) -> Path:

@@ -2,17 +2,15 @@
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from ..errors import UserError
 from . import processes
 from .files import is_disk_full, nearest_existing
+from .locking import locked
 
 ARGUMENTS_FILE = "arguments.json"
 METRICS_FILE = "metrics.json"
@@ -55,35 +53,6 @@ def _has_checkpoints(folder: Path) -> bool:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder. The operating system releases the lock of a process that dies."""
-    path = folder.with_name(f"{folder.name}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UserError(f"{folder}: another run is at work there. Choose another --output_dir.") from None
-    try:
-        yield
-    finally:
-        _release_and_delete(lock, path)
-
-
-def _release_and_delete(lock: FileLock, path: Path) -> None:
-    if sys.platform == "win32":
-        # Windows deletes no open file: neither ours before its release, nor one that another run has opened since.
-        lock.release()
-        with suppress(PermissionError):
-            path.unlink(missing_ok=True)
-        return
-    # Elsewhere deleting comes first. After a release another run could take the lock, lose its file to us, and a third
-    # run could then take a new lock beside it.
-    path.unlink(missing_ok=True)
-    lock.release()
-
-
-@contextmanager
 def staged(folder: str | os.PathLike[str], keep: bool = False) -> Iterator[Path]:
     """Yield a new folder beside `folder` and rename it to `folder` if the block ends without an error.
 
@@ -105,7 +74,8 @@ def staged(folder: str | os.PathLike[str], keep: bool = False) -> Iterator[Path]
         yield staging
         processes.wait_for_all()
         return
-    with _locked(staging):
+    busy = f"{staging}: another run is at work there. Choose another --output_dir."
+    with locked(staging.with_name(f"{staging.name}.lock"), busy):
         try:
             if staging.exists() and not keep:
                 shutil.rmtree(staging)

@@ -37,8 +37,6 @@ def test_any_objects(rows: list[tuple[str, str]], blank: str) -> None:
     ("content", "expected"),
     [
         ("\n \nid,text\n\n1,a\n  \n2,b\n", ["a", "b"]),  # blank lines, also before the header
-        ("id,text\n1\n2,b\n", [None, "b"]),  # a row that ends early
-        ("id,text\n1,a,\n2,b, ,\n", ["a", "b"]),  # empty fields too many
         ('id,text\n1,"a"b\n2,c"d"\n', ["ab", 'c"d"']),  # quotes that do not enclose a field
         ('text\n"a"\n""\n \n', ["a", "", " "]),  # one column: an empty text and a blank one are texts
         ('id,text\n1,"a\r\nb"', ["a\r\nb"]),  # no line end at the end
@@ -60,6 +58,11 @@ def test_tables_of_other_hands(content: str, expected: list[str | None]) -> None
             'id,text\n1,a\n2,"b\n3,c\n',
             r"a\.csv: cannot be parsed: a quote is never closed, in the row that begins '2'",
         ),
+        ("id,text\n1,a\n2\n", r"a\.csv: cannot be parsed: row 2 has 1 field, expected 2\. Put quotes"),
+        ("id,text\n1,Hello,\n", r"row 1 has 3 fields, expected 2\. Put quotes"),  # the comma belongs to the text
+        ('id,text\n1,"a\n2,say "b" now\n', "a quote is never closed, or one inside a text is not doubled"),
+        (f"text,{','.join(['id'] * 100_000)}\na\n", "row 1 has 1 field, expected 100001"),
+        (f"{','.join(['id'] * 100_000)}\n", "found columns: id, id, id, id, id, id, id, id, id, id and 99,990 more"),
         ("", "a.csv: expected one column 'text', found columns: none"),
         ("text,n,text\na,1,b\n", "expected one column 'text', found columns: text, n, text"),
     ],

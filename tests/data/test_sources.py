@@ -14,6 +14,7 @@ from support.loopback_server import Answer, LoopbackServer
 
 from hf_spam import UserError
 from hf_spam.data import sources
+from hf_spam.data.archive import read_archive
 from hf_spam.system import download, files
 
 SMALL = b"ham\tHow are you?\nspam\tWin a prize\nham\tSee you\n"
@@ -153,7 +154,7 @@ def test_cache_folder_that_cannot_be_made(uci: LoopbackServer, tmp_path: Path) -
 def test_the_real_addresses(tmp_path: Path) -> None:
     for url in sources.COLLECTION_URLS:
         download.download([url], tmp_path / "zip", Path.read_bytes, "")
-        assert files.sha256(sources._read_zip(tmp_path / "zip")) == sources.COLLECTION_SHA256
+        assert files.sha256(read_archive(tmp_path / "zip", sources.COLLECTION)) == sources.COLLECTION_SHA256
 
 
 # --- files of the user's ----------------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
         data.read_splits(tmp_path)
     for name in data.SPLITS:
         (tmp_path / f"{name}.csv").write_text("Label,Text\n5,a\n")
-    with pytest.raises(UserError, match="expected the columns Label"):
+    with pytest.raises(UserError, match="expected labels ham/spam or 0/1, found '5' in row 1"):
         data.read_splits(tmp_path)
 
 

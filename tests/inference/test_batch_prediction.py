@@ -4,9 +4,11 @@ pytest tests/inference/test_batch_prediction.py
 """
 
 import csv
+import io
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,11 +18,15 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from support.warm_process import WarmProcess
 
 from hf_spam import Prediction, UserError
+from hf_spam.commands.predict import arriving
 from hf_spam.inference.batch_prediction import predict_file, read_texts
 from hf_spam.inference.classifier import prefetch
+from hf_spam.inference.parts import Parts, fingerprint_model
+from hf_spam.system.files import hash_file
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -42,6 +48,8 @@ texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
 def test_every_text_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], chunk_size: int, kind: str
 ) -> None:
+    if kind == "csv":
+        texts = [text.replace("\0", "") for text in texts]  # a CSV cannot hold one
     folder = tmp_path_factory.mktemp("any")
     source, target = folder / f"in.{kind}", folder / "out.jsonl"
     with source.open("w", encoding="utf-8", newline="") as file:
@@ -77,7 +85,7 @@ def test_lines_of_any_other_file(tmp_path: Path) -> None:
         ),
         ("a.csv", "text,Text\n1,x\n", None, "expected one column 'text', found columns: text, Text"),
         ("a.csv", "", None, "expected one column 'text', found columns: none"),
-        ("a.csv", "id,text\n1,x\n2\n", None, "row 2: expected a text, found None"),
+        ("a.csv", "id,text\n1,x\n2\n", None, "row 2 has 1 field, expected 2"),
         ("a.csv", "id,text\n1,x\n", "body", "expected one column 'body', found columns: id, text"),
         (
             "a.csv",
@@ -212,6 +220,75 @@ def test_the_same_predictions_as_one_by_one(workplace: Path, run: Run, monkeypat
     code, out, _ = run("predict", "model", *[str(row["text"]) for row in rows])
     assert code == 0
     assert out.splitlines() == [f"{row['label']}\t{row['score']:.4f}\t{row['text']}" for row in rows]
+
+
+def test_json_on_standard_output(workplace: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    texts = ["Win a prize", "a\tb\u2028c\x1b[31m", "ürgent \ud800"]
+    code, out, _ = run("predict", "model", "--json", *texts)
+    assert code == 0
+    rows = [json.loads(line) for line in out.split("\n") if line]
+    assert [row["text"] for row in rows] == texts
+    assert all(set(row) == {"text", "label", "score"} for row in rows)
+    code, out, _ = run("predict", "model", *texts)
+    assert code == 0
+    assert [line.split("\t")[2] for line in out.split("\n") if line] == [
+        "Win a prize",
+        "a b\\u2028c\\x1b[31m",
+        "ürgent \\ud800",
+    ]
+
+
+def test_other_weights_between_kill_and_restart(workplace: Path, run: Run, tmp_path: Path) -> None:
+    """Under the same name: one line, and nothing is mixed."""
+    shutil.copytree(workplace / "model", tmp_path / "model")
+    (tmp_path / "in.txt").write_text("a\nb\n")
+    argv = ["predict", tmp_path / "model", "--input", tmp_path / "in.txt", "--output", tmp_path / "out.jsonl"]
+    parts = Parts(tmp_path / "out.jsonl", f"{fingerprint_model(tmp_path / 'model')} in fp32")
+    parts.prepare({"chunk_size": 1024, "input": hash_file(tmp_path / "in.txt")})
+    weights = load_file(tmp_path / "model" / "model.safetensors")
+    save_file(
+        {name: weight * 1.01 for name, weight in weights.items()},
+        tmp_path / "model" / "model.safetensors",
+        {"format": "pt"},
+    )
+    code, _, error = run(*argv)
+    assert code == 2
+    assert "out.jsonl.parts: holds the parts of another input, model or option" in error
+    shutil.copy(workplace / "model" / "model.safetensors", tmp_path / "model")
+    assert run(*argv)[0] == 0
+
+
+def test_a_live_pipe_is_answered_at_once() -> None:
+    read, written = os.pipe()
+    with open(read, encoding="utf-8") as stream, open(written, "wb", buffering=0) as pipe:  # noqa: PTH123
+        batches = arriving(stream)
+        pipe.write("one\ntwö\r\nthr".encode())
+        assert next(batches) == ["one", "twö"]
+        pipe.write(b"ee\n\n")
+        assert next(batches) == ["three", ""]
+        pipe.write(b"x\n" * 2000 + b"no end \xff")
+        assert [len(next(batches)) for _ in range(2)] == [1024, 976]
+        pipe.close()
+        assert list(batches) == [["no end \ufffd"]]
+
+
+def test_standard_input_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="found standard input closed"):
+        next(arriving(None))
+    monkeypatch.setattr("hf_spam.commands.predict.LARGEST_ROW", 1000)
+    (tmp_path / "a").write_bytes(b"short\n" + b"x" * 600_000)
+    with (tmp_path / "a").open(encoding="utf-8") as stream:
+        batches = arriving(stream)
+        with pytest.raises(UserError, match="expected lines of at most 1,000 bytes, found a longer one"):
+            list(batches)
+
+    class Broken(io.BytesIO):
+        def read1(self, size: int | None = -1) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(UserError, match="standard input: cannot be read: Input/output error"):
+        next(arriving(io.TextIOWrapper(Broken())))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import logging
 import threading
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -59,6 +61,56 @@ def test_long_texts_are_cut_with_one_warning(tokenizer: GPT2Tokenizer, caplog: p
     ]
     assert torch.equal(long, cut)
     assert not torch.equal(long, short)
+
+
+def test_texts_of_any_kind(tokenizer: GPT2Tokenizer) -> None:
+    """One text gives one prediction; whatever holds texts in order gives a list."""
+    classifier = SpamClassifier(build(), tokenizer)
+    expected = classifier(["See you", "Win a prize"])
+    (one,) = classifier(["See you"])
+    assert classifier("See you") == one
+    assert torch.equal(classifier.logits("See you"), classifier.logits(["See you"])[0])
+    assert classifier(np.str_("See you")) == one
+    for texts in (
+        ("See you", "Win a prize"),
+        pd.Series(["See you", "Win a prize"], index=[7, 3]),
+        np.array(["See you", "Win a prize"]),
+        np.array(["See you", "Win a prize"], dtype=object),
+        iter(["See you", "Win a prize"]),
+        (text for text in ["See you", "Win a prize"]),
+    ):
+        assert classifier(texts) == expected
+    assert classifier(pd.Series([], dtype=str)) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (b"See you", "found bytes"),
+        (None, "found NoneType"),
+        (5, "found int"),
+        ({"See you": 1}, "found dict"),
+        ({"See you"}, "found set"),
+        (["See you", 5], "found int at position 1"),
+        ([None], "found NoneType at position 0"),
+        (["See you", float("nan")], "found float at position 1"),
+        ([b"See you"], "found bytes at position 0"),
+        ([["See you"]], "found list at position 0"),
+        (np.array([1, 2]), "found int64 at position 0"),
+        (np.array([["See you"]]), "found ndarray"),
+        (np.array("See you"), "found ndarray"),
+        (pd.DataFrame({"text": ["See you"]}), "found DataFrame"),
+        (pd.Series(["See you", None]), "at position 1"),
+    ],
+)
+def test_no_texts_at_all(tokenizer: GPT2Tokenizer, texts: Any, found: str) -> None:
+    classifier = SpamClassifier(build(), tokenizer)
+    for call in (classifier, classifier.logits):
+        with pytest.raises(
+            TypeError, match="expected a string, or a list, Series, array or generator of strings, "
+        ) as error:
+            call(texts)
+        assert found in str(error.value)
 
 
 def test_half_the_precision(

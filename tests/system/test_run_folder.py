@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from hf_spam import UserError
-from hf_spam.system import run_folder
+from hf_spam.system import locking
 from hf_spam.system.run_folder import check_writable, staged
 
 
@@ -54,7 +54,7 @@ def test_one_run_at_a_time_and_no_lock_left(tmp_path: Path, monkeypatch: pytest.
             released.append(Path(self.lock_file).exists())
             super().release(force)
 
-    monkeypatch.setattr(run_folder, "FileLock", Lock)
+    monkeypatch.setattr(locking, "FileLock", Lock)
     with staged(tmp_path / "run"):
         with (
             pytest.raises(UserError, match=r"run\.partial: another run is at work there"),
