@@ -27,7 +27,9 @@ HUB_TIER = {"configuration_spam_gpt", "gpt", "modeling_spam_gpt"}
 # From the ground up: a room may import only rooms of an earlier line.
 ROOMS = [
     {"errors", "model"},
-    {"options", "system"},
+    {"system"},
+    {"values"},
+    {"options"},
     {"data", "conversion"},
     {"inference"},
     {"evaluation"},

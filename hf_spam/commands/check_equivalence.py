@@ -29,6 +29,7 @@ from ..errors import UserError
 from ..evaluation.plots import plot_losses
 from ..options import OptionParser, build, option
 from ..system.environment import environment
+from ..values.ranges import COUNT, FACTOR, FILE, FOLDER, SEED, check_values
 
 REPORT = "equivalence.json"
 LEVELS = {
@@ -49,24 +50,27 @@ class CheckArguments:
     data_file: str | None = option(
         None,
         f"Messages, as `hf-spam train` takes them (default: {COLLECTION} in ${DATA_VARIABLE}, else the sample's).",
-        metavar="FILE",
+        metavar=FILE,
     )
     model_size: Literal["tiny", "mini", "small", "medium", "large", "xl"] = option("tiny", "Width and depth.")
     weights: str = option("random", "random, hub, or a local GPT-2 folder.")
     steps: int | None = option(
-        None, "Stop training after N steps, and evaluate N batches of each split (default: the whole training)."
+        None,
+        "Stop training after N steps, and evaluate N batches of each split (default: the whole training).",
+        range=COUNT,
     )
     learning_rate: float | None = option(
-        None, "AdamW's (default: the chapter's 5e-5; with --weights random 1e-3, as 5e-5 would hardly change them)."
+        None,
+        "AdamW's (default: the chapter's 5e-5; with --weights random 1e-3, as 5e-5 would hardly change them).",
+        range=FACTOR,
     )
-    seed: int = option(123, "Seed of everything random.")
-    output_dir: str = option("outputs/equivalence", f"Folder for {REPORT} and the loss curves.")
+    seed: int = option(123, "Seed of everything random.", range=SEED)
+    output_dir: str = option("outputs/equivalence", f"Folder for {REPORT} and the loss curves.", metavar=FOLDER)
     json: bool = option(False, f"Print {REPORT} instead of the table.")
 
     def __post_init__(self) -> None:
-        """Check the number of steps."""
-        if self.steps is not None and self.steps < 1:
-            raise UserError(f"expected at least 1 of --steps, found {self.steps}.")
+        """Check the values."""
+        check_values(self)
 
 
 def make_parser() -> OptionParser:

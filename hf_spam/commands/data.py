@@ -12,13 +12,14 @@ from ..hub.arguments import HubArguments
 from ..hub.contents import data_contents
 from ..hub.repository import Repository, listing, prepare_repository, publish
 from ..options import OptionParser, build, merge
+from ..values.ranges import FOLDER
 
 
 def make_parser() -> OptionParser:
     """Return the parser of the command's options."""
     parser = OptionParser(DataArguments, HubArguments, prog="hf-spam data", description=__doc__)
     parser.add_argument(
-        "--output_dir", metavar="FOLDER", help="Save the splits here: three CSVs, and a DatasetDict in dataset/."
+        "--output_dir", metavar=FOLDER, help="Save the splits here: three CSVs, and a DatasetDict in dataset/."
     )
     parser.add_argument(
         "--push", metavar="REPO", help="Push the splits to this dataset on the Hub, OWNER/NAME, with a card."

@@ -15,6 +15,7 @@ from ..inference.batch_prediction import CHUNK, chunked, predict_file
 from ..inference.classifier import Precision, SpamClassifier
 from ..options import OptionParser
 from ..system import processes
+from ..values.ranges import FILE, TOKENS
 
 
 def make_parser() -> OptionParser:
@@ -25,22 +26,22 @@ def make_parser() -> OptionParser:
     )
     parser.add_argument("texts", metavar="TEXT", nargs="*", help="Texts (default: the lines of standard input).")
     parser.add_argument(
-        "--input", type=Path, metavar="FILE", help="File of texts: a CSV, a JSONL, or one per line; needs --output."
+        "--input", type=Path, metavar=FILE, help="File of texts: a CSV, a JSONL, or one per line; needs --output."
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="JSONL to write; needs --input.")
+    parser.add_argument("--output", type=Path, metavar=FILE, help="JSONL to write; needs --input.")
     parser.add_argument("--text_column", help="Column of the texts in --input (default: text, in any case).")
     parser.add_argument(
         "--precision", choices=get_args(Precision), default="fp32", help="fp32, or bf16, which is faster."
     )
-    parser.add_argument("--token_budget", type=int, help="Tokens per batch (default: depends on the device).")
+    parser.add_argument(
+        "--token_budget", type=int, range=TOKENS, help="Tokens per batch (default: depends on the device)."
+    )
     return parser
 
 
 def parse(argv: Sequence[str]) -> Namespace:
     """Return all options, and check them."""
     args = make_parser().parse_args(list(argv))
-    if args.token_budget is not None and args.token_budget < 1:
-        raise UserError(f"expected a token_budget of at least 1, found {args.token_budget}.")
     if (args.input is None) != (args.output is None) or (args.input and args.texts):
         raise UserError("expected --input and --output together and no TEXT, or neither.")
     return args

@@ -10,6 +10,7 @@ from ..hub.contents import model_contents, push_model
 from ..hub.repository import Repository, listing, prepare_repository
 from ..options import OptionParser, build, merge
 from ..system.run_folder import check_writable, staged
+from ..values.ranges import FOLDER
 
 
 def make_parser() -> OptionParser:
@@ -23,7 +24,7 @@ def make_parser() -> OptionParser:
     )
     parser.add_argument(
         "--output_dir",
-        metavar="FOLDER",
+        metavar=FOLDER,
         help="Write the files here instead of sending them, to read or edit the card.",
     )
     return parser
