@@ -133,7 +133,7 @@ class OptionParser(HfArgumentParser):
         message = re.sub(r"(--\w+)/--[\w-]+", r"\1", message)  # name an option once, not with its hidden spellings
         raise UserError(f"{message}. See: {self.prog} --help")
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Return the options, and what is none of them.
 
         Raises:

@@ -117,12 +117,15 @@ def prepare_subject(arguments: CheckArguments, options: dict[str, Any]) -> Start
     checkpoint = None
     if arguments.weights != "random":
         checkpoint = load_checkpoint(arguments.weights, arguments.model_size if "model_size" in options else None)
+    rate = arguments.learning_rate
+    if rate is None:
+        rate = 1e-3 if checkpoint is None else 5e-5
     return prepare_starting_point(
         read_at_hand(arguments.data_file),
         model_size=arguments.model_size,
         checkpoint=checkpoint,
         max_steps=arguments.steps,
-        learning_rate=arguments.learning_rate or (1e-3 if checkpoint is None else 5e-5),
+        learning_rate=rate,
         seed=arguments.seed,
     )
 

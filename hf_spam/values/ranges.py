@@ -11,6 +11,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -52,11 +53,12 @@ class Range:
             return False
         if self.besides is not None and value == self.besides:
             return True
-        if not isinstance(value, Integral) and not math.isfinite(value):
+        number: Any = value
+        if not isinstance(value, Integral) and not math.isfinite(number):
             return False
-        enough = value >= self.at_least if self.at_least is not None else value > self.above
-        small = value <= self.at_most if self.at_most is not None else value < self.below
-        return bool(enough and small) and not (self.share and value >= 1 and value != int(value))
+        enough = number > self.above if self.at_least is None else number >= self.at_least
+        small = number < self.below if self.at_most is None else number <= self.at_most
+        return bool(enough and small) and not (self.share and number >= 1 and number != int(number))
 
     def describe(self, whole: bool) -> str:
         """Return what is expected, in words."""
@@ -163,7 +165,7 @@ def check_path(name: str, path: str, stands_for: str) -> None:
         UserError: If it leads to the other, or nowhere possible.
     """
     try:
-        is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+        is_folder = stat.S_ISDIR(Path(path).stat().st_mode)
     except FileNotFoundError:
         return
     except OSError as error:
