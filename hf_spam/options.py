@@ -148,7 +148,8 @@ class OptionParser(HfArgumentParser):
                 range_.check(name, value, whole)
             elif name in self._texts and value != self.get_default(name):
                 for text in value if isinstance(value, list) else [value]:
-                    check_text(name, text, self._texts[name])
+                    if text is not True:  # an option that may stand alone
+                        check_text(name, text, self._texts[name])
         return found, rest
 
     def given(self, argv: Sequence[str]) -> dict[str, Any]:

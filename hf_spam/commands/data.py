@@ -12,6 +12,7 @@ from ..hub.arguments import HubArguments
 from ..hub.contents import data_contents
 from ..hub.repository import Repository, listing, prepare_repository, publish
 from ..options import OptionParser, build, merge
+from ..values.names import check_repository
 from ..values.ranges import FOLDER
 
 
@@ -28,8 +29,11 @@ def make_parser() -> OptionParser:
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """Return the options given."""
-    return merge(make_parser().given(argv))
+    """Return the options given, and check the name of the repository."""
+    options = merge(make_parser().given(argv))
+    if "push" in options:
+        check_repository("push", options["push"])
+    return options
 
 
 def main(options: dict[str, Any]) -> None:

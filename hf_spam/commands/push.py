@@ -10,6 +10,7 @@ from ..hub.contents import model_contents, push_model
 from ..hub.repository import Repository, listing, prepare_repository
 from ..options import OptionParser, build, merge
 from ..system.run_folder import check_writable, staged
+from ..values.names import check_license
 from ..values.ranges import FOLDER
 
 
@@ -31,8 +32,11 @@ def make_parser() -> OptionParser:
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """Return the options given."""
-    return merge(make_parser().given(argv))
+    """Return the options given, and check the license."""
+    options = merge(make_parser().given(argv))
+    if "license" in options:
+        check_license("license", options["license"])
+    return options
 
 
 def main(options: dict[str, Any]) -> None:

@@ -30,6 +30,8 @@ from ..training.fine_tuning import fine_tune
 from ..training.initial_model import build_config, initialize_model, load_weights
 from ..training.resuming import find_checkpoint, set_aside_later
 from ..training.run import Run, save_run
+from ..values.set_up import suspects, until_first_step
+from ..values.trainer_options import refuse_fixed
 
 COLUMNS = (*METRICS, "loss", "messages")
 
@@ -63,11 +65,13 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     """
     parser = make_parser()
     given = parser.given(argv)
+    refuse_fixed(given)
     path = given.pop("config", None)
     from_file: dict[str, Any] = {}
     if path is not None:
         try:
             from_file = parser.given(to_argv(read_config(path)))
+            refuse_fixed(from_file)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
     preset = given.get("preset") or from_file.get("preset") or "default"
@@ -97,9 +101,9 @@ def main(options: dict[str, Any]) -> None:
     with processes.main_first():
         checkpoint = find_place(job)
         repository = prepare_hub(job, token) if options.get("push_to_hub") and processes.rank() == 0 else None
-        weights = load_weights(job.model, job.data.cache_dir)
         splits = load_splits(job.data)
         tokenizer = build_tokenizer(bpe_dir=job.data.bpe_dir)
+        weights = load_weights(job.model, job.data.cache_dir)
     longest = longest_text(tokenizer, splits["train"]["text"][:])
     print(describe_data(splits, longest))
     config = build_config(job.model, weights, len(tokenizer), job.data.max_length, longest)
@@ -112,7 +116,8 @@ def main(options: dict[str, Any]) -> None:
         del weights  # as large as the model
         print(describe_model(model, job.model))
         try:
-            run = fine_tune(model, tokenizer, splits, tokenized, job.training, job.model.trainable)
+            with until_first_step(job.trainers_own, folder):
+                run = fine_tune(model, tokenizer, splits, tokenized, job.training, job.model.trainable)
         except Interrupted as stop:
             stop.message += f". Resume with: hf-spam train --output_dir {job.output_dir} --resume_from_checkpoint last"
             raise
@@ -139,6 +144,16 @@ class Job:
     def output_dir(self) -> Path:
         """Where the finished run goes."""
         return Path(self.options["output_dir"])
+
+    @property
+    def trainers_own(self) -> dict[str, Any]:
+        """The Trainer's own options that were given, not by the preset."""
+        preset = PRESETS[self.options["preset"]]
+        return {
+            name: self.options[name]
+            for name in suspects(self.training)
+            if name in self.options and self.options[name] != preset.get(name)
+        }
 
 
 def find_place(job: Job) -> Path | None:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -11,6 +12,7 @@ from ..errors import UserError
 from ..evaluation.metrics import METRICS
 from ..model.configuration_spam_gpt import Pooling
 from ..options import CHECKPOINTS, EVALUATION, MODEL, PUBLISHING, RECIPE, SPEED, THE_RUN, TRAINERS, option
+from ..values.names import check_branch, check_repository
 from ..values.ranges import (
     BATCH,
     COUNT,
@@ -23,6 +25,7 @@ from ..values.ranges import (
     Range,
     check_values,
 )
+from ..values.set_up import suspects, until_first_step
 from ..values.trainer_checks import check_after, check_before
 from ..values.trainer_options import RANGES, STEPS
 from .freezing import Trainable
@@ -210,7 +213,12 @@ class SpamTrainingArguments(TrainingArguments):
         metric = (self.metric_for_best_model or "loss").removeprefix("eval_")
         if metric not in (*METRICS, "loss"):
             raise UserError(f"--metric_for_best_model: expected {', '.join(METRICS)} or loss, found {metric!r}.")
-        super().__post_init__()
+        if self.hub_model_id is not None:
+            check_repository("hub_model_id", self.hub_model_id)
+        if self.hub_revision is not None:
+            check_branch("hub_revision", self.hub_revision)
+        with until_first_step(suspects(self), Path(self.output_dir or ".")):
+            super().__post_init__()
         check_after(self)
         if self.per_device_train_batch_size is None:
             self.per_device_train_batch_size = self._share(self.global_batch_size or 8)
