@@ -73,7 +73,7 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
             from_file = parser.given(to_argv(read_config(path)))
             refuse_fixed(from_file)
         except UserError as error:
-            raise UserError(f"{path}: {error}") from None
+            raise UserError(f"--config {path}: {error}") from None
     preset = given.get("preset") or from_file.get("preset") or "default"
     options = merge({"output_dir": f"outputs/{preset}"}, PRESETS[preset], from_file, given, {"preset": preset})
     if "resume_from_checkpoint" not in options:
@@ -99,11 +99,12 @@ def main(options: dict[str, Any]) -> None:
         build(SpamTrainingArguments, options | {"push_to_hub": False}),
     )
     with processes.main_first():
+        check_sources(job.data)
         checkpoint = find_place(job)
         repository = prepare_hub(job, token) if options.get("push_to_hub") and processes.rank() == 0 else None
+        weights = load_weights(job.model, job.data.cache_dir)
         splits = load_splits(job.data)
         tokenizer = build_tokenizer(bpe_dir=job.data.bpe_dir)
-        weights = load_weights(job.model, job.data.cache_dir)
     longest = longest_text(tokenizer, splits["train"]["text"][:])
     print(describe_data(splits, longest))
     config = build_config(job.model, weights, len(tokenizer), job.data.max_length, longest)
@@ -154,6 +155,17 @@ class Job:
             for name in suspects(self.training)
             if name in self.options and self.options[name] != preset.get(name)
         }
+
+
+def check_sources(data: DataArguments) -> None:
+    """Check that the named messages are there, before weights are downloaded.
+
+    Raises:
+        UserError: If they are not.
+    """
+    for name, path in (("data_file", data.data_file), ("data_dir", data.data_dir)):
+        if path is not None and not Path(path).exists():
+            raise UserError(f"--{name} {path}: no such {'file' if name == 'data_file' else 'folder'}.")
 
 
 def find_place(job: Job) -> Path | None:

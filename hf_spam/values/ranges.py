@@ -145,14 +145,18 @@ def check_text(name: str, value: Any, stands_for: str | None = None) -> None:
         stands_for: `FILE` or `FOLDER` for a path, which need not exist.
 
     Raises:
-        UserError: If it is no text, blank, holds a NUL, or leads to something else.
+        UserError: If it is no text, is blank, can be no file's name, or leads to something else.
     """
     if not isinstance(value, str | os.PathLike):
         raise UserError(f"--{name}: expected a text, found {value!r}.")
     text = os.fspath(value)
     if not text.strip():
         raise UserError(f"--{name}: expected a value, found an empty text. Leave the option out for its default.")
-    if "\0" in text:
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError:
+        raise UserError(f"--{name}: expected a text that can be encoded, found {text!r}.") from None
+    if b"\0" in encoded:
         raise UserError(f"--{name}: expected a text without NUL characters, found {text!r}.")
     if stands_for in (FILE, FOLDER):
         check_path(name, text, stands_for)
@@ -169,11 +173,11 @@ def check_path(name: str, path: str, stands_for: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise UserError(f"--{name}: cannot be used: {error.strerror}: {path}.") from None
+        raise UserError(f"--{name} {path}: cannot be used: {error.strerror}.") from None
     if is_folder and stands_for == FILE:
-        raise UserError(f"--{name}: expected a file, found the folder {path}.")
+        raise UserError(f"--{name} {path}: expected a file, found a folder.")
     if not is_folder and stands_for == FOLDER:
-        raise UserError(f"--{name}: expected a folder, found the file {path}.")
+        raise UserError(f"--{name} {path}: expected a folder, found a file.")
 
 
 def _number(value: float | None) -> str:

@@ -15,6 +15,7 @@ from .trainer_checks import reason, show_options
 
 # Of the options that our own help shows, those that lead to other people's code.
 _ELSEWHERE = {"optim", "lr_scheduler_type", "report_to", "bf16"}
+_SET_BY_US = {"use_cpu", "dataloader_pin_memory"}
 
 
 def suspects(arguments: TrainingArguments) -> dict[str, Any]:
@@ -23,7 +24,12 @@ def suspects(arguments: TrainingArguments) -> dict[str, Any]:
     for field in fields(arguments):
         value = getattr(arguments, field.name)
         default = field.default if field.default_factory is MISSING else field.default_factory()
-        if field.init and ("group" not in field.metadata or field.name in _ELSEWHERE) and value != default:
+        if (
+            field.init
+            and field.name not in _SET_BY_US
+            and ("group" not in field.metadata or field.name in _ELSEWHERE)
+            and value != default
+        ):
             found[field.name] = value
     return found
 

@@ -174,7 +174,7 @@ def test_a_failure_under_a_launcher(workplace: Path) -> None:
 
 
 def test_a_batch_that_cannot_be_shared(workplace: Path, warm: WarmProcess) -> None:
-    with pytest.raises(AssertionError, match="expected a global_batch_size that 3 processes can share"):
+    with pytest.raises(AssertionError, match="--global_batch_size: expected a number that 3 processes can share"):
         warm.run(["train", *RECIPE, "--output_dir", "three"], workplace, 3)
     assert not (workplace / "three").exists()
 
