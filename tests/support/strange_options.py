@@ -85,6 +85,15 @@ def accept(command: str, name: str, value: str) -> None:
             build(type_, options)
 
 
+def is_accepted(command: str, name: str, value: str) -> bool:
+    """Tell whether an option is accepted with a value."""
+    try:
+        accept(command, name, value)
+    except UserError:
+        return False
+    return True
+
+
 @contextmanager
 def one_parser(command: str) -> Iterator[None]:
     """Make a command's parser once: it takes longer than parsing."""
@@ -140,8 +149,10 @@ def trainers_runs(*paths: Path, most: int = 8) -> list[tuple[str, str]]:
     known += [("debug", "underflow_overflow"), ("dataloader_num_workers", "2")]
     found = dict.fromkeys([*known, *booleans, *words, *accepted])
     kept: dict[str, list[tuple[str, str]]] = {}
-    for name, value in found:
-        kept.setdefault(name, []).append((name, value))
+    with one_parser("train"):
+        for name, value in found:
+            if is_accepted("train", name, value):
+                kept.setdefault(name, []).append((name, value))
     return [pair for name, values in kept.items() if name not in apart for pair in values[:most]]
 
 
