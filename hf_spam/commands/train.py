@@ -158,12 +158,12 @@ class Job:
 
 
 def check_sources(data: DataArguments) -> None:
-    """Check that the named messages are there, before weights are downloaded.
+    """Check that the named files and folders are there, before weights are downloaded.
 
     Raises:
         UserError: If they are not.
     """
-    for name, path in (("data_file", data.data_file), ("data_dir", data.data_dir)):
+    for name, path in (("data_file", data.data_file), ("data_dir", data.data_dir), ("bpe_dir", data.bpe_dir)):
         if path is not None and not Path(path).exists():
             raise UserError(f"--{name} {path}: no such {'file' if name == 'data_file' else 'folder'}.")
 
