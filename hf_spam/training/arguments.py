@@ -174,7 +174,7 @@ class SpamTrainingArguments(TrainingArguments):
         1, "Checkpoints to keep during training, beside the best.", CHECKPOINTS, range=COUNT
     )
     resume_from_checkpoint: str | None = option(
-        None, "last, or the folder of a checkpoint, to resume from (default: start anew).", CHECKPOINTS, "CHECKPOINT"
+        None, "last, or the folder of a checkpoint, to resume from (default: start anew).", CHECKPOINTS, FOLDER
     )
     restore_callback_states_from_checkpoint: bool = option(
         True, "Resume early stopping with the evaluations counted so far.", CHECKPOINTS
@@ -209,6 +209,8 @@ class SpamTrainingArguments(TrainingArguments):
             self.use_cpu = True  # lets several processes meet on the CPU, and allows bf16
         if self.early_stopping_patience is not None:
             self.load_best_model_at_end = True
+        if self.save_strategy == "best" and self.metric_for_best_model is None:
+            self.metric_for_best_model = "loss"  # as the Trainer does for load_best_model_at_end
         check_before(self)
         metric = (self.metric_for_best_model or "loss").removeprefix("eval_")
         if metric not in (*METRICS, "loss"):

@@ -105,6 +105,7 @@ def test_the_command_line_is_checked(tmp_path: Path) -> None:
         (["--file", str(tmp_path)], "file"),
         (["--place", __file__], "place"),
         (["--place", f"{__file__}/x"], "place"),
+        (["--place", "x" * 5000], "place"),
         (["--place=--"], "place"),
     ):
         with pytest.raises(UserError, match=f"--{name}"):

@@ -138,6 +138,10 @@ def test_configurations_in_files(tmp_path: Path) -> None:
         built("--accelerator_config", str(path))
 
 
+def test_saving_the_best_needs_no_metric() -> None:
+    assert built("--save_strategy", "best").metric_for_best_model == "loss"
+
+
 def test_trying_draws_nothing() -> None:
     """What is tried before leaves the random stream of the run alone."""
     state = torch.random.get_rng_state()
