@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
@@ -14,6 +15,7 @@ from transformers.hf_argparser import string_to_bool
 from .errors import UserError
 from .option_files import read_config as read_config
 from .option_files import to_argv as to_argv
+from .values.ranges import Range, check_text
 
 # Options that answer the same question. Where a later level answers it, an earlier level's answer is dropped;
 # two answers on one level contradict each other.
@@ -37,16 +39,19 @@ TRAINERS = "the Trainer's own options"  # shown by --help_all
 _METAVARS: dict[Any, str] = {int: "N", float: "X", string_to_bool: "true|false"}
 
 
-def option(default: Any, help: str, group: str | None = None, metavar: str | None = None) -> Any:
-    """Return a dataclass field for an option.
+def option(
+    default: Any, help: str, group: str | None = None, metavar: str | None = None, range: Range | None = None
+) -> Any:
+    """Return a dataclass field for an option. `values.ranges.check_values` checks what it gets.
 
     Args:
         default: The option's default. `--help` shows it, unless it is `None`: then the text says what happens.
         help: The text that `--help` shows.
         group: The section of `--help` that it belongs to.
-        metavar: What stands for the value in `--help`.
+        metavar: What stands for the value in `--help`. A value called `FILE` or `FOLDER` must not lead to the other.
+        range: The numbers that it accepts.
     """
-    return field(default=default, metadata={"help": help, "group": group, "metavar": metavar})
+    return field(default=default, metadata={"help": help, "group": group, "metavar": metavar, "range": range})
 
 
 class OptionParser(HfArgumentParser):
@@ -64,6 +69,8 @@ class OptionParser(HfArgumentParser):
 
     def __init__(self, *dataclass_types: Any, prog: str, description: str | None, arguments: str = "") -> None:
         self._names: set[str] = set()
+        self._ranges: dict[str, tuple[Range, bool]] = {}
+        self._texts: dict[str, str | None] = {}
         self._sections: dict[str, Any] = {}
         self._inherited: list[tuple[argparse.Action, str]] = []
         self._reads_dataclasses = True
@@ -84,8 +91,9 @@ class OptionParser(HfArgumentParser):
     def add_argument(self, *flags: str, **kwargs: Any) -> argparse.Action:
         """Add an argument to its section of `--help`; an option gets its default into the text.
 
-        Of several spellings of an option, `--help` shows the first.
+        Of several spellings of an option, `--help` shows the first. A `range` is checked when the option is read.
         """
+        range_ = kwargs.pop("range", None)
         if not flags[0].startswith("-"):
             return super().add_argument(*flags, **kwargs)
         # An option without a group has `None`; a field that `option` did not make has no such key.
@@ -103,6 +111,10 @@ class OptionParser(HfArgumentParser):
         if inherited and not is_negation:
             self._inherited.append((action, kwargs["help"]))
         self._names.add(action.dest)
+        if range_ is not None:
+            self._ranges[action.dest] = (range_, kwargs["type"] is int)
+        elif kwargs.get("type", str) in (str, Path) and not kwargs.get("choices") and "action" not in kwargs:
+            self._texts[action.dest] = kwargs["metavar"]
         return action
 
     def format_full_help(self) -> str:
@@ -119,6 +131,27 @@ class OptionParser(HfArgumentParser):
         """
         message = re.sub(r"(--\w+)/--[\w-]+", r"\1", message)  # name an option once, not with its hidden spellings
         raise UserError(f"{message}. See: {self.prog} --help")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return the options, and what is none of them.
+
+        Raises:
+            UserError: If an option has a value that it does not accept.
+        """
+        found, rest = super().parse_known_args(args, namespace)
+        for name, value in vars(found).items():
+            if value is None or type(value) is object:  # not given: see `given`
+                continue
+            if value == [] and value != self.get_default(name):  # what argparse makes of `--name=--`
+                self.error(f"argument --{name}: expected a value, found '--'")
+            if name in self._ranges:
+                range_, whole = self._ranges[name]
+                range_.check(name, value, whole)
+            elif name in self._texts and value != self.get_default(name):
+                for text in value if isinstance(value, list) else [value]:
+                    if text is not True:  # an option that may stand alone
+                        check_text(name, text, self._texts[name])
+        return found, rest
 
     def given(self, argv: Sequence[str]) -> dict[str, Any]:
         """Return the options that stand in `argv`, typed, without any default."""

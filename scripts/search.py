@@ -31,6 +31,7 @@ from hf_spam.options import OptionParser, build
 from hf_spam.training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
 from hf_spam.training.fine_tuning import fine_tune
 from hf_spam.training.initial_model import build_config, initialize_model
+from hf_spam.values.ranges import Range
 
 FOLDS = 5
 HEAD_WIDTH = 64  # as in GPT-2
@@ -68,7 +69,13 @@ RECIPES = [
 def make_parser() -> OptionParser:
     """Return the parser of the data options of `hf-spam train` and the size of the search."""
     parser = OptionParser(DataArguments, prog="search.py", description=__doc__)
-    parser.add_argument("--rows", type=int, default=len(RECIPES), help="Recipes to try, the best known first.")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        default=len(RECIPES),
+        range=Range(at_least=1, at_most=len(RECIPES)),
+        help="Recipes to try, the best known first.",
+    )
     parser.add_argument("--quick", action="store_true", help="Two steps on one fold of each, to see that it runs.")
     return parser
 

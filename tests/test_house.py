@@ -28,7 +28,7 @@ HUB_TIER = {"configuration_spam_gpt", "gpt", "modeling_spam_gpt"}
 ROOMS = [
     {"errors", "model"},
     {"system"},
-    {"option_files"},
+    {"values", "option_files"},
     {"options", "checkpoint"},
     {"data", "conversion"},
     {"inference"},

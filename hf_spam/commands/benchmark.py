@@ -21,6 +21,7 @@ from ..errors import UserError
 from ..options import OptionParser
 from ..system.environment import environment
 from ..system.files import write_atomically
+from ..values.ranges import COUNT, FILE
 
 PARTS = ("start", "training", "inference")
 _GIGA = 1e9
@@ -31,11 +32,13 @@ def make_parser() -> OptionParser:
     parser = OptionParser(prog="hf-spam benchmark", description=__doc__)
     collection = f"{COLLECTION} in ${DATA_VARIABLE}, else the sample's"
     parser.add_argument(
-        "--data_file", metavar="FILE", help=f"Messages, as `hf-spam train` takes them (default: {collection})."
+        "--data_file", metavar=FILE, help=f"Messages, as `hf-spam train` takes them (default: {collection})."
     )
     parser.add_argument("--model_size", choices=list(SIZES), help="Width and depth (default: small).")
-    parser.add_argument("--steps", type=int, help="Steps to time where the whole would take too long (default: 12).")
-    parser.add_argument("--some", type=int, help="Messages for the peers to classify (default: 200).")
+    parser.add_argument(
+        "--steps", type=int, range=COUNT, help="Steps to time where the whole would take too long (default: 12)."
+    )
+    parser.add_argument("--some", type=int, range=COUNT, help="Messages for the peers to classify (default: 200).")
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="What to measure (default: everything).")
     parser.add_argument("--output", help="Write the report to NAME.md and NAME.json.", metavar="NAME")
     return parser
@@ -44,9 +47,6 @@ def make_parser() -> OptionParser:
 def parse(argv: Sequence[str]) -> dict[str, Any]:
     """Return the options given, and the defaults of the others."""
     given = make_parser().given(argv)
-    for name in ("steps", "some"):
-        if given.get(name, 1) < 1:
-            raise UserError(f"expected at least 1 of {name}, found {given[name]}.")
     return {"model_size": "small", "steps": 12, "some": 200, "parts": list(PARTS), **given}
 
 

@@ -29,6 +29,7 @@ from ..errors import UserError
 from ..evaluation.plots import plot_losses
 from ..options import OptionParser, build, option
 from ..system.environment import environment
+from ..values.ranges import COUNT, FACTOR, FILE, FOLDER, SEED, check_values
 
 REPORT = "equivalence.json"
 LEVELS = {
@@ -49,24 +50,27 @@ class CheckArguments:
     data_file: str | None = option(
         None,
         f"Messages, as `hf-spam train` takes them (default: {COLLECTION} in ${DATA_VARIABLE}, else the sample's).",
-        metavar="FILE",
+        metavar=FILE,
     )
     model_size: Literal["tiny", "mini", "small", "medium", "large", "xl"] = option("tiny", "Width and depth.")
     weights: str = option("random", "random, hub, or a local GPT-2 folder.")
     steps: int | None = option(
-        None, "Stop training after N steps, and evaluate N batches of each split (default: the whole training)."
+        None,
+        "Stop training after N steps, and evaluate N batches of each split (default: the whole training).",
+        range=COUNT,
     )
     learning_rate: float | None = option(
-        None, "AdamW's (default: the chapter's 5e-5; with --weights random 1e-3, as 5e-5 would hardly change them)."
+        None,
+        "AdamW's (default: the chapter's 5e-5; with --weights random 1e-3, as 5e-5 would hardly change them).",
+        range=FACTOR,
     )
-    seed: int = option(123, "Seed of everything random.")
-    output_dir: str = option("outputs/equivalence", f"Folder for {REPORT} and the loss curves.")
+    seed: int = option(123, "Seed of everything random.", range=SEED)
+    output_dir: str = option("outputs/equivalence", f"Folder for {REPORT} and the loss curves.", metavar=FOLDER)
     json: bool = option(False, f"Print {REPORT} instead of the table.")
 
     def __post_init__(self) -> None:
-        """Check the number of steps."""
-        if self.steps is not None and self.steps < 1:
-            raise UserError(f"expected at least 1 of --steps, found {self.steps}.")
+        """Check the values."""
+        check_values(self)
 
 
 def make_parser() -> OptionParser:
@@ -113,12 +117,15 @@ def prepare_subject(arguments: CheckArguments, options: dict[str, Any]) -> Start
     checkpoint = None
     if arguments.weights != "random":
         checkpoint = load_checkpoint(arguments.weights, arguments.model_size if "model_size" in options else None)
+    rate = arguments.learning_rate
+    if rate is None:
+        rate = 1e-3 if checkpoint is None else 5e-5
     return prepare_starting_point(
         read_at_hand(arguments.data_file),
         model_size=arguments.model_size,
         checkpoint=checkpoint,
         max_steps=arguments.steps,
-        learning_rate=arguments.learning_rate or (1e-3 if checkpoint is None else 5e-5),
+        learning_rate=rate,
         seed=arguments.seed,
     )
 

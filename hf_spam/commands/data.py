@@ -12,13 +12,15 @@ from ..hub.arguments import HubArguments
 from ..hub.contents import data_contents
 from ..hub.repository import Repository, listing, prepare_repository, publish
 from ..options import OptionParser, build, merge
+from ..values.names import check_repository
+from ..values.ranges import FOLDER
 
 
 def make_parser() -> OptionParser:
     """Return the parser of the command's options."""
     parser = OptionParser(DataArguments, HubArguments, prog="hf-spam data", description=__doc__)
     parser.add_argument(
-        "--output_dir", metavar="FOLDER", help="Save the splits here: three CSVs, and a DatasetDict in dataset/."
+        "--output_dir", metavar=FOLDER, help="Save the splits here: three CSVs, and a DatasetDict in dataset/."
     )
     parser.add_argument(
         "--push", metavar="REPO", help="Push the splits to this dataset on the Hub, OWNER/NAME, with a card."
@@ -27,8 +29,11 @@ def make_parser() -> OptionParser:
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """Return the options given."""
-    return merge(make_parser().given(argv))
+    """Return the options given, and check the name of the repository."""
+    options = merge(make_parser().given(argv))
+    if "push" in options:
+        check_repository("push", options["push"])
+    return options
 
 
 def main(options: dict[str, Any]) -> None:

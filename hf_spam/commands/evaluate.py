@@ -10,6 +10,7 @@ from ..evaluation.report import choose_messages, report
 from ..inference.classifier import Precision, SpamClassifier, find_model
 from ..options import OptionParser, merge
 from ..system import processes
+from ..values.ranges import TOKENS
 
 
 def make_parser() -> OptionParser:
@@ -26,7 +27,9 @@ def make_parser() -> OptionParser:
     parser.add_argument(
         "--precision", choices=get_args(Precision), help="fp32, or bf16, which is faster (default: fp32)."
     )
-    parser.add_argument("--token_budget", type=int, help="Tokens per batch (default: depends on the device).")
+    parser.add_argument(
+        "--token_budget", type=int, range=TOKENS, help="Tokens per batch (default: depends on the device)."
+    )
     return parser
 
 

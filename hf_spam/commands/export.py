@@ -21,13 +21,14 @@ from ..inference.classifier import SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import OptionParser, merge
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE, check_writable, staged
+from ..values.ranges import FOLDER, SHARE
 
 
 def make_parser() -> OptionParser:
     """Return the parser of the command's options."""
     parser = OptionParser(DataArguments, prog="hf-spam export", description=__doc__, arguments="MODEL")
     parser.add_argument("model", metavar="MODEL", help="A folder that `hf-spam train` saved.")
-    parser.add_argument("--output_dir", required=True, metavar="FOLDER", help="Folder to write.")
+    parser.add_argument("--output_dir", required=True, metavar=FOLDER, help="Folder to write.")
     parser.add_argument("--overwrite_output_dir", action="store_true", help="Replace what --output_dir already holds.")
     parser.add_argument(
         "--format", choices=["onnx", "gpt2"], default="onnx", help="onnx, or gpt2 for transformers' own GPT-2."
@@ -36,7 +37,10 @@ def make_parser() -> OptionParser:
         "--int8", action="store_true", help="Write ONNX with 8-bit weights: a quarter of the size, and faster."
     )
     parser.add_argument(
-        "--max_changed", type=float, help=f"Share of the labels that may change (default: {MAX_CHANGED})."
+        "--max_changed",
+        type=float,
+        range=SHARE,
+        help=f"Share of the labels that may change (default: {MAX_CHANGED}).",
     )
     parser.add_argument(
         "--split", choices=["train", "validation", "test", "all"], help="What to compare on (default: test)."
@@ -45,12 +49,9 @@ def make_parser() -> OptionParser:
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """Return the options given, and check them."""
+    """Return the options given, and the default of `max_changed`."""
     options = merge(make_parser().given(argv))
-    share = options.setdefault("max_changed", MAX_CHANGED)
-    if not 0 <= share <= 1:
-        raise UserError(f"expected a max_changed between 0 and 1, a share of the labels, found {share}.")
-    return options
+    return {"max_changed": MAX_CHANGED, **options}
 
 
 def main(options: dict[str, Any]) -> None:

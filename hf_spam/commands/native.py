@@ -28,6 +28,7 @@ from ..system.run_folder import check_writable, staged
 from ..training.arguments import ModelArguments
 from ..training.freezing import freeze
 from ..training.initial_model import build_config
+from ..values.ranges import BATCH, COUNT, COUNT_OR_NONE, EPOCHS, FACTOR, FOLDER, SEED, check_values
 
 # Options that the chapter leaves no choice about.
 FIXED = ("data_dir", "balance", "pooling", "attn_implementation")
@@ -38,22 +39,22 @@ PROMPT = "Every effort moves you"
 class NativeArguments:
     """The training loop's options, named as the Trainer's are."""
 
-    output_dir: str = option("outputs/native", "Folder for the state dict and the plots.")
+    output_dir: str = option("outputs/native", "Folder for the state dict and the plots.", metavar=FOLDER)
     overwrite_output_dir: bool = option(False, "Replace the run that --output_dir already holds.")
-    seed: int = option(123, "Seed of the head's initialization, the order of messages and dropout.")
-    num_train_epochs: int = option(5, "Passes over the training messages.")
-    max_steps: int | None = option(None, "Stop after this many steps (default: after --num_train_epochs).")
-    per_device_train_batch_size: int = option(8, "Messages per batch.")
-    learning_rate: float = option(5e-5, "AdamW's learning rate.")
-    weight_decay: float = option(0.1, "AdamW's weight decay.")
-    eval_freq: int = option(50, "Estimate the losses every N steps; 0: never.")
-    eval_iter: int = option(5, "Batches per estimate.")
+    seed: int = option(123, "Seed of the head's initialization, the order of messages and dropout.", range=SEED)
+    num_train_epochs: int = option(5, "Passes over the training messages.", range=EPOCHS)
+    max_steps: int | None = option(
+        None, "Stop after this many steps (default: after --num_train_epochs).", range=COUNT
+    )
+    per_device_train_batch_size: int = option(8, "Messages per batch.", range=BATCH)
+    learning_rate: float = option(5e-5, "AdamW's learning rate.", range=FACTOR)
+    weight_decay: float = option(0.1, "AdamW's weight decay.", range=FACTOR)
+    eval_freq: int = option(50, "Estimate the losses every N steps; 0: never.", range=COUNT_OR_NONE)
+    eval_iter: int = option(5, "Batches per estimate.", range=COUNT)
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
-        for name in ("num_train_epochs", "per_device_train_batch_size", "eval_iter"):
-            if getattr(self, name) < 1:
-                raise UserError(f"expected at least 1 of {name}, found {getattr(self, name)}.")
+        """Check the values."""
+        check_values(self)
 
 
 def make_parser() -> OptionParser:

@@ -19,6 +19,7 @@ from ..inference.classifier import Precision, Prediction, SpamClassifier, find_m
 from ..inference.parts import fingerprint_model
 from ..options import OptionParser
 from ..system import processes
+from ..values.ranges import FILE, TOKENS
 
 _PIECE = 2**18  # bytes that are read from standard input at once, at most
 
@@ -33,24 +34,24 @@ def make_parser() -> OptionParser:
     parser.add_argument(
         "--input",
         type=Path,
-        metavar="FILE",
+        metavar=FILE,
         help="File of texts: a CSV, a TSV, a JSONL, or one per line; needs --output.",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="JSONL to write; needs --input.")
+    parser.add_argument("--output", type=Path, metavar=FILE, help="JSONL to write; needs --input.")
     parser.add_argument("--json", action="store_true", help="Print an object of text, label and score on each line.")
     parser.add_argument("--text_column", help="Column of the texts in --input (default: text, in any case).")
     parser.add_argument(
         "--precision", choices=get_args(Precision), default="fp32", help="fp32, or bf16, which is faster."
     )
-    parser.add_argument("--token_budget", type=int, help="Tokens per batch (default: depends on the device).")
+    parser.add_argument(
+        "--token_budget", type=int, range=TOKENS, help="Tokens per batch (default: depends on the device)."
+    )
     return parser
 
 
 def parse(argv: Sequence[str]) -> Namespace:
     """Return all options, and check them."""
     args = make_parser().parse_intermixed_args(list(argv))  # options may stand between MODEL and TEXT
-    if args.token_budget is not None and args.token_budget < 1:
-        raise UserError(f"expected a token_budget of at least 1, found {args.token_budget}.")
     if (args.input is None) != (args.output is None) or (args.input and args.texts):
         raise UserError("expected --input and --output together and no TEXT, or neither.")
     return args

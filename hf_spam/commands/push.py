@@ -10,6 +10,8 @@ from ..hub.contents import model_contents, push_model
 from ..hub.repository import Repository, listing, prepare_repository
 from ..options import OptionParser, build, merge
 from ..system.run_folder import check_writable, staged
+from ..values.names import check_license
+from ..values.ranges import FOLDER
 
 
 def make_parser() -> OptionParser:
@@ -23,15 +25,18 @@ def make_parser() -> OptionParser:
     )
     parser.add_argument(
         "--output_dir",
-        metavar="FOLDER",
+        metavar=FOLDER,
         help="Write the files here instead of sending them, to read or edit the card.",
     )
     return parser
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """Return the options given."""
-    return merge(make_parser().given(argv))
+    """Return the options given, and check the license."""
+    options = merge(make_parser().given(argv))
+    if "license" in options:
+        check_license("license", options["license"])
+    return options
 
 
 def main(options: dict[str, Any]) -> None:

@@ -30,6 +30,8 @@ from ..training.fine_tuning import fine_tune
 from ..training.initial_model import build_config, initialize_model, load_weights
 from ..training.resuming import find_checkpoint, set_aside_later
 from ..training.run import Run, save_run
+from ..values.set_up import suspects, until_first_step
+from ..values.trainer_options import refuse_fixed
 
 COLUMNS = (*METRICS, "loss", "messages")
 
@@ -63,14 +65,16 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     """
     parser = make_parser()
     given = parser.given(argv)
+    refuse_fixed(given)
     path = given.pop("config", None)
     from_file: dict[str, Any] = {}
     if path is not None:
         config = read_config(path)
         try:
             from_file = parser.given(to_argv(config, parser))
+            refuse_fixed(from_file)
         except UserError as error:
-            raise UserError(f"{path}: {error}") from None
+            raise UserError(f"--config {path}: {error}") from None
     preset = given.get("preset") or from_file.get("preset") or "default"
     options = merge({"output_dir": f"outputs/{preset}"}, PRESETS[preset], from_file, given, {"preset": preset})
     if "resume_from_checkpoint" not in options:
@@ -96,6 +100,7 @@ def main(options: dict[str, Any]) -> None:
         build(SpamTrainingArguments, options | {"push_to_hub": False}),
     )
     with processes.main_first():
+        check_sources(job.data)
         checkpoint = find_place(job)
         repository = prepare_hub(job, token) if options.get("push_to_hub") and processes.rank() == 0 else None
         weights = load_weights(job.model, job.data.cache_dir)
@@ -113,7 +118,8 @@ def main(options: dict[str, Any]) -> None:
         del weights  # as large as the model
         print(describe_model(model, job.model))
         try:
-            run = fine_tune(model, tokenizer, splits, tokenized, job.training, job.model.trainable)
+            with until_first_step(job.trainers_own, folder):
+                run = fine_tune(model, tokenizer, splits, tokenized, job.training, job.model.trainable)
         except Interrupted as stop:
             stop.message += f". Resume with: hf-spam train --output_dir {job.output_dir} --resume_from_checkpoint last"
             raise
@@ -140,6 +146,27 @@ class Job:
     def output_dir(self) -> Path:
         """Where the finished run goes."""
         return Path(self.options["output_dir"])
+
+    @property
+    def trainers_own(self) -> dict[str, Any]:
+        """The Trainer's own options that were given, not by the preset."""
+        preset = PRESETS[self.options["preset"]]
+        return {
+            name: self.options[name]
+            for name in suspects(self.training)
+            if name in self.options and self.options[name] != preset.get(name)
+        }
+
+
+def check_sources(data: DataArguments) -> None:
+    """Check that the named files and folders are there, before weights are downloaded.
+
+    Raises:
+        UserError: If they are not.
+    """
+    for name, path in (("data_file", data.data_file), ("data_dir", data.data_dir), ("bpe_dir", data.bpe_dir)):
+        if path is not None and not Path(path).exists():
+            raise UserError(f"--{name} {path}: no such {'file' if name == 'data_file' else 'folder'}.")
 
 
 def find_place(job: Job) -> Path | None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from ..options import PUBLISHING, option
+from ..values.names import check_branch
+from ..values.ranges import check_values
 
 
 @dataclass
@@ -15,3 +17,8 @@ class HubArguments:
         None, "Message of the commit (default: one that says what was uploaded).", PUBLISHING
     )
     dry_run: bool = option(False, "List the files with their sizes and send nothing.", PUBLISHING)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_values(self)
+        check_branch("revision", self.revision)

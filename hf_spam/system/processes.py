@@ -4,6 +4,7 @@ Of a single process nothing here starts `torch.distributed` or constructs accele
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -24,17 +25,33 @@ _MPI_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 
 def world_size() -> int:
     """Return how many processes the launcher started, this one included."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _launched("WORLD_SIZE", 1, at_least=1)
 
 
 def local_world_size() -> int:
     """Return how many of the processes run on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))
+    return _launched("LOCAL_WORLD_SIZE", world_size(), at_least=1)
 
 
 def rank() -> int:
     """Return this process's number; 0 is the main process."""
-    return int(os.environ.get("RANK", "0"))
+    return _launched("RANK", 0)
+
+
+def _launched(name: str, default: int, at_least: int = 0, environment: Mapping[str, str] | None = None) -> int:
+    """Return a number that the launcher announced in the environment.
+
+    Raises:
+        UserError: If it is none, or out of range.
+    """
+    text = (os.environ if environment is None else environment).get(name, str(default))
+    number = int(text) if re.fullmatch(r"[0-9]{1,6}", text) else -1
+    if number < at_least:
+        raise UserError(
+            f"${name}: expected a whole number from {at_least} to 999,999, as a launcher sets it, found {text!r}. "
+            f"For a single process unset it."
+        )
+    return number
 
 
 def on_cpu() -> bool:
@@ -50,20 +67,35 @@ def join() -> None:
     """
     check_launch(os.environ)
     if world_size() > 1:
-        state = PartialState(cpu=on_cpu())
+        try:
+            state = PartialState(cpu=on_cpu())
+        except (ValueError, RuntimeError) as error:  # RuntimeError: those of torch.distributed
+            raise UserError(f"expected {world_size()} processes that can connect: {error}") from None
         if state.num_processes != world_size():
             raise UserError(f"expected {world_size()} connected processes, found {state.num_processes}.")
 
 
 def check_launch(environment: Mapping[str, str]) -> None:
-    """Detect an `accelerate launch` that was asked for several processes and started one.
+    """Check what a launcher announced; detect an `accelerate launch` for several processes that started one.
 
     With `--cpu`, or a MULTI_CPU configuration, it starts one process whatever `--num_processes` says. It then sets
     `MASTER_PORT`, which it does not set for a single process, but no `WORLD_SIZE`.
 
     Raises:
-        UserError: If that has happened.
+        UserError: If that has happened, or the numbers of the processes are none, or contradict each other.
     """
+    many = _launched("WORLD_SIZE", 1, at_least=1, environment=environment)
+    local = _launched("LOCAL_WORLD_SIZE", many, at_least=1, environment=environment)
+    for name, default, below in (
+        ("LOCAL_WORLD_SIZE", local, many + 1),
+        ("RANK", 0, many),
+        ("LOCAL_RANK", 0, local),
+        ("MASTER_PORT", 0, 65536),
+    ):
+        if (found := _launched(name, default, environment=environment)) >= below:
+            raise UserError(
+                f"${name}: expected a whole number below {below:,}, as a launcher sets it, found {found:,}."
+            )
     launched = "ACCELERATE_MIXED_PRECISION" in environment and "MASTER_PORT" in environment
     if launched and not any(name in environment for name in ("WORLD_SIZE", *_MPI_VARIABLES)):
         raise UserError(

@@ -1,16 +1,33 @@
 """The options of the model and of the training, and the presets."""
 
-import importlib.util
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from transformers import TrainingArguments
 
-from ..errors import UserError, install_hint
+from ..errors import UserError
+from ..evaluation.metrics import METRICS
 from ..model.configuration_spam_gpt import Pooling
 from ..options import CHECKPOINTS, EVALUATION, MODEL, PUBLISHING, RECIPE, SPEED, THE_RUN, TRAINERS, option
+from ..values.names import check_branch, check_repository
+from ..values.ranges import (
+    BATCH,
+    COUNT,
+    COUNT_OR_NONE,
+    EPOCHS,
+    FACTOR,
+    FOLDER,
+    LENGTH,
+    SEED,
+    Range,
+    check_values,
+)
+from ..values.set_up import suspects, until_first_step
+from ..values.trainer_checks import check_after, check_before
+from ..values.trainer_options import RANGES, STEPS
 from .freezing import Trainable
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -54,13 +71,19 @@ class ModelArguments:
     model_size: Literal["tiny", "mini", "small", "medium", "large", "xl"] | None = option(
         None, "Width and depth (default: small; for a local folder, the folder's).", MODEL
     )
-    context_length: int | None = option(None, "Longest text in tokens, with --weights random (default: 1024).", MODEL)
+    context_length: int | None = option(
+        None, "Longest text in tokens, with --weights random (default: 1024).", MODEL, range=LENGTH
+    )
     pooling: Pooling = option("last_token", "Position whose logits count; last_position is the book's.", MODEL)
-    drop_rate: float = option(0.0, "Dropout.", MODEL)
+    drop_rate: float = option(0.0, "Dropout.", MODEL, range=Range(at_least=0, below=1))
     attn_implementation: Literal["sdpa", "eager"] = option(
         "sdpa", "torch's fused attention, or the book's explicit one.", MODEL
     )
     trainable: Trainable = option("last_block", "What is trained; the rest is frozen.", MODEL)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_values(self)
 
 
 @dataclass
@@ -79,51 +102,79 @@ class SpamTrainingArguments(TrainingArguments):
     `hub_strategy` end, `per_device_train_batch_size` unset. Weight decay applies to every parameter.
     """
 
-    output_dir: str | None = option(None, "Folder of the run (default: outputs/PRESET).", THE_RUN, "FOLDER")
+    output_dir: str | None = option(None, "Folder of the run (default: outputs/PRESET).", THE_RUN, FOLDER)
     overwrite_output_dir: bool = option(False, "Replace the run that --output_dir already holds.", THE_RUN)
-    seed: int = option(123, "Seed of the head's initialization, the order of messages and dropout.", THE_RUN)
+    seed: int = option(
+        123, "Seed of the head's initialization, the order of messages and dropout.", THE_RUN, range=SEED
+    )
     report_to: None | str | list[str] = option(  # noqa: RUF036  # the order that HfArgumentParser can read
         "none", "Tracker: tensorboard or trackio, which are extras.", THE_RUN, "NAME"
     )
     disable_tqdm: bool | None = option(None, "Show no progress (default: false).", THE_RUN)
-    num_train_epochs: float = option(5.0, "Passes over the training messages.", RECIPE)
-    max_steps: int = option(-1, "Stop after this many steps; -1: after --num_train_epochs.", RECIPE)
+    num_train_epochs: float = option(5.0, "Passes over the training messages.", RECIPE, range=EPOCHS)
+    max_steps: int = option(
+        -1,
+        "Stop after this many steps; -1: after --num_train_epochs.",
+        RECIPE,
+        range=Range(at_least=1, at_most=10**9, besides=-1),
+    )
     global_batch_size: int | None = option(
-        None, "Messages per optimizer step, over all processes (default: 8).", RECIPE
+        None, "Messages per optimizer step, over all processes (default: 8).", RECIPE, range=BATCH
     )
     per_device_train_batch_size: int | None = option(  # type: ignore[assignment]
-        None, "Messages per process and batch, instead of --global_batch_size (default: its share).", RECIPE
+        None,
+        "Messages per process and batch, instead of --global_batch_size (default: its share).",
+        RECIPE,
+        range=BATCH,
     )
-    gradient_accumulation_steps: int = option(1, "Batches per optimizer step and process.", RECIPE)
+    gradient_accumulation_steps: int = option(1, "Batches per optimizer step and process.", RECIPE, range=BATCH)
     optim: str = option("adamw_torch_fused", "Optimizer.", RECIPE, "NAME")
-    learning_rate: float = option(5e-5, "Highest learning rate.", RECIPE)
+    learning_rate: float = option(5e-5, "Highest learning rate.", RECIPE, range=FACTOR)
     lr_scheduler_type: str = option("constant", "Learning-rate schedule.", RECIPE, "NAME")
-    warmup_steps: float = option(0, "Steps of warmup; below 1: their share of all steps.", RECIPE)
-    weight_decay: float = option(0.1, "Weight decay of every parameter.", RECIPE)
-    max_grad_norm: float = option(0.0, "Clip gradients to this norm; 0: do not clip.", RECIPE)
+    warmup_steps: float = option(
+        0,
+        "Steps of warmup; below 1: their share of all steps.",
+        RECIPE,
+        range=Range(at_least=0, at_most=10**9, share=True),
+    )
+    weight_decay: float = option(0.1, "Weight decay of every parameter.", RECIPE, range=FACTOR)
+    max_grad_norm: float = option(
+        0.0, "Clip gradients to this norm; 0: do not clip.", RECIPE, range=Range(at_least=0, at_most=10**6)
+    )
     dataloader_drop_last: bool = option(True, "Skip a last, smaller batch in training (never in evaluation).", RECIPE)
-    eval_freq: int = option(50, "Estimate the losses every N steps, as the chapter does; 0: never.", EVALUATION)
-    eval_iter: int = option(5, "Batches per estimate of a loss or accuracy.", EVALUATION)
+    eval_freq: int = option(
+        50, "Estimate the losses every N steps, as the chapter does; 0: never.", EVALUATION, range=COUNT_OR_NONE
+    )
+    eval_iter: int = option(5, "Batches per estimate of a loss or accuracy.", EVALUATION, range=COUNT)
     eval_strategy: str = option(
         "epoch", "When to evaluate the whole validation split: no, steps or epoch.", EVALUATION, "WHEN"
     )
-    per_device_eval_batch_size: int = option(32, "Messages of similar length per evaluation batch.", EVALUATION)
+    per_device_eval_batch_size: int = option(
+        32, "Messages of similar length per evaluation batch.", EVALUATION, range=BATCH
+    )
     logging_strategy: str = option("no", "When to log the running loss: no, steps or epoch.", EVALUATION, "WHEN")
     metric_for_best_model: str | None = option(
         None, "Metric that picks the best checkpoint (default: loss).", EVALUATION, "NAME"
     )
     load_best_model_at_end: bool = option(False, "Keep the best checkpoint instead of the last.", EVALUATION)
     early_stopping_patience: int | None = option(
-        None, "Stop after N evaluations without a better --metric_for_best_model (default: never).", EVALUATION
+        None,
+        "Stop after N evaluations without a better --metric_for_best_model (default: never).",
+        EVALUATION,
+        range=COUNT,
     )
-    early_stopping_threshold: float = option(0.0, "Smallest improvement that counts as better.", EVALUATION)
+    early_stopping_threshold: float = option(
+        0.0, "Smallest improvement that counts as better.", EVALUATION, range=Range(at_least=0, at_most=10**6)
+    )
     save_strategy: str = option(
         "epoch", "When to save a checkpoint to resume from: no, steps, epoch or best.", CHECKPOINTS, "WHEN"
     )
-    save_steps: float = option(500, "Steps between checkpoints with --save_strategy steps.", CHECKPOINTS)
-    save_total_limit: int | None = option(1, "Checkpoints to keep during training, beside the best.", CHECKPOINTS)
+    save_steps: float = option(500, "Steps between checkpoints with --save_strategy steps.", CHECKPOINTS, range=STEPS)
+    save_total_limit: int | None = option(
+        1, "Checkpoints to keep during training, beside the best.", CHECKPOINTS, range=COUNT
+    )
     resume_from_checkpoint: str | None = option(
-        None, "last, or the folder of a checkpoint, to resume from (default: start anew).", CHECKPOINTS, "CHECKPOINT"
+        None, "last, or the folder of a checkpoint, to resume from (default: start anew).", CHECKPOINTS, FOLDER
     )
     restore_callback_states_from_checkpoint: bool = option(
         True, "Resume early stopping with the evaluations counted so far.", CHECKPOINTS
@@ -133,9 +184,11 @@ class SpamTrainingArguments(TrainingArguments):
     prefix_cache: Literal["auto", "on", "off"] = option(
         "auto", "Compute the frozen blocks' output once: if possible (auto), or fail (on), or never (off).", SPEED
     )
-    prefix_cache_limit: float = option(8.0, "Largest such cache, in GB.", SPEED, "GB")
+    prefix_cache_limit: float = option(
+        8.0, "Largest such cache, in GB.", SPEED, "GB", range=Range(at_least=0, at_most=10**6)
+    )
     prefix_cache_dir: str | None = option(
-        None, "Keep that cache here for later runs (default: in the run, until it is finished).", SPEED, "FOLDER"
+        None, "Keep that cache here for later runs (default: in the run, until it is finished).", SPEED, FOLDER
     )
     used_rows: bool = option(
         True, "With --trainable all, let AdamW update only the embeddings of tokens that occur.", SPEED
@@ -149,25 +202,26 @@ class SpamTrainingArguments(TrainingArguments):
     hub_strategy: str = option("end", "When to push; only end is possible here.", TRAINERS, "WHEN")
 
     def __post_init__(self) -> None:
-        """Check our options, then the Trainer's."""
-        if self.eval_freq < 0 or self.eval_iter < 1:
-            raise UserError(
-                f"expected eval_freq of at least 0 and eval_iter of at least 1, "
-                f"found {self.eval_freq} and {self.eval_iter}."
-            )
+        """Check every option, ours and the Trainer's."""
+        check_values(self, RANGES)
         if not torch.accelerator.is_available():
             self.dataloader_pin_memory = False  # which would only warn
             self.use_cpu = True  # lets several processes meet on the CPU, and allows bf16
-        if self.prefix_cache_limit < 0:
-            raise UserError(f"expected a prefix_cache_limit of at least 0 GB, found {self.prefix_cache_limit}.")
-        if self.hub_strategy != "end":
-            raise UserError(
-                f"expected hub_strategy end (a run is pushed when it is finished), found {self.hub_strategy}."
-            )
-        _check_trackers(self.report_to)
         if self.early_stopping_patience is not None:
             self.load_best_model_at_end = True
-        super().__post_init__()
+        if self.save_strategy == "best" and self.metric_for_best_model is None:
+            self.metric_for_best_model = "loss"  # as the Trainer does for load_best_model_at_end
+        check_before(self)
+        metric = (self.metric_for_best_model or "loss").removeprefix("eval_")
+        if metric not in (*METRICS, "loss"):
+            raise UserError(f"--metric_for_best_model: expected {', '.join(METRICS)} or loss, found {metric!r}.")
+        if self.hub_model_id is not None:
+            check_repository("hub_model_id", self.hub_model_id)
+        if self.hub_revision is not None:
+            check_branch("hub_revision", self.hub_revision)
+        with until_first_step(suspects(self), Path(self.output_dir or ".")):
+            super().__post_init__()
+        check_after(self)
         if self.per_device_train_batch_size is None:
             self.per_device_train_batch_size = self._share(self.global_batch_size or 8)
 
@@ -203,14 +257,7 @@ class SpamTrainingArguments(TrainingArguments):
         share, rest = divmod(global_batch_size, parts)
         if rest or not share:
             raise UserError(
-                f"expected a global_batch_size that {self.world_size} processes can share, each in "
+                f"--global_batch_size: expected a number that {self.world_size} processes can share, each in "
                 f"{self.gradient_accumulation_steps} accumulated batches, found {global_batch_size}."
             )
         return share
-
-
-def _check_trackers(names: str | list[str] | None) -> None:
-    """Refuse a tracker that needs one of our extras if that is not installed."""
-    for name in [names] if isinstance(names, str) else names or []:
-        if name in ("tensorboard", "trackio") and importlib.util.find_spec(name) is None:
-            raise UserError(f"--report_to {name} needs the extra [{name}], which is missing: {install_hint(name)}")

@@ -116,11 +116,8 @@ def build_trainer(
     """Return the Trainer of `fine_tune`, ready to train, and the callback that will hold the interim estimates.
 
     Raises:
-        UserError: If the training split does not fill one batch, or `metric_for_best_model` is none of ours.
+        UserError: If the training split does not fill one batch.
     """
-    metric = (arguments.metric_for_best_model or "loss").removeprefix("eval_")
-    if metric not in (*METRICS, "loss"):
-        raise UserError(f"expected a metric_for_best_model of {', '.join(METRICS)} or loss, found {metric!r}.")
     train, batch_size = tokenized["train"], arguments.messages_per_step
     if arguments.dataloader_drop_last and len(train) < batch_size:
         raise UserError(f"expected at least one training batch of {batch_size} messages, found {len(train)}.")

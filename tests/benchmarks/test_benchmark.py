@@ -71,7 +71,10 @@ def test_the_table() -> None:
 
 
 def test_mistakes(run: Run) -> None:
-    assert run("benchmark", "--steps", "0")[::2] == (2, "hf-spam: error: expected at least 1 of steps, found 0.\n")
+    assert run("benchmark", "--steps", "0")[::2] == (
+        2,
+        "hf-spam: error: --steps: expected a whole number from 1 to 1,000,000,000, found 0.\n",
+    )
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ def test_a_stream_that_is_not_utf8(tiny_run: Callable[[str], Path], warm: WarmPr
     result = warm.call([tiny_run("last_token")], tmp_path, program)
     assert result.returncode == 0, result.stderr
     assert [line.split("\t")[2] for line in result.stdout.splitlines()] == ["caf\\xe9", "\\u4f60\\u597d"]
-    assert result.stderr.startswith("hf-spam: error: caf\\xe9.csv: no such file.")
+    assert result.stderr.startswith("hf-spam: error: --data_file caf\\xe9.csv: no such file.")
 
 
 @pytest.mark.slow

@@ -476,7 +476,7 @@ def test_a_failed_level_fails_the_command(
 
 def test_the_command_says_what_is_wrong(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     for argv, message in (
-        (["--steps", "0"], "expected at least 1 of --steps, found 0"),
+        (["--steps", "0"], "--steps: expected a whole number from 1 to 1,000,000,000, found 0"),
         (["--data_file", "nowhere.csv"], "nowhere.csv: no such file"),
         (["--weights", "nowhere"], "found no folder 'nowhere'"),
         (["--output_dir", "/proc/report"], "/proc/report: cannot be written"),

@@ -263,7 +263,7 @@ def test_both_commands_print_the_same_log(
     [
         (["--pooling", "last_token"], "the chapter's program has no --pooling. Use hf-spam train, which has."),
         (["--balance", "false", "--data_dir", "x"], "has no --data_dir, --balance"),
-        (["--eval_iter", "0"], "expected at least 1 of eval_iter, found 0"),
+        (["--eval_iter", "0"], "--eval_iter: expected a whole number from 1 to 1,000,000,000, found 0"),
         (["--per_device_train_batch_size", "899", "--data_source", "sample"], "batch of 899 messages, found 898"),
         (["--data_source", "sample", "--model_size", "tiny", "--context_length", "64"], "context of 64 tokens, found"),
     ],

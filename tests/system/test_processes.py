@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -174,7 +175,7 @@ def test_a_failure_under_a_launcher(workplace: Path) -> None:
 
 
 def test_a_batch_that_cannot_be_shared(workplace: Path, warm: WarmProcess) -> None:
-    with pytest.raises(AssertionError, match="expected a global_batch_size that 3 processes can share"):
+    with pytest.raises(AssertionError, match="--global_batch_size: expected a number that 3 processes can share"):
         warm.run(["train", *RECIPE, "--output_dir", "three"], workplace, 3)
     assert not (workplace / "three").exists()
 
@@ -212,6 +213,36 @@ def test_what_a_launch_looks_like(environment: dict[str, str], refused: bool) ->
             processes.check_launch(environment)
     else:
         processes.check_launch(environment)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        *(({name: text}, rf"^\${name}: expected a whole number .*found") for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK")
+          for text in ("", "x", "-1", "1.5", "nan", "9" * 30, "٣", "0x1", " 1", "1\n2")),
+        ({"WORLD_SIZE": "0"}, r"\$WORLD_SIZE: expected a whole number from 1 to 999,999"),
+        ({"LOCAL_WORLD_SIZE": "0", "WORLD_SIZE": "2"}, r"\$LOCAL_WORLD_SIZE: expected"),
+        ({"LOCAL_WORLD_SIZE": "3", "WORLD_SIZE": "2"}, r"\$LOCAL_WORLD_SIZE: expected a whole number below 3, .*found 3"),
+        ({"RANK": "2", "WORLD_SIZE": "2"}, r"\$RANK: expected a whole number below 2, .*found 2"),
+        ({"RANK": "1"}, r"\$RANK: expected a whole number below 1, .*found 1"),
+        ({"LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "1", "WORLD_SIZE": "2"}, r"\$LOCAL_RANK: expected"),
+        ({"MASTER_PORT": "x"}, r"\$MASTER_PORT: expected"),
+        ({"MASTER_PORT": "65536"}, r"\$MASTER_PORT: expected a whole number below 65,536"),
+    ],
+)  # fmt: skip
+def test_nonsense_in_the_environment(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        processes.check_launch(environment)
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "RANK", "LOCAL_RANK"])
+def test_a_command_with_nonsense_in_the_environment(
+    name: str, run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "banana")
+    code, _, error = run("train", "--data_file", "none.csv")
+    assert code == 2
+    assert f"hf-spam: error: ${name}: expected a whole number" in error
 
 
 def test_processes_that_do_not_know_each_other(monkeypatch: pytest.MonkeyPatch) -> None:

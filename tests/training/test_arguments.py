@@ -144,10 +144,10 @@ def test_a_file_that_is_not_there() -> None:
         (["--data_file", "a", "--data_dir", "b"], "found --data_file and --data_dir"),
         (["--global_batch_size", "7", "--gradient_accumulation_steps", "2"], "in 2 accumulated batches, found 7"),
         (["--global_batch_size", "8", "--per_device_train_batch_size", "8"], "found --global_batch_size and --per_"),
-        (["--max_length", "0"], "expected a max_length of at least 1, found 0"),
+        (["--max_length", "0"], "--max_length: expected a whole number from 1 to 131,072, found 0"),
         (["--train_fraction", "0.95"], "found 0.95 and 0.1"),
-        (["--eval_iter", "0"], "eval_iter of at least 1, found 50 and 0"),
-        (["--lr_scheduler_type", "zigzag"], "zigzag is not a valid SchedulerType, please select one of"),
+        (["--eval_iter", "0"], "--eval_iter: expected a whole number from 1 to 1,000,000,000, found 0"),
+        (["--lr_scheduler_type", "zigzag"], "--lr_scheduler_type: expected one of linear, .*, found 'zigzag'"),
         (["--load_best_model_at_end", "true", "--save_strategy", "no"], "save and eval strategy to match"),
     ],
 )

@@ -194,7 +194,9 @@ def test_fewer_messages_than_a_batch(
 def test_a_metric_that_is_none_of_ours(
     splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="of accuracy, precision, recall, f1 or loss, found 'f2'"):
+    with pytest.raises(
+        UserError, match="--metric_for_best_model: expected accuracy, precision, recall, f1 or loss, found 'f2'"
+    ):
         fine_tune(tiny_model(), tokenizer, splits, tokenized, tmp_path, metric_for_best_model="f2")
 
 

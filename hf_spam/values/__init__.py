@@ -1,0 +1,1 @@
+"""Which values may an option have?"""
