@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..model.gpt import GPTModel
-from ..system.download import download_repository
+from ..system.hub_download import download_repository
 from . import from_openai
 
 State = dict[str, Tensor]

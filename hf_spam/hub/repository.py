@@ -17,8 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import enable_progress_bars, parse_ratelimit_headers, validate_repo_id
 
 from ..errors import UserError
-from ..system.download import without_tokens
-from ..system.hub_http import httpx
+from ..system.hub_http import ODD_ANSWERS, httpx, without_tokens
 
 Contents = Mapping[str, Path | bytes]  # path in the repository -> local file or content
 
@@ -150,7 +149,7 @@ def _hub_requests(repository: Repository) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, RuntimeError, ValueError, LookupError, httpx.HTTPError) as wrapped:
+    except (OSError, httpx.HTTPError, *ODD_ANSWERS) as wrapped:
         error: Exception = wrapped
         while isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
             error = error.__cause__  # the client wraps errors of large files
