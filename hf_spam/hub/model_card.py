@@ -25,16 +25,13 @@ from ..system.environment import PACKAGES
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE
 from ..training.arguments import ModelArguments
 from .cards import HUB_DATASET, describe_preparation, render
+from .privacy import public_options
 
 Kind = Literal["checkpoint", "language model", "gpt2", "onnx"]
 Facts = Mapping[str, Any]
 
 _RARE_SPAM = 5  # spam in 100 messages: an example of a share that differs from the training data's
 _USE_EXAMPLES = ("You are a winner! Claim your $1000 prize", "Are we still on for dinner?")
-_PRIVATE_OPTIONS = {  # they name places on the machine that trained, or where its results were sent
-    *("output_dir", "overwrite_output_dir", "cache_dir", "bpe_dir", "prefix_cache_dir", "push_to_hub", "report_to"),
-    *("hub_model_id", "hub_private_repo", "hub_revision", "hub_always_push", "hub_strategy"),
-}
 
 
 def build_model_card(folder: Path, repository: str, license: str | None = None) -> str:
@@ -191,17 +188,6 @@ def _widget(facts: Facts) -> list[dict[str, Any]] | None:
             for it in facts["outputs"]
         ]
     return [{"text": text} for text in EXAMPLES] if facts["kind"] != "language model" else None
-
-
-def public_options(options: Facts) -> dict[str, Any]:
-    """Return a run's options without tokens and private places; other paths are reduced to the file's name."""
-    kept = {
-        name: value for name, value in options.items() if name not in _PRIVATE_OPTIONS and not name.endswith("_token")
-    }
-    return {
-        name: Path(value).name if isinstance(value, str) and ("/" in value or "\\" in value) else value
-        for name, value in kept.items()
-    }
 
 
 def _read(file: Path) -> Any:

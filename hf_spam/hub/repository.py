@@ -16,7 +16,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import enable_progress_bars, parse_ratelimit_headers, validate_repo_id
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..system.hub_http import ODD_ANSWERS, httpx, without_tokens
 
 Contents = Mapping[str, Path | bytes]  # path in the repository -> local file or content
@@ -129,7 +129,8 @@ def publish(repository: Repository, contents: Contents, message: str) -> str:
 def listing(contents: Contents) -> str:
     """Return a table of the files with their sizes in bytes, and the total."""
     sizes = {
-        path: len(source) if isinstance(source, bytes) else source.stat().st_size for path, source in contents.items()
+        one_line(path): len(source) if isinstance(source, bytes) else source.stat().st_size
+        for path, source in contents.items()
     }
     width = max(map(len, sizes))
     lines = [f"{path:{width}} {size:>15,}" for path, size in sizes.items()]

@@ -85,20 +85,23 @@ def check_repository(name: str, patterns: Iterable[str]) -> None:
         if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
             raise ValueError(f"expected the name of a commit, found {commit!r}")
         files: list[_File] = [(file.rfilename, file.size, None) for file in info.siblings or []]
-        tree = api.list_repo_tree(name, recursive=True, revision=commit)
-        for file in tree:
+        _check_files(name, patterns, files)
+        for file in api.list_repo_tree(name, recursive=True, revision=commit):
             if len(files) > MOST_FILES:
                 raise UserError(f"{name}: expected a repository of at most {MOST_FILES:,} files, found more.")
             names = [getattr(file, "blob_id", None), getattr(getattr(file, "lfs", None), "sha256", None)]
             files.append((file.path, getattr(file, "size", None), names))
+        _check_files(name, patterns, files)
     except (httpx.TransportError, OfflineModeIsEnabled, HfHubHTTPError):
         return  # the client decides whether what it has suffices, and says what is wrong otherwise
-    _check_files(name, [file for file in files if any(fnmatch(str(file[0]), pattern) for pattern in patterns)])
 
 
-def _check_files(repository: str, files: list[_File]) -> None:
+def _check_files(repository: str, patterns: Iterable[str], files: list[_File]) -> None:
+    """Check the files that a pattern wants."""
     sizes: dict[str, int] = {}
     for path, size, names in files:
+        if not any(fnmatch(str(path), pattern) for pattern in patterns) and isinstance(path, str) and path:
+            continue
         parts = path.split("/") if isinstance(path, str) else [""]
         plain = all(
             part not in ("", ".", "..") and part.isprintable() and len(part) <= _LONGEST_NAME for part in parts
