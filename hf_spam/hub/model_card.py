@@ -4,12 +4,12 @@ The text is in the Jinja template `model_card.md`. The facts come from the files
 nothing that they do not.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from huggingface_hub import EvalResult, ModelCardData
+from jinja2 import UndefinedError
 
 from ..conversion.from_gpt2 import HUB_REPOSITORIES
 from ..conversion.to_gpt2 import is_gpt2, read_gpt2_config
@@ -22,14 +22,17 @@ from ..inference.classifier import EXAMPLES
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..options import build
 from ..system.environment import PACKAGES
+from ..system.reading import read_json
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE
 from ..training.arguments import ModelArguments
-from .cards import HUB_DATASET, describe_preparation, render
+from .cards import HUB_DATASET, describe_preparation, render, to_json
 from .privacy import public_options
 
 Kind = Literal["checkpoint", "language model", "gpt2", "onnx"]
 Facts = Mapping[str, Any]
 
+# What a record of another form leads to, up to the template.
+_ODD_RECORDS = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, UndefinedError)
 _RARE_SPAM = 5  # spam in 100 messages: an example of a share that differs from the training data's
 _USE_EXAMPLES = ("You are a winner! Claim your $1000 prize", "Are we still on for dinner?")
 
@@ -61,16 +64,16 @@ def build_model_card(folder: Path, repository: str, license: str | None = None) 
         "agreement": agreement,
         **dict.fromkeys(("training", "results", "source", "base_model", "rare")),
     }
-    if run and kind != "language model":
-        try:
+    try:
+        if run and kind != "language model":
             facts |= run_facts(run, options, config, folder)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{folder / METRICS_FILE}: expected a record written by this version of hf_spam, found another format "
-                f"({type(error).__name__}: {error}). Train again, or write the card yourself: README.md in the folder."
-            ) from None
-    metadata = build_metadata(facts, license).to_yaml()
-    return render("model_card.md", {"metadata": f"{metadata}\n", **facts})
+        metadata = build_metadata(facts, license).to_yaml()
+        return render("model_card.md", {"metadata": f"{metadata}\n", **facts})
+    except _ODD_RECORDS as error:
+        raise UserError(
+            f"{folder / METRICS_FILE}: expected a record written by this version of hf_spam, found another format "
+            f"({type(error).__name__}: {error}). Train again, or write the card yourself: README.md in the folder."
+        ) from None
 
 
 def find_kind(folder: Path) -> Kind:
@@ -132,7 +135,7 @@ def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -
         "base_model": base_model,
         "trains": model.trainable.replace("_", " "),
         "facts": facts,
-        "options": json.dumps(public_options(options), indent=2, ensure_ascii=False),
+        "options": to_json(public_options(options)),
         "results": {name: _format_figures(figures) for name, figures in run["splits"].items()},
         "plots": [name for name in ("loss", "accuracy") if (folder / f"{name}-plot.png").is_file()],
         "rare": _rare_spam(right, alarms, misses, hits) if data.balance else None,
@@ -191,7 +194,7 @@ def _widget(facts: Facts) -> list[dict[str, Any]] | None:
 
 
 def _read(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return read_json(file) if file.is_file() else {}
 
 
 def _tokenizer_length(folder: Path) -> int:
