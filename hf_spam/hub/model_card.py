@@ -15,7 +15,7 @@ from ..conversion.from_gpt2 import HUB_REPOSITORIES
 from ..conversion.to_gpt2 import is_gpt2, read_gpt2_config
 from ..conversion.to_onnx import is_onnx
 from ..data.arguments import DataArguments
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..evaluation.intervals import Interval, intervals, wilson
 from ..evaluation.metrics import METRICS
 from ..inference.classifier import EXAMPLES
@@ -150,7 +150,7 @@ def build_metadata(facts: Facts, license: str | None) -> ModelCardData:
     if license is None and (facts["training"] is None or collection):
         license = "mit" if facts["base_model"] else "apache-2.0"
     metadata = ModelCardData(
-        license=license,
+        license=one_line(license) if license else license,
         library_name="onnx" if kind == "onnx" else "transformers",
         pipeline_tag="text-generation" if kind == "language model" else "text-classification",
         tags=["gpt2", "hf-spam", *([] if kind == "language model" else ["sms", "spam-detection"])],
@@ -187,7 +187,10 @@ def _widget(facts: Facts) -> list[dict[str, Any]] | None:
     """Return the examples, with the model's output where it is known."""
     if facts["results"]:
         return [
-            {"text": it["text"], "output": [{"label": it["label"], "score": round(it["score"], 4)}]}
+            {
+                "text": one_line(it["text"]),
+                "output": [{"label": one_line(it["label"]), "score": round(it["score"], 4)}],
+            }
             for it in facts["outputs"]
         ]
     return [{"text": text} for text in EXAMPLES] if facts["kind"] != "language model" else None
