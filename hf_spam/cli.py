@@ -5,16 +5,17 @@ ours; 130 interrupted.
 """
 
 import importlib
-import io
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 
 from .commands import COMMANDS, module_name
-from .errors import Interrupted, UserError
+from .errors import Interrupted, UserError, one_line, shorten
+from .system.terminal import ReaderGone, safe_streams
 
 _USAGE = "usage: hf-spam COMMAND [OPTION ...]\n\nFine-tune a from-scratch GPT as a spam classifier.\n\ncommands:\n"
 
@@ -28,17 +29,39 @@ def usage() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `hf-spam` with the given arguments (those of the process by default) and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not where a caller has put something else in its place
-            stream.reconfigure(errors="backslashreplace")  # print "\xd7" where a terminal cannot show "×"
-    try:
+    with safe_streams() as (output, errors):
         try:
-            return _run(list(sys.argv[1:] if argv is None else argv))
-        finally:
-            sys.stdout.flush()  # here, as Python's own flush at exit would print a traceback
-    except BrokenPipeError:  # the reader has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+            code = _report(list(sys.argv[1:] if argv is None else argv))
+        except ReaderGone:  # as `head` does
+            return 0
+        except SystemExit:  # of argparse, after --help
+            output.flush()
+            if output.failure is None:
+                raise
+            code = 0
+        with suppress(ReaderGone):
+            output.flush()  # here, as Python's own flush at exit would print a traceback
+        if output.failure is not None and not isinstance(output.failure, BrokenPipeError) and code == 0:
+            reason = getattr(output.failure, "strerror", None) or output.failure
+            code = _fail(f"hf-spam: error: standard output cannot be written: {reason}. Some of it is lost.", 2)
+        errors.flush()
+        return code
+
+
+def _report(argv: list[str]) -> int:
+    """Run the command and report what it raises."""
+    try:
+        return _run(argv)
+    except UserError as error:
+        return _fail(f"hf-spam: error: {error}", 2)
+    except Interrupted as stop:
+        return _fail(f"\nhf-spam: {one_line(stop.message)}", 128 + stop.signal)
+    except KeyboardInterrupt:
+        return _fail("hf-spam: interrupted", 130)
+    except ReaderGone:
+        raise
+    except Exception:
+        return _fail(traceback.format_exc().rstrip("\n"), 1)
 
 
 def _run(argv: list[str]) -> int:
@@ -50,24 +73,13 @@ def _run(argv: list[str]) -> int:
         return 0
     name, rest = argv[0].replace("_", "-"), argv[1:]
     if name not in COMMANDS:
-        print(
-            f"hf-spam: error: expected one of {', '.join(COMMANDS)}, found {name!r}. Try: hf-spam --help",
-            file=sys.stderr,
-        )
-        return 2
+        raise UserError(f"expected one of {', '.join(COMMANDS)}, found {shorten(argv[0], 100)!r}. Try: hf-spam --help")
     _set_up_libraries()
     command = importlib.import_module(module_name(name))
     from .system.processes import only_main_prints
 
-    try:
-        with _warnings_shown(), only_main_prints():
-            failed: int | None = command.main(command.parse(rest))
-    except UserError as error:
-        return _fail(f"hf-spam: error: {error}", 2)
-    except Interrupted as stop:
-        return _fail(f"\nhf-spam: {stop.message}", 128 + stop.signal)
-    except KeyboardInterrupt:
-        return _fail("hf-spam: interrupted", 130)
+    with _warnings_shown(), only_main_prints():
+        failed: int | None = command.main(command.parse(rest))
     return failed or 0
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 LONGEST_LINE = 1000  # characters of a message's line
 _MOST_LINES = 10
 # Control characters, line separators, lone surrogates, and the marks that change the direction of what follows.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(ValueError):
@@ -40,7 +40,12 @@ class Interrupted(Exception):
 
 def one_line(text: object) -> str:
     r"""Return text as one line that is safe to print: what a terminal would act on becomes an escape like `\x1b`."""
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), str(text))
+    return UNPRINTABLE.sub(escaped, str(text))
+
+
+def escaped(match: re.Match[str]) -> str:
+    r"""Return what was found as an escape like `\x1b`."""
+    return match[0].encode("unicode_escape").decode("ascii")
 
 
 def shorten(text: str, limit: int = LONGEST_LINE) -> str:

@@ -8,6 +8,7 @@ from ..data.encoding import longest_text
 from ..data.loading import load_splits, name_source
 from ..data.splits import count, save_splits
 from ..data.tokenization import build_tokenizer
+from ..errors import one_line
 from ..hub.arguments import HubArguments
 from ..hub.contents import data_contents
 from ..hub.repository import Repository, listing, prepare_repository, publish
@@ -48,14 +49,15 @@ def main(options: dict[str, Any]) -> None:
     print(table.to_string())
     if "output_dir" in options:
         save_splits(splits, options["output_dir"])
-        print(f"saved to {options['output_dir']}; try: hf-spam train --data_dir {options['output_dir']}")
+        folder = one_line(options["output_dir"])
+        print(f"saved to {folder}; try: hf-spam train --data_dir {folder}")
     if repository is not None:
         source = name_source(arguments)
         if hub.dry_run:
             contents = data_contents(splits, source, arguments, repository.name)
-            print(f"{listing(contents)}\nwould go to the {repository}; nothing was sent")
+            print(f"{listing(contents)}\nwould go to the {one_line(repository)}; nothing was sent")
             return
         repository = prepare_repository(repository)
         contents = data_contents(splits, source, arguments, repository.name)
         url = publish(repository, contents, hub.commit_message or "Upload the splits with hf_spam")
-        print(f'pushed to {url}; try: datasets.load_dataset("{repository.name}")')
+        print(f'pushed to {one_line(url)}; try: datasets.load_dataset("{repository.name}")')

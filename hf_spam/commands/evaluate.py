@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 from ..data.arguments import DataArguments
 from ..data.splits import SPLITS
+from ..errors import one_line
 from ..evaluation.metrics import METRICS
 from ..evaluation.report import choose_messages, report
 from ..inference.classifier import Precision, SpamClassifier, find_model
@@ -48,6 +49,6 @@ def main(options: dict[str, Any]) -> None:
             folder, options.get("token_budget"), options.get("precision", "fp32")
         )
     figures, counts = report(classifier, texts, labels)
-    print(f"{options['model']} on {name}, {len(texts):,} messages")
+    print(one_line(f"{options['model']} on {name}, {len(texts):,} messages"))
     print("  ".join(f"{metric} {figures[metric]:.2%}" for metric in METRICS) + f"  loss {figures['loss']:.3f}")
     print(counts.to_string())

@@ -15,7 +15,7 @@ from ..conversion.agreement import MAX_CHANGED, measure_agreement
 from ..conversion.to_gpt2 import to_gpt2
 from ..conversion.to_onnx import require_extra, to_onnx
 from ..data.arguments import DataArguments
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..evaluation.report import choose_messages, require_labels
 from ..inference.classifier import SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
@@ -84,8 +84,8 @@ def main(options: dict[str, Any]) -> None:
         (folder / AGREEMENT_FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         size = sum(path.stat().st_size for path in folder.glob("model*")) / 2**20
     print(f"{'int8' if int8 else 'float32'}, {size:,.1f} MiB")
-    print(f"{name}: {agreement}")
-    print(f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"')
+    print(one_line(f"{name}: {agreement}"))
+    print(one_line(f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"'))
 
 
 def load_checkpoint(name: str) -> tuple[SpamClassifier, SpamGPTForSequenceClassification]:

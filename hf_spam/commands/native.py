@@ -18,7 +18,7 @@ from ..data.arguments import DataArguments
 from ..data.loading import read_messages
 from ..data.tokenization import gpt2_encoding
 from ..equivalence import native_loop
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..evaluation.history import History
 from ..evaluation.plots import plot_history
 from ..inference.classifier import EXAMPLES
@@ -107,7 +107,7 @@ def main(options: dict[str, Any]) -> None:
         native_loop.save_state(model, folder / "review_classifier.pth")
         epoch_size = len(loaders["train"]) * arguments.per_device_train_batch_size
         plot_history(history, history.examples_seen / epoch_size, folder)
-    print(f"saved to {output_dir}")
+    print(one_line(f"saved to {output_dir}"))
 
 
 def print_untrained(model: GPTModel, loaders: dict[str, native_loop.Batches], seed: int) -> None:

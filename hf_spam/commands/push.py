@@ -1,10 +1,11 @@
 """`hf-spam push`: put a model on the Hugging Face Hub, with what others need to use and to judge it."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..hub.arguments import HubArguments
 from ..hub.contents import model_contents, push_model
 from ..hub.repository import Repository, listing, prepare_repository
@@ -51,9 +52,13 @@ def main(options: dict[str, Any]) -> None:
         check_writable(output_dir)
         with staged(output_dir) as staging:
             for path, source in contents.items():
-                (staging / path).write_bytes(source if isinstance(source, bytes) else source.read_bytes())
-        print(f"{listing(contents)}\nwritten to {output_dir}; try: hf-spam push {output_dir} {repository.name}")
+                if isinstance(source, bytes):
+                    (staging / path).write_bytes(source)
+                else:
+                    shutil.copyfile(source, staging / path, follow_symlinks=False)
+        last = one_line(f"written to {output_dir}; try: hf-spam push {output_dir} {repository.name}")
+        print(f"{listing(contents)}\n{last}")
     elif arguments.dry_run:
-        print(f"{listing(contents)}\nwould go to the {repository}; nothing was sent")
+        print(f"{listing(contents)}\nwould go to the {one_line(repository)}; nothing was sent")
     else:
         print(push_model(folder, prepare_repository(repository), license, arguments.commit_message))

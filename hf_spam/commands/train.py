@@ -15,7 +15,7 @@ from ..data.loading import load_splits, name_source
 from ..data.sources import LABELS
 from ..data.splits import count
 from ..data.tokenization import build_tokenizer, tokenize
-from ..errors import Interrupted, UserError
+from ..errors import Interrupted, UserError, one_line
 from ..evaluation.metrics import METRICS
 from ..hub.contents import push_model
 from ..hub.repository import Repository, prepare_repository
@@ -234,7 +234,7 @@ def describe_model(model: SpamGPTForSequenceClassification, arguments: ModelArgu
     """Return one line: the model's size, its starting weights, what trains and which position is read."""
     config = model.config
     millions = model.num_parameters() / 1e6
-    return (
+    return one_line(
         f"model  {config.n_layers} layers × {config.emb_dim} wide, {millions:.1f} M parameters, "
         f"weights: {arguments.weights}; trains: {arguments.trainable}; read at: {config.pooling}"
     )
@@ -249,8 +249,8 @@ def describe_run(run: Run, output_dir: Path) -> str:
         "",
         table.to_string(formatters={**percent, "loss": "{:.3f}".format, "messages": "{:,.0f}".format}),
         "",
-        *(f"{example['label']:5}{example['score']:.3f}  {example['text']}" for example in run.examples),
+        *(one_line(f"{example['label']:5}{example['score']:.3f}  {example['text']}") for example in run.examples),
         "",
-        f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"',
+        one_line(f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"'),
     ]
     return "\n".join(lines)

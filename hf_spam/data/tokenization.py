@@ -16,6 +16,7 @@ from transformers import GPT2Tokenizer
 
 from ..errors import UserError, install_hint
 from ..system.files import sha256
+from ..system.watchdog import GaveUp, Meter, Patience, watch
 from .encoding import encode, warn_truncated
 from .sources import read_wheel_file
 
@@ -29,6 +30,8 @@ _MERGES = ("1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5", "
 _VOCABULARY = ("196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783", "encoder.json", "vocab.json")
 # GPT-2's rule for splitting a text into words, with possessive quantifiers: long runs of spaces cost no backtracking.
 _WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+
+_PATIENCE = Patience(seconds=120, window=120, rate=0, largest=2**24)  # tiktoken itself would wait for ever
 
 
 def load_bpe(folder: str | os.PathLike[str] | None = None) -> tuple[dict[str, int], list[tuple[str, str]]]:
@@ -63,8 +66,8 @@ def _read(file: tuple[str, str, str], folder: str | os.PathLike[str] | None) -> 
         return wheel
     try:
         # Not our own download: this way tiktoken's `gpt2` encoding and this module share one cache.
-        return read_file_cached(_BPE_URL + name, expected)
-    except (OSError, ValueError) as error:  # the errors of requests are OSErrors
+        return watch(lambda: read_file_cached(_BPE_URL + name, expected), Meter(), _PATIENCE)
+    except (OSError, ValueError, GaveUp) as error:  # the errors of requests are OSErrors
         raise UserError(
             f"could not download GPT-2's BPE file {name}: {type(error).__name__}.",
             f"Other ways: --bpe_dir FOLDER, ${BPE_FOLDER_VARIABLE} with the two files, or {install_hint('sample')}.",

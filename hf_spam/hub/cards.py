@@ -2,12 +2,14 @@
 
 import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..data.arguments import DataArguments
+from ..errors import UNPRINTABLE, one_line
 
 HUB_DATASET = "ucirvine/sms_spam"  # the SMS Spam Collection on the Hub
 
@@ -24,6 +26,7 @@ def _environment() -> Environment:
         loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )
     environment.globals |= {"listed": _listed, "quoted": _quoted}
+    environment.filters["plain"] = plain
     return environment
 
 
@@ -39,8 +42,27 @@ def describe_preparation(data: DataArguments) -> str:
     return f"{kept} The messages are split {shares} at random (seed {data.split_seed})."
 
 
+def plain(text: object) -> str:
+    """Return text that Markdown shows as it is: one line, without formatting, links, HTML or cells of its own."""
+    line = " ".join(one_line(text).split())
+    return re.sub(r"[^\w\s.,:;()/+='%-]|_(?=\W|$)|(?<!\w)_|^[-+=#]|^\d+[.)]", _entities, line)
+
+
+def to_json(value: Any) -> str:
+    """Return indented JSON in which every line is a line of its own to everyone."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "\n".join(
+        UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line.replace("```", "\\u0060``"))
+        for line in text.split("\n")
+    )
+
+
+def _entities(found: re.Match[str]) -> str:
+    return "".join(f"&#{ord(character)};" for character in found[0])
+
+
 def _listed(names: Sequence[str]) -> str:
-    return " or ".join(f"`{name}`" for name in names)
+    return " or ".join(f"`{name}`" if re.fullmatch(r"[\w .-]+", name) else plain(name) for name in names)
 
 
 def _quoted(texts: Sequence[str]) -> str:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import stat
+from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
 from typing import get_args
 
@@ -9,12 +11,16 @@ from datasets import DatasetDict
 
 from ..checkpoint.opening import Kind, open_checkpoint, read_weights
 from ..data.arguments import DataArguments
+from ..errors import UserError, one_line
+from ..system.reading import parse_json, read_regular
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE
 from .data_card import build_data_card, data_file
-from .model_card import build_model_card, public_options
+from .model_card import build_model_card
+from .privacy import check_private, public_options
 from .repository import Repository, publish
 
 CARD = "README.md"
+_LARGEST_TEXT = 64 * 2**20  # bytes
 CODE = ("configuration_spam_gpt.py", "gpt.py", "modeling_spam_gpt.py")
 # In the order of a listing. Anything else in the folder is not pushed: checkpoints, caches, the user's own files.
 MODEL_FILES = (
@@ -35,22 +41,38 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
         license: See `build_model_card`.
 
     Raises:
-        UserError: If the folder does not hold a model of ours, or the model is damaged.
+        UserError: If the folder does not hold a model of ours or the model is damaged, if one of the files is a link or
+            no regular file, or if a text among them holds a token or a place on this machine.
     """
     checkpoint = open_checkpoint(folder, get_args(Kind))
     if checkpoint.kind != "onnx":
         read_weights(checkpoint)
-    card: Path | bytes = folder / CARD
-    if not (folder / CARD).is_file():
-        card = build_model_card(folder, repository, license).encode()
-    contents: dict[str, Path | bytes] = {CARD: card}
-    for pattern in MODEL_FILES:
-        contents |= {file.name: file for file in sorted(folder.glob(pattern)) if file.is_file()}
+    present = sorted(folder.iterdir())  # not `glob`, which passes over a link that leads nowhere
+    found = {file.name: file for pattern in (CARD, *MODEL_FILES) for file in present if fnmatch(file.name, pattern)}
+    for file in found.values():
+        _check_own(file)
+    contents: dict[str, Path | bytes] = {
+        # What is read here is what is sent, whatever becomes of the file meanwhile.
+        name: read_regular(file, _LARGEST_TEXT) if file.suffix in (".json", ".md", ".py") else file
+        for name, file in found.items()
+    }
+    if CARD not in contents:
+        contents = {CARD: build_model_card(folder, repository, license).encode(), **contents}
     for name in (ARGUMENTS_FILE, AGREEMENT_FILE):
-        if name in contents:
-            options = public_options(json.loads((folder / name).read_text(encoding="utf-8")))
+        record = contents.get(name)
+        if isinstance(record, bytes):
+            options = public_options(parse_json(record, folder / name))
             contents[name] = f"{json.dumps(options, indent=2, ensure_ascii=False)}\n".encode()
+    check_private(contents, folder)
     return contents
+
+
+def _check_own(file: Path) -> None:
+    """Refuse a link, whose target may be anybody's, and whatever is no regular file."""
+    mode = file.lstat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise UserError(f"{file}: refused, expected a file of the run itself, found {kind}. Replace or remove it.")
 
 
 def data_contents(
@@ -73,4 +95,4 @@ def push_model(folder: Path, repository: Repository, license: str | None = None,
     """
     contents = model_contents(folder, repository.name, license)
     url = publish(repository, contents, message or f"Upload {folder.name} with hf_spam")
-    return f'pushed to {url}; try: hf-spam predict {repository.name} "your text"'
+    return one_line(f'pushed to {url}; try: hf-spam predict {repository.name} "your text"')

@@ -4,35 +4,35 @@ The text is in the Jinja template `model_card.md`. The facts come from the files
 nothing that they do not.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from huggingface_hub import EvalResult, ModelCardData
+from jinja2 import UndefinedError
 
 from ..checkpoint.opening import Kind, open_checkpoint
 from ..conversion.from_gpt2 import HUB_REPOSITORIES
 from ..data.arguments import DataArguments
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..evaluation.intervals import Interval, intervals, wilson
 from ..evaluation.metrics import METRICS
 from ..inference.classifier import EXAMPLES
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..options import build
 from ..system.environment import PACKAGES
+from ..system.reading import read_json
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE
 from ..training.arguments import ModelArguments
-from .cards import HUB_DATASET, describe_preparation, render
+from .cards import HUB_DATASET, describe_preparation, render, to_json
+from .privacy import public_options
 
 Facts = Mapping[str, Any]
 
+# What a record of another form leads to, up to the template.
+_ODD_RECORDS = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, UndefinedError)
 _RARE_SPAM = 5  # spam in 100 messages: an example of a share that differs from the training data's
 _USE_EXAMPLES = ("You are a winner! Claim your $1000 prize", "Are we still on for dinner?")
-_PRIVATE_OPTIONS = {  # they name places on the machine that trained, or where its results were sent
-    *("output_dir", "overwrite_output_dir", "cache_dir", "bpe_dir", "prefix_cache_dir", "push_to_hub", "report_to"),
-    *("hub_model_id", "hub_private_repo", "hub_revision", "hub_always_push", "hub_strategy"),
-}
 
 
 def build_model_card(folder: Path, repository: str, license: str | None = None) -> str:
@@ -62,16 +62,16 @@ def build_model_card(folder: Path, repository: str, license: str | None = None) 
         "agreement": agreement,
         **dict.fromkeys(("training", "results", "source", "base_model", "rare")),
     }
-    if run and kind != "language model":
-        try:
+    try:
+        if run and kind != "language model":
             facts |= run_facts(run, options, config, folder)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{folder / METRICS_FILE}: expected a record written by this version of hf_spam, found another format "
-                f"({type(error).__name__}: {error}). Train again, or write the card yourself: README.md in the folder."
-            ) from None
-    metadata = build_metadata(facts, license).to_yaml()
-    return render("model_card.md", {"metadata": f"{metadata}\n", **facts})
+        metadata = build_metadata(facts, license).to_yaml()
+        return render("model_card.md", {"metadata": f"{metadata}\n", **facts})
+    except _ODD_RECORDS as error:
+        raise UserError(
+            f"{folder / METRICS_FILE}: expected a record written by this version of hf_spam, found another format "
+            f"({type(error).__name__}: {error}). Train again, or write the card yourself: README.md in the folder."
+        ) from None
 
 
 def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -
         "base_model": base_model,
         "trains": model.trainable.replace("_", " "),
         "facts": facts,
-        "options": json.dumps(public_options(options), indent=2, ensure_ascii=False),
+        "options": to_json(public_options(options)),
         "results": {name: _format_figures(figures) for name, figures in run["splits"].items()},
         "plots": [name for name in ("loss", "accuracy") if (folder / f"{name}-plot.png").is_file()],
         "rare": _rare_spam(right, alarms, misses, hits) if data.balance else None,
@@ -126,7 +126,7 @@ def build_metadata(facts: Facts, license: str | None) -> ModelCardData:
     if license is None and (facts["training"] is None or collection):
         license = "mit" if facts["base_model"] else "apache-2.0"
     metadata = ModelCardData(
-        license=license,
+        license=one_line(license) if license else license,
         library_name="onnx" if kind == "onnx" else "transformers",
         pipeline_tag="text-generation" if kind == "language model" else "text-classification",
         tags=["gpt2", "hf-spam", *([] if kind == "language model" else ["sms", "spam-detection"])],
@@ -163,25 +163,17 @@ def _widget(facts: Facts) -> list[dict[str, Any]] | None:
     """Return the examples, with the model's output where it is known."""
     if facts["results"]:
         return [
-            {"text": it["text"], "output": [{"label": it["label"], "score": round(it["score"], 4)}]}
+            {
+                "text": one_line(it["text"]),
+                "output": [{"label": one_line(it["label"]), "score": round(it["score"], 4)}],
+            }
             for it in facts["outputs"]
         ]
     return [{"text": text} for text in EXAMPLES] if facts["kind"] != "language model" else None
 
 
-def public_options(options: Facts) -> dict[str, Any]:
-    """Return a run's options without tokens and private places; other paths are reduced to the file's name."""
-    kept = {
-        name: value for name, value in options.items() if name not in _PRIVATE_OPTIONS and not name.endswith("_token")
-    }
-    return {
-        name: Path(value).name if isinstance(value, str) and ("/" in value or "\\" in value) else value
-        for name, value in kept.items()
-    }
-
-
 def _read(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return read_json(file) if file.is_file() else {}
 
 
 def _format_figures(figures: Facts) -> dict[str, Any]:

@@ -9,16 +9,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import huggingface_hub
 from huggingface_hub import CommitOperationAdd, HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import enable_progress_bars, parse_ratelimit_headers, validate_repo_id
 
-from ..errors import UserError
-from ..system.download import without_tokens
-from ..system.hub_http import httpx
+from ..errors import UserError, one_line
+from ..system.hub_http import ODD_ANSWERS, httpx, without_tokens
 
 Contents = Mapping[str, Path | bytes]  # path in the repository -> local file or content
 
@@ -88,8 +87,12 @@ def prepare_repository(repository: Repository) -> Repository:
     kind = repository.kind
     with _hub_requests(repository):
         made = api.create_repo(repository.name, private=repository.private or None, repo_type=kind, exist_ok=True)
+        owner, _, own_name = str(made.repo_id).rpartition("/")
+        if not owner or repository.name not in (made.repo_id, own_name):
+            raise ValueError(f"expected the repository {repository.name}, found {made.repo_id!r}")
         repository = replace(repository, name=made.repo_id)
-        if repository.private and not api.repo_info(repository.name, repo_type=kind).private:
+        # Only a clear yes counts: what is published cannot be taken back.
+        if repository.private and api.repo_info(repository.name, repo_type=kind).private is not True:
             raise UserError(
                 f"{repository.name}: expected a private repository, found a public one. Make it private in its "
                 f"settings, or choose another name. Nothing was published."
@@ -124,13 +127,16 @@ def publish(repository: Repository, contents: Contents, message: str) -> str:
             repo_type=repository.kind,
             revision=repository.revision,
         )
-    return str(commit.commit_url)
+        if not isinstance(commit.commit_url, str) or not commit.commit_url.startswith(("http://", "https://")):
+            raise ValueError(f"expected the address of the commit, found {commit.commit_url!r}")
+    return commit.commit_url
 
 
 def listing(contents: Contents) -> str:
     """Return a table of the files with their sizes in bytes, and the total."""
     sizes = {
-        path: len(source) if isinstance(source, bytes) else source.stat().st_size for path, source in contents.items()
+        one_line(path): len(source) if isinstance(source, bytes) else source.stat().st_size
+        for path, source in contents.items()
     }
     width = max(map(len, sizes))
     lines = [f"{path:{width}} {size:>15,}" for path, size in sizes.items()]
@@ -146,18 +152,28 @@ def _hub_requests(repository: Repository) -> Iterator[None]:
     """
     client = huggingface_hub.get_session()
     previous, client.timeout = client.timeout, httpx.Timeout(TIMEOUT)
+    hooks, commits = client.event_hooks, dict[str, int]()
+
+    def notice(request: Any, status: int = 0) -> None:
+        if "/commit/" in request.url.path:
+            commits["status"] = status  # 0 until there is an answer
+
+    client.event_hooks = {
+        "request": [*hooks["request"], notice],
+        "response": [*hooks["response"], lambda response: notice(response.request, response.status_code)],
+    }
     try:
         yield
     except UserError:
         raise
-    except (OSError, RuntimeError, ValueError, LookupError, httpx.HTTPError) as wrapped:
+    except (OSError, httpx.HTTPError, *ODD_ANSWERS) as wrapped:
         error: Exception = wrapped
         while isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
             error = error.__cause__  # the client wraps errors of large files
-        text = f"could not push to {repository.name}: {_reason(error)}. {_outcome(error)}"
+        text = f"could not push to {repository.name}: {_reason(error)}. {_outcome(commits.get('status'))}"
         raise UserError(without_tokens(text, repository.token)) from None
     finally:
-        client.timeout = previous
+        client.timeout, client.event_hooks = previous, hooks
 
 
 def _reason(error: Exception) -> str:
@@ -175,17 +191,16 @@ def _reason(error: Exception) -> str:
         return f"no answer within {TIMEOUT:g} seconds. Try again"
     if isinstance(error, httpx.TransportError):
         return f"no connection to {constants.ENDPOINT}. Try again"
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST_QUOTE]}"
+    text = f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST_QUOTE]}"
+    return text if isinstance(error, OSError) else f"expected the Hub's answer, found another ({text})"
 
 
-def _outcome(error: Exception) -> str:
-    """Say what the repository holds now. That is unknown only if the answer to the commit request was lost."""
-    if isinstance(error, HfHubHTTPError):
-        unknown, request = error.response.status_code >= 500, error.response.request
-    elif isinstance(error, httpx.RequestError):
-        unknown, request = True, error.request
-    else:
+def _outcome(commit: int | None) -> str:
+    """Say what the repository holds now.
+
+    Args:
+        commit: The status of the answer to the commit request: 0 without an answer, `None` without a request.
+    """
+    if commit is None or 400 <= commit < 500:
         return "Nothing was published."
-    if unknown and "/commit/" in request.url.path:
-        return "It is unknown whether the commit was made; run the same command again to find out."
-    return "Nothing was published."
+    return "It is unknown whether the commit was made; run the same command again to find out."

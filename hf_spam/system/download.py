@@ -1,22 +1,34 @@
-"""Download files (from mirrors, with timeouts, never half-written) and repositories of the Hugging Face Hub."""
+"""Download a file over HTTP: from mirrors, whole or not at all, within limits of size, time and speed."""
 
+import http.client
 import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import huggingface_hub
 import platformdirs
-import pooch
 import requests
-from huggingface_hub.errors import HFValidationError
+import urllib3
 
-from ..errors import UserError
+from ..errors import UserError, shorten
 from .files import write_atomically
-from .hub_http import httpx
-from .progress import DownloadBar, progress
+from .progress import ProgressBar, progress
+from .watchdog import GaveUp, Meter, Patience, watch
 
-TIMEOUT = (10.0, 60.0)  # seconds: to connect, and between two chunks
+TIMEOUT = (10.0, 60.0)  # seconds: to connect, and between two bytes
+LARGEST = 8 * 2**30  # bytes; the largest GPT-2 has 6.2 GB
+LONGEST = 6 * 3600.0  # seconds for a file
+WINDOW = 60.0  # seconds in which so many bytes a second must come:
+SLOWEST = 1_000.0
+_REDIRECTS = 10
+_CHUNK = 2**14
+_LONGEST_REASON = 200  # characters for each address
+# requests lets some errors through, about an address that a server redirects to.
+_FAILURES = (
+    *(requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException),
+    *(GaveUp, UserError, ValueError),
+)
+_PAGES = (b"<!doctype html", b"<html")
 
 
 def cache_folder(folder: str | os.PathLike[str] | None = None) -> Path:
@@ -24,7 +36,13 @@ def cache_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     return Path(folder or os.environ.get("HF_SPAM_CACHE") or platformdirs.user_cache_dir("hf_spam"))
 
 
-def download(urls: Sequence[str], target: Path, accept: Callable[[Path], bytes], remedy: str) -> None:
+def download(
+    urls: Sequence[str],
+    target: Path,
+    accept: Callable[[Path], bytes],
+    remedy: str,
+    largest: int | None = None,
+) -> None:
     """Download a file from the first of `urls` that serves an acceptable one.
 
     Args:
@@ -32,6 +50,7 @@ def download(urls: Sequence[str], target: Path, accept: Callable[[Path], bytes],
         target: The file to write; its folder is created.
         accept: Takes the downloaded file and returns the bytes to keep, or raises `UserError` to refuse it.
         remedy: What the user can do if no address works; the last line of the error message.
+        largest: Bytes that it may have (default: `LARGEST`).
 
     Raises:
         UserError: If every address fails; the message gives the reason for each.
@@ -39,45 +58,71 @@ def download(urls: Sequence[str], target: Path, accept: Callable[[Path], bytes],
     failures = []
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        for url in urls:
+            with tempfile.TemporaryDirectory(
+                dir=target.parent, prefix=".download-", ignore_cleanup_errors=True
+            ) as folder:
+                received = Path(folder, "received")
+                try:
+                    with progress(0, f"Downloading {target.name}", "B") as bar:
+                        _receive(url, received, bar, LARGEST if largest is None else largest)
+                    kept = accept(received)
+                except _FAILURES as error:
+                    failures.append(f"{url}: {shorten(_reason(error), _LONGEST_REASON)}")
+                else:
+                    write_atomically(target, kept)
+                    return
     except OSError as error:
         raise UserError(
-            f"cannot write to the cache folder {target.parent}: {error.strerror}. Set HF_SPAM_CACHE."
+            f"cannot write to the cache folder {target.parent}: {error.strerror or error}. Set HF_SPAM_CACHE."
         ) from None
-    for url in urls:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder:
-            received = Path(folder, "received")
-            try:
-                with progress(0, f"Downloading {target.name}", "B") as bar:
-                    pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)(url, str(received), None)
-                write_atomically(target, accept(received))
-                return
-            except (requests.RequestException, UserError) as error:
-                failures.append(f"{url}: {_reason(error)}")
     raise UserError(f"could not download {target.name} ({'; '.join(failures)}).", remedy)
 
 
-def download_repository(name: str, patterns: list[str]) -> Path:
-    """Download files of a model repository on the Hugging Face Hub and return their folder in the Hugging Face cache.
-
-    Args:
-        name: `owner/name`.
-        patterns: Shell patterns of the files to download.
+def _receive(url: str, target: Path, bar: ProgressBar, largest: int) -> None:
+    """Write what an address serves to a file.
 
     Raises:
-        UserError: If the Hub has no such repository or cannot be reached. There are no retries.
+        GaveUp: If it is too large, too slow or not a file.
+        requests.RequestException: If the server refuses or breaks off.
     """
-    try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns, tqdm_class=DownloadBar))
-    except (OSError, HFValidationError, httpx.HTTPError) as error:
-        reason = without_tokens(str(error).splitlines()[0])
-        raise UserError(f"could not download {name} from the Hugging Face Hub: {reason}") from None
+    meter = Meter()
+
+    def work() -> None:
+        with requests.Session() as session:
+            session.max_redirects = _REDIRECTS  # only http and https have adapters: no file, no other scheme
+            answer = session.get(url, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"})
+            meter.count(0)
+            with answer:
+                _check_answer(answer, largest)
+                length = answer.headers.get("Content-Length", "")
+                bar.total = int(length) if length.isdecimal() else 0
+                with target.open("wb") as file:
+                    for chunk in answer.iter_content(_CHUNK):
+                        if meter.received == 0 and chunk.lstrip()[:20].lower().startswith(_PAGES):
+                            raise GaveUp(_A_PAGE)
+                        meter.count(len(chunk))
+                        if meter.received > largest:
+                            raise GaveUp(f"expected at most {largest:,} bytes, found more")
+                        file.write(chunk)
+                        bar.update(len(chunk))
+
+    watch(work, meter, Patience(LONGEST, WINDOW, SLOWEST, largest))
 
 
-def without_tokens(text: str, *tokens: str | None) -> str:
-    """Return a message of the Hub or its client without the client's own token and without `tokens`."""
-    for token in {huggingface_hub.get_token(), *tokens} - {None, ""}:
-        text = text.replace(str(token), "[token]")
-    return text
+_A_PAGE = "expected a file, found a web page, as a network that wants a login sends"
+
+
+def _check_answer(answer: requests.Response, largest: int) -> None:
+    """Refuse an answer by its head."""
+    answer.raise_for_status()
+    if answer.status_code != requests.codes.ok:
+        raise requests.HTTPError(response=answer)
+    if answer.headers.get("Content-Type", "").strip().lower().startswith("text/html"):
+        raise GaveUp(_A_PAGE)
+    length = answer.headers.get("Content-Length", "")
+    if length.isdecimal() and (len(length) > 18 or int(length) > largest):
+        raise GaveUp(f"expected at most {largest:,} bytes, found {shorten(length, 20)}")
 
 
 def _reason(error: Exception) -> str:
@@ -86,6 +131,12 @@ def _reason(error: Exception) -> str:
         return f"HTTP status {error.response.status_code}"
     if isinstance(error, requests.Timeout):
         return "no answer in time"
+    if isinstance(error, requests.TooManyRedirects):
+        return f"more than {_REDIRECTS} redirects"
+    if isinstance(error, requests.exceptions.InvalidSchema):
+        return "redirected to an address that is neither http nor https"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the answer was cut off"
     if isinstance(error, requests.ConnectionError):
         return "no connection"
-    return str(error)
+    return str(error) or type(error).__name__

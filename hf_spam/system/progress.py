@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from tqdm.auto import tqdm
 
+from ..errors import one_line
+
 SECONDS = 10.0  # between two lines
 
 
@@ -53,12 +55,10 @@ class ProgressLines:
         """End without a line of its own: what comes next says that the work is done."""
 
 
-class _Bar(tqdm):  # type: ignore[type-arg]
-    def __bool__(self) -> bool:
-        return True  # pooch asks whether there is a bar; tqdm would answer whether there is anything to do
+ProgressBar = tqdm | ProgressLines  # type: ignore[type-arg]
 
 
-def progress(total: int, description: str, unit: str, shown: bool = True) -> _Bar | ProgressLines:
+def progress(total: int, description: str, unit: str, shown: bool = True) -> ProgressBar:
     """Return a bar on a terminal, and `ProgressLines` elsewhere.
 
     Args:
@@ -67,8 +67,9 @@ def progress(total: int, description: str, unit: str, shown: bool = True) -> _Ba
         unit: What is counted; "B" for bytes.
         shown: Whether this process reports at all.
     """
+    description = one_line(description)
     if not shown or sys.stderr.isatty():
-        return _Bar(
+        return tqdm(
             total=total or None,
             desc=description,
             unit=unit if unit == "B" else f" {unit}",
@@ -85,4 +86,5 @@ class DownloadBar(tqdm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         wanted = kwargs.get("desc") != "Downloading bytes" and kwargs.get("unit") == "B"
-        super().__init__(*args, **{**kwargs, "disable": not (wanted and sys.stderr.isatty())})
+        shown = {"desc": one_line(kwargs.get("desc") or ""), "disable": not (wanted and sys.stderr.isatty())}
+        super().__init__(*args, **kwargs | shown)

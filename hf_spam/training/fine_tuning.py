@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from ..data.splits import SPLITS, count, fingerprint, repeated
-from ..errors import Interrupted, UserError
+from ..errors import Interrupted, UserError, one_line
 from ..evaluation.metrics import METRICS, build_compute_metrics, confusion
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system import processes
@@ -169,7 +169,7 @@ def use_prefix_cache(
         if planned.size > arguments.prefix_cache_limit * 1e9:
             obstacle = f"{size}, more than --prefix_cache_limit {arguments.prefix_cache_limit:g} GB"
         elif processes.broadcast(int(free_space(folder) < planned.size)):
-            obstacle = f"{size}, more than is free in {folder}"
+            obstacle = one_line(f"{size}, more than is free in {folder}")
     if obstacle is not None:
         if arguments.prefix_cache == "on":
             raise UserError(f"--prefix_cache on: cannot be made: {obstacle}.")
@@ -234,7 +234,7 @@ def describe_start(trainer: SpamTrainer, messages: int, checkpoint: str | None) 
         global_batch=global_batch,
         steps=arguments.steps_per_epoch(messages),
     )
-    return line if checkpoint is None else f"{line}; resumes from {checkpoint}"
+    return one_line(line if checkpoint is None else f"{line}; resumes from {checkpoint}")
 
 
 def _precision(trainer: Trainer) -> str:

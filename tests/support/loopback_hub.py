@@ -55,6 +55,7 @@ class Fault:
     body: bytes = b""
     delay: float = 0.0
     hang_up: bool = False
+    drip: float = 0.0  # seconds between two bytes of the answer, which is what it would have been
     skip: int = 0  # requests that match and pass unharmed first
 
 
@@ -310,7 +311,7 @@ class _Handler(BaseHTTPRequestHandler):
                 answer = self._route(path)
             except Refusal as refusal:
                 answer = refusal.status, refusal.body, refusal.headers
-            self._answer(*answer)
+            self._answer(*answer, fault.drip if fault else 0.0)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 
@@ -349,7 +350,7 @@ class _Handler(BaseHTTPRequestHandler):
             left -= len(piece)
             yield piece
 
-    def _answer(self, status: int, value: object, headers: Mapping[str, str]) -> None:
+    def _answer(self, status: int, value: object, headers: Mapping[str, str], drip: float = 0.0) -> None:
         for _ in self.pieces:  # a client that is still sending would not see the answer
             pass
         content = value if isinstance(value, bytes) else json.dumps(value, default=str).encode()
@@ -357,8 +358,13 @@ class _Handler(BaseHTTPRequestHandler):
         for name, text in {"Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, text)
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
+        if self.command == "HEAD":
+            return
+        for byte in content if drip else b"":
+            if self.server.closing.wait(drip):
+                return
+            self.wfile.write(bytes([byte]))
+        self.wfile.write(b"" if drip else content)
 
     def _token(self) -> str:
         return self.headers.get("Authorization", "").removeprefix("Bearer ")
