@@ -178,15 +178,11 @@ def test_files_that_are_not_wanted_do_not_count(filled: LoopbackHub, cache: Path
     assert download_repository(NAME, PATTERNS).is_dir()
 
 
-WIRE_NAMES = [name for name in WIRE if name not in ("to nowhere",)]
+QUICK = ("a dripping head", "an endless body", "a page")
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if "drip" in name or "page" in name or "endless" in name else pytest.mark.slow)
-        for name in WIRE_NAMES
-    ],
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in WIRE]
 )
 def test_a_strange_server(name: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with StrangeServer(WIRE[name]) as server:
