@@ -6,32 +6,47 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from datasets import DatasetDict, disable_progress_bars
+from datasets import disable_progress_bars
 
 from ..data.arguments import DataArguments
 from ..data.encoding import longest_text
 from ..data.loading import load_splits, name_source
-from ..data.sources import LABELS
-from ..data.splits import count
+from ..data.splits import describe_splits
 from ..data.tokenization import build_tokenizer, tokenize
 from ..errors import Interrupted, UserError
-from ..evaluation.metrics import METRICS
+from ..evaluation.plots import prove_drawable
 from ..hub.contents import push_model
 from ..hub.repository import Repository, prepare_repository
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import THE_RUN, OptionParser, build, merge, read_config, to_argv
 from ..system import processes
-from ..system.files import write_atomically
-from ..system.run_folder import ARGUMENTS_FILE, check_writable, partial_folder, staged
+from ..system.files import folder_size, write_atomically
+from ..system.place import find_place, require_room
+from ..system.reading import read_json
+from ..system.run_folder import (
+    ARGUMENTS_FILE,
+    METRICS_FILE,
+    check_finished,
+    check_writable,
+    partial_folder,
+    recover,
+    staged,
+)
 from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
-from ..training.checkpoints import remove_all, remove_unsealed
+from ..training.checkpoints import bytes_needed, list_checkpoints, remove_unsealed
 from ..training.fine_tuning import fine_tune
-from ..training.initial_model import build_config, initialize_model, load_weights
+from ..training.freezing import freeze
+from ..training.initial_model import build_config, describe_model, initialize_model, load_weights
 from ..training.resuming import find_checkpoint, set_aside_later
-from ..training.run import Run, save_run
+from ..training.run import describe_run, save_run
 
-COLUMNS = (*METRICS, "loss", "messages")
+# Options that say where a run goes and where it finds its checkpoint, not what it is.
+_PLACES = {"output_dir", "overwrite_output_dir", "resume_from_checkpoint", "hub_token"}
+# Options that name a place or a service. From the file beside somebody else's checkpoint they are not taken.
+_STRANGERS = {*_PLACES, "cache_dir", "bpe_dir", "prefix_cache_dir", "logging_dir", "report_to", "push_to_hub"}
+_STRANGERS |= {"config", "run_name", "project", "deepspeed", "fsdp_config", "accelerator_config"}
+_SERVICES = ("hub_", "trackio_")
+_DATA = ("data_file", "data_dir", "data_source")
 
 
 def make_parser() -> OptionParser:
@@ -74,10 +89,47 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     options = merge({"output_dir": f"outputs/{preset}"}, PRESETS[preset], from_file, given, {"preset": preset})
     if "resume_from_checkpoint" not in options:
         return options
-    stored = partial_folder(Path(options["output_dir"])) / ARGUMENTS_FILE
-    if options["resume_from_checkpoint"] != "last":
-        stored = Path(options["resume_from_checkpoint"]).parent / ARGUMENTS_FILE
-    return merge(read_config(stored), from_file, given) if stored.is_file() else options
+    named = any(name in level for name in _DATA for level in (from_file, given))
+    stored = stored_options(parser, options["resume_from_checkpoint"], find_place(options["output_dir"]), named)
+    return merge(stored, from_file, given) if stored else options
+
+
+def stored_options(parser: OptionParser, checkpoint: str, place: Path, data_named: bool) -> dict[str, Any]:
+    """Return the options of the run that a checkpoint belongs to, checked as those of the command line are.
+
+    The options of another run than the one at `place` may be a stranger's. They say how it trains, but not where
+    anything is read, written or sent.
+
+    Args:
+        parser: Of all options.
+        checkpoint: A folder, or `last`.
+        place: Where the resumed run goes.
+        data_named: Whether the command line says which data.
+
+    Raises:
+        UserError: If they are no options, or the data are another run's and not named again.
+    """
+    own = partial_folder(place)
+    folder = Path(checkpoint).parent
+    if checkpoint == "last":
+        folder = own if (own / ARGUMENTS_FILE).is_file() else place
+    file = folder / ARGUMENTS_FILE
+    if not file.is_file():
+        return {}
+    try:
+        options = parser.given(to_argv(read_config(file)))
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+    if checkpoint == "last" or folder.resolve() == own.resolve():
+        return options
+    data = [f"--{name}" for name in ("data_file", "data_dir") if name in options]
+    if data and not data_named:
+        raise UserError(
+            f"{file}: names {data[0]}, which is not taken from another run's folder. Give {data[0]} again."
+        )
+    return {
+        name: value for name, value in options.items() if name not in _STRANGERS and not name.startswith(_SERVICES)
+    }
 
 
 def main(options: dict[str, Any]) -> None:
@@ -89,41 +141,49 @@ def main(options: dict[str, Any]) -> None:
     options = {name: value for name, value in options.items() if name != "hub_token"}  # the token is stored nowhere
     job = Job(
         options,
+        find_place(options["output_dir"]),
         build(DataArguments, options),
         build(ModelArguments, options),
         # The Trainer would create the repository itself, and push every checkpoint.
         build(SpamTrainingArguments, options | {"push_to_hub": False}),
     )
     with processes.main_first():
-        checkpoint = find_place(job)
+        done = processes.rank() == 0 and is_done(job, token)
+    if processes.broadcast(int(done)):
+        return
+    with processes.main_first():
+        checkpoint = find_start(job)
         repository = prepare_hub(job, token) if options.get("push_to_hub") and processes.rank() == 0 else None
         weights = load_weights(job.model, job.data.cache_dir)
         splits = load_splits(job.data)
+        source = name_source(job.data)  # now: the file may be gone after hours of training
         tokenizer = build_tokenizer(bpe_dir=job.data.bpe_dir)
     longest = longest_text(tokenizer, splits["train"]["text"][:])
-    print(describe_data(splits, longest))
+    print(describe_splits(splits, longest))
     config = build_config(job.model, weights, len(tokenizer), job.data.max_length, longest)
     tokenizer.model_max_length = job.data.max_length or config.max_text_length  # cut later texts as in training
     tokenized = tokenize(splits, tokenizer, tokenizer.model_max_length)
 
-    with staged(job.output_dir, keep=checkpoint is not None) as folder:
+    model = initialize_model(config, weights, job.training.seed)
+    del weights  # as large as the model
+    print(describe_model(model, job.model))
+    if processes.rank() == 0:
+        prove_drawable()
+        check_room(job, model, len(tokenized["train"]))
+
+    with staged(job.place, keep=continues(job, checkpoint)) as folder:
         prepare_folder(job, folder, checkpoint)
-        model = initialize_model(config, weights, job.training.seed)
-        del weights  # as large as the model
-        print(describe_model(model, job.model))
         try:
-            run = fine_tune(model, tokenizer, splits, tokenized, job.training, job.model.trainable)
+            run = fine_tune(model, tokenizer, splits, tokenized, job.training, job.model.trainable, keep_cache=True)
         except Interrupted as stop:
-            stop.message += f". Resume with: hf-spam train --output_dir {job.output_dir} --resume_from_checkpoint last"
+            stop.message += f". Resume with: hf-spam train --output_dir {job.place} --resume_from_checkpoint last"
             raise
         if processes.rank() == 0:
-            run.data["source"] = name_source(job.data)
+            run.data["source"] = source
             save_run(run, folder)
-            if not job.training.keep_checkpoints:
-                remove_all(folder)
-    print(describe_run(run, job.output_dir))
+    print(describe_run(vars(run), job.place))
     if repository is not None:
-        print(publish(job.output_dir, repository))
+        print(publish(job.place, repository))
 
 
 @dataclass(frozen=True)
@@ -131,29 +191,70 @@ class Job:
     """The options of a run: as they were given, and by what they are for."""
 
     options: dict[str, Any]
+    place: Path  # where the finished run goes
     data: DataArguments
     model: ModelArguments
     training: SpamTrainingArguments
 
-    @property
-    def output_dir(self) -> Path:
-        """Where the finished run goes."""
-        return Path(self.options["output_dir"])
+
+def is_done(job: Job, token: str | None) -> bool:
+    """Finish a complete run that was killed before it was in place, and tell whether it is the one asked for.
+
+    Raises:
+        UserError: If a finished run is to be resumed with other options.
+    """
+    finished, last = recover(job.place), job.options.get("resume_from_checkpoint") == "last"
+    in_place = last and not list_checkpoints(partial_folder(job.place)) and check_finished(job.place)
+    if not finished and not in_place:
+        return False
+    if changed := changed_options(job):
+        if last:
+            raise UserError(
+                f"{job.place}: holds a complete run, whose {', '.join(changed)} was another. To train a new one, "
+                f"leave out --resume_from_checkpoint."
+            )
+        print(f"run    the earlier run was complete and is now in {job.place}")
+        return False
+    print("run    complete already: nothing is left to train")
+    print(describe_run(read_json(job.place / METRICS_FILE), job.place))
+    if finished and job.options.get("push_to_hub"):
+        print(publish(job.place, prepare_hub(job, token)))
+    return True
 
 
-def find_place(job: Job) -> Path | None:
-    """Return the checkpoint to resume from, or else check that a new run may be written.
+def changed_options(job: Job) -> list[str]:
+    """Return the options that are not those of the finished run in place."""
+    file = job.place / ARGUMENTS_FILE
+    stored = read_json(file) if file.is_file() else {}
+    given: dict[str, Any] = json.loads(json.dumps(job.options))
+    return [f"--{name}" for name in sorted({*stored, *given} - _PLACES) if stored.get(name) != given.get(name)]
+
+
+def find_start(job: Job) -> Path | None:
+    """Return the checkpoint to resume from, if any, and check that the run may be written.
 
     Raises:
         UserError: If there is no such checkpoint, or the folder is taken.
     """
+    checkpoint = None
     if job.training.resume_from_checkpoint is not None:
-        checkpoint = find_checkpoint(job.training.resume_from_checkpoint, partial_folder(job.output_dir))
+        checkpoint = find_checkpoint(job.training.resume_from_checkpoint, partial_folder(job.place))
         job.training.resume_from_checkpoint = str(checkpoint)
-        return checkpoint
     if processes.rank() == 0:
-        check_writable(job.output_dir, job.training.overwrite_output_dir)
-    return None
+        check_writable(job.place, job.training.overwrite_output_dir, keep=continues(job, checkpoint))
+    return checkpoint
+
+
+def continues(job: Job, checkpoint: Path | None) -> bool:
+    """Tell whether the unfinished run beside the place goes on."""
+    return checkpoint is not None and checkpoint.parent.resolve() == partial_folder(job.place).resolve()
+
+
+def check_room(job: Job, model: SpamGPTForSequenceClassification, messages: int) -> None:
+    """Refuse a run that would not fit on the disk beside what is there. What an unfinished run holds is reused."""
+    freeze(model.model, job.model.trainable)
+    needed = bytes_needed(model, job.training, messages)
+    require_room(job.place, needed - folder_size(partial_folder(job.place)))
 
 
 def prepare_hub(job: Job, token: str | None) -> Repository:
@@ -162,7 +263,8 @@ def prepare_hub(job: Job, token: str | None) -> Repository:
     Raises:
         UserError: If the token may not write there.
     """
-    name, private = job.training.hub_model_id or job.output_dir.name, bool(job.training.hub_private_repo)
+    name = job.training.hub_model_id or Path(job.options["output_dir"]).name
+    private = bool(job.training.hub_private_repo)
     return prepare_repository(Repository(name, "model", private, job.training.hub_revision or "main", token))
 
 
@@ -172,7 +274,7 @@ def prepare_folder(job: Job, folder: Path, checkpoint: Path | None) -> None:
     if processes.rank() > 0:
         return
     remove_unsealed(folder)
-    if checkpoint is not None and checkpoint.parent.resolve() == folder.resolve():
+    if checkpoint is not None and continues(job, checkpoint):
         set_aside_later(checkpoint)
     given = {name: value for name, value in job.options.items() if name != "resume_from_checkpoint"}
     write_atomically(folder / ARGUMENTS_FILE, f"{json.dumps(given, indent=2)}\n".encode())
@@ -189,40 +291,3 @@ def publish(output_dir: Path, repository: Repository) -> str:
     except UserError as error:
         again = f"hf-spam push {output_dir} {repository.name}"
         raise UserError(f"{error} The run is complete; to push it: {again}") from None
-
-
-# --- what it prints --------------------------------------------------------------------------------------------------
-
-
-def describe_data(splits: DatasetDict, longest: int) -> str:
-    """Return one line: how many messages of each label, in which splits, and how long."""
-    counts = count(splits)
-    sizes = " / ".join(f"{total:,} {name}" for name, total in counts["total"].items())
-    labels = " + ".join(f"{counts[label].sum():,} {label}" for label in LABELS)
-    return f"data   {labels}: {sizes}; longest train text {longest} tokens"
-
-
-def describe_model(model: SpamGPTForSequenceClassification, arguments: ModelArguments) -> str:
-    """Return one line: the model's size, its starting weights, what trains and which position is read."""
-    config = model.config
-    millions = model.num_parameters() / 1e6
-    return (
-        f"model  {config.n_layers} layers × {config.emb_dim} wide, {millions:.1f} M parameters, "
-        f"weights: {arguments.weights}; trains: {arguments.trainable}; read at: {config.pooling}"
-    )
-
-
-def describe_run(run: Run, output_dir: Path) -> str:
-    """Return the table of figures, the two examples, and what to do next."""
-    table = pd.DataFrame.from_dict(run.splits, orient="index")[list(COLUMNS)]
-    percent = dict.fromkeys(METRICS, "{:.2%}".format)
-    lines = [
-        f"trained {run.training['steps']:,} steps in {run.training['seconds']:.1f} s",
-        "",
-        table.to_string(formatters={**percent, "loss": "{:.3f}".format, "messages": "{:,.0f}".format}),
-        "",
-        *(f"{example['label']:5}{example['score']:.3f}  {example['text']}" for example in run.examples),
-        "",
-        f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"',
-    ]
-    return "\n".join(lines)

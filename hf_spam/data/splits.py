@@ -155,3 +155,11 @@ def _read_split(path: Path) -> pd.DataFrame:
         raise UserError(
             f"{path}: expected the columns Label (0 or 1) and Text as `hf-spam data` writes: {error}."
         ) from None
+
+
+def describe_splits(splits: DatasetDict, longest: int) -> str:
+    """Return one line: how many messages of each label, in which splits, and how long."""
+    counts = count(splits)
+    sizes = " / ".join(f"{total:,} {name}" for name, total in counts["total"].items())
+    labels = " + ".join(f"{counts[label].sum():,} {label}" for label in LABELS)
+    return f"data   {labels}: {sizes}; longest train text {longest} tokens"

@@ -116,3 +116,13 @@ def initialize_model(
     head = nn.Linear(config.emb_dim, model.model.out_head.out_features)
     model.model.out_head.load_state_dict(head.state_dict())
     return model
+
+
+def describe_model(model: SpamGPTForSequenceClassification, arguments: ModelArguments) -> str:
+    """Return one line: the model's size, its starting weights, what trains and which position is read."""
+    config = model.config
+    millions = model.num_parameters() / 1e6
+    return (
+        f"model  {config.n_layers} layers × {config.emb_dim} wide, {millions:.1f} M parameters, "
+        f"weights: {arguments.weights}; trains: {arguments.trainable}; read at: {config.pooling}"
+    )
