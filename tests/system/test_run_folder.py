@@ -15,12 +15,12 @@ from hf_spam.system.run_folder import check_writable, staged
 
 def test_a_finished_run_takes_its_place(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "old").touch()
+    (tmp_path / "run" / "metrics.json").touch()
     with staged(tmp_path / "run") as folder:
-        (folder / "new").touch()
-        assert (tmp_path / "run" / "old").exists()
+        (folder / "config.json").touch()
+        assert (tmp_path / "run" / "metrics.json").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["new"]
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "manifest.json"}
 
 
 @pytest.mark.parametrize("sealed", [True, False])
