@@ -96,7 +96,8 @@ def remove_passing(folder: Path) -> None:
     if not keep:
         for path in _checkpoints(folder):
             remove_checkpoint(path)
-    (folder / MARKER_FILE).unlink(missing_ok=True)
+    if _is_file(folder / MARKER_FILE):
+        (folder / MARKER_FILE).unlink()
 
 
 def remove_checkpoint(folder: Path) -> None:
