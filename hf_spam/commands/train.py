@@ -1,6 +1,7 @@
 """`hf-spam train`: fine-tune, evaluate on the whole of each split, save a checkpoint."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,13 +115,13 @@ def stored_options(parser: OptionParser, checkpoint: str, place: Path, data_name
     if checkpoint == "last":
         folder = own if (own / ARGUMENTS_FILE).is_file() else place
     file = folder / ARGUMENTS_FILE
-    if not file.is_file():
+    if not os.path.isfile(file):  # for names that are too long, too
         return {}
     try:
         options = parser.given(to_argv(read_config(file)))
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
-    if checkpoint == "last" or folder.resolve() == own.resolve():
+    if checkpoint == "last" or os.path.realpath(folder) == os.path.realpath(own):
         return options
     data = [f"--{name}" for name in ("data_file", "data_dir") if name in options]
     if data and not data_named:

@@ -201,6 +201,7 @@ def train(trainer: SpamTrainer, interim: InterimEstimates, decay: Decay | None =
     checkpoint, first = None, FirstStep()
     if trainer.args.resume_from_checkpoint is not None:
         checkpoint = Path(trainer.args.resume_from_checkpoint)
+        first = FirstStep(checkpoint)
         with resuming_from(checkpoint, first):
             if _restore(trainer, checkpoint, interim, decay):
                 return

@@ -9,6 +9,7 @@ the estimates and the clock (`InterimEstimates`), and the decay of the embedding
 import errno
 import logging
 import math
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,8 +50,8 @@ def find_checkpoint(which: str, run_folder: Path) -> Path:
         UserError: If there is no complete checkpoint.
     """
     named = Path(which)
-    if named.is_symlink():
-        named = named.resolve()
+    if os.path.islink(named):  # unlike the methods of Path, it answers for names that are too long, too
+        named = Path(os.path.realpath(named))
     if which == "last":
         candidates = list_checkpoints(run_folder)
         if not candidates:
@@ -58,7 +59,7 @@ def find_checkpoint(which: str, run_folder: Path) -> Path:
                 f"{run_folder}: found no checkpoint to resume from. Start without --resume_from_checkpoint; "
                 f"--save_strategy and --save_steps say when checkpoints are saved."
             )
-    elif not named.is_dir() or not is_checkpoint_name(named.name):
+    elif not os.path.isdir(named) or not is_checkpoint_name(named.name):
         raise UserError(f"{which}: expected a folder {PREFIX}N of an unfinished run, or last.")
     else:
         candidates = [
@@ -85,11 +86,34 @@ def set_aside_later(checkpoint: Path) -> None:
             path.replace(aside)
 
 
-class FirstStep(TrainerCallback):
-    """Notes that a step was taken: what fails after it is not the checkpoint's fault."""
+_MOMENTS = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"}  # one number for each of a parameter's
 
-    def __init__(self) -> None:
+
+class FirstStep(TrainerCallback):
+    """Notes that a step was taken: what fails after it is not the fault of the checkpoint that training resumes from."""
+
+    def __init__(self, checkpoint: Path | None = None) -> None:
+        self.checkpoint = checkpoint
         self.taken = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Check the optimizer's state, which neither torch's loading nor its fused step does.
+
+        Raises:
+            UserError: If it is another model's.
+        """
+        if self.checkpoint is None:
+            return
+        for parameter, values in kwargs["optimizer"].state.items():
+            for name in _MOMENTS & set(values):
+                moment = values[name]
+                if not isinstance(moment, torch.Tensor) or (moment.shape, moment.dtype) != (
+                    parameter.shape,
+                    parameter.dtype,
+                ):
+                    raise _unusable(self.checkpoint, "the optimizer's state is another model's")
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

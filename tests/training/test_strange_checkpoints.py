@@ -213,7 +213,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "weights missing": change_weights(lambda weights: weights.pop("model.out_head.bias")),
     "weights more": change_weights(lambda weights: weights.update(more=torch.zeros(1))),
     "weights shape": change_weights(lambda weights: weights.update({"model.out_head.bias": torch.zeros(3)})),
-    "decay": write("embedding_decay.json", "[]"),
+    "decay": write("used_rows.json", "[]"),
 }  # fmt: skip
 
 
@@ -237,12 +237,14 @@ def test_another_models_optimizer(train: Train, checkpoint: Path, tmp_path: Path
     train(tmp_path / "wide", width=16, save_strategy="steps", save_steps=4, max_steps=4)
     shutil.copy(tmp_path / "wide" / "checkpoint-4" / "optimizer.pt", checkpoint)
     seal(checkpoint)
-    with pytest.raises(UserError, match="checkpoint-4: the run cannot go on from it: RuntimeError"):
+    with pytest.raises(
+        UserError, match="checkpoint-4: the run cannot go on from it: the optimizer's state is another"
+    ):
         train(checkpoint.parent, resume_from_checkpoint=str(checkpoint))
 
 
 BEST: dict[str, Any] = {"load_best_model_at_end": True, "eval_strategy": "steps", "save_strategy": "steps"}
-BEST |= {"eval_steps": 2, "save_steps": 2}
+BEST |= {"eval_steps": 2, "save_steps": 2, "save_total_limit": 9}
 
 
 def test_the_best_checkpoint_is_the_one_beside(train: Train, checkpoint: Path) -> None:
@@ -304,7 +306,7 @@ def test_a_strangers_data_are_named_again(tmp_path: Path, name: str) -> None:
     which = stranger(tmp_path / "their", **{name: "/etc/passwd"})
     argv = ["--output_dir", str(tmp_path / "mine"), "--resume_from_checkpoint", which]
     with pytest.raises(
-        UserError, match=rf"names --{name}, which is not taken from another folder\. Give --{name} again"
+        UserError, match=rf"names --{name}, which is not taken from another run's folder\. Give --{name} again"
     ):
         parse(argv)
     assert parse([*argv, "--data_file", "mine.csv"]).get("data_file") == "mine.csv"
@@ -353,7 +355,7 @@ def test_the_chapters_program_saves_no_weights_that_are_not_finite(
 ) -> None:
     write_messages(messages, 20, tmp_path / "few.csv")
     argv = ["--data_file", tmp_path / "few.csv", "--weights", gpt2_folder, "--max_length", 12, "--max_steps", 2]
-    code, _, err = run("native", *argv, "--learning_rate", "1e39", "--output_dir", tmp_path / "run")
+    code, _, err = run("native", *argv, "--learning_rate", "3e37", "--output_dir", tmp_path / "run")
     assert code == 2
     assert "expected finite weights, found NaN or infinity in" in err
     assert {path.name for path in tmp_path.iterdir()} == {"few.csv"}
