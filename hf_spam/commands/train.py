@@ -1,7 +1,6 @@
 """`hf-spam train`: fine-tune, evaluate on the whole of each split, save a checkpoint."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,13 +114,15 @@ def stored_options(parser: OptionParser, checkpoint: str, place: Path, data_name
     if checkpoint == "last":
         folder = own if (own / ARGUMENTS_FILE).is_file() else place
     file = folder / ARGUMENTS_FILE
-    if not os.path.isfile(file):  # for names that are too long, too
-        return {}
     try:
+        if not file.is_file():
+            return {}
         options = parser.given(to_argv(read_config(file)))
+    except OSError:  # such as a name that is too long
+        return {}
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
-    if checkpoint == "last" or os.path.realpath(folder) == os.path.realpath(own):
+    if checkpoint == "last" or folder.resolve() == own.resolve():
         return options
     data = [f"--{name}" for name in ("data_file", "data_dir") if name in options]
     if data and not data_named:

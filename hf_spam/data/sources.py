@@ -17,6 +17,7 @@ import pandas as pd
 from ..errors import UserError, install_hint
 from ..system.download import cache_folder, download
 from ..system.files import sha256
+from ..system.reading import check_regular
 from .files import JSONL_SUFFIXES, read_csv, read_jsonl
 
 LABELS = ["ham", "spam"]
@@ -113,6 +114,7 @@ def read_file(
         raise UserError(f"{path}: no such file. --data_file takes the UCI zip or TSV, a CSV or a JSONL.")
     if path.is_dir():
         raise UserError(f"{path}: expected a file, found a folder. For prepared splits use --data_dir.")
+    check_regular(path)
     try:
         data = _read_zip(path) if path.suffix.lower() == ".zip" else path.read_bytes()
     except OSError as error:

@@ -9,7 +9,6 @@ the estimates and the clock (`InterimEstimates`), and the decay of the embedding
 import errno
 import logging
 import math
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,8 +49,6 @@ def find_checkpoint(which: str, run_folder: Path) -> Path:
         UserError: If there is no complete checkpoint.
     """
     named = Path(which)
-    if os.path.islink(named):  # unlike the methods of Path, it answers for names that are too long, too
-        named = Path(os.path.realpath(named))
     if which == "last":
         candidates = list_checkpoints(run_folder)
         if not candidates:
@@ -59,9 +56,10 @@ def find_checkpoint(which: str, run_folder: Path) -> Path:
                 f"{run_folder}: found no checkpoint to resume from. Start without --resume_from_checkpoint; "
                 f"--save_strategy and --save_steps say when checkpoints are saved."
             )
-    elif not os.path.isdir(named) or not is_checkpoint_name(named.name):
-        raise UserError(f"{which}: expected a folder {PREFIX}N of an unfinished run, or last.")
     else:
+        if not is_checkpoint_name(named.name) or not named.is_dir():
+            raise UserError(f"{which}: expected a folder {PREFIX}N of an unfinished run, or last.")
+        named = named.resolve() if named.is_symlink() else named
         candidates = [
             path for path in list_checkpoints(named.parent) if checkpoint_step(path) <= checkpoint_step(named)
         ]
@@ -90,7 +88,7 @@ _MOMENTS = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"}  # one
 
 
 class FirstStep(TrainerCallback):
-    """Notes that a step was taken: what fails after it is not the fault of the checkpoint that training resumes from."""
+    """Notes that a step was taken: what fails after it is not the fault of the checkpoint that a run goes on from."""
 
     def __init__(self, checkpoint: Path | None = None) -> None:
         self.checkpoint = checkpoint

@@ -84,6 +84,7 @@ def save_run(run: Run, folder: str | os.PathLike[str]) -> None:
         }
         text = json.dumps(_finite(record), indent=2, ensure_ascii=False, allow_nan=False)
         (staging / METRICS_FILE).write_text(text + "\n", encoding="utf-8")
+        _move(staging, folder)
         plot_history(run.history, run.training["epochs"], staging)
         _move(staging, folder)
 

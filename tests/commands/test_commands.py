@@ -56,7 +56,7 @@ def test_what_a_run_leaves(checkpoints: dict[str, Path]) -> None:
         assert {path.name for path in folder.iterdir()} == {
             "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
             "configuration_spam_gpt.py", "gpt.py", "modeling_spam_gpt.py",
-            "arguments.json", "metrics.json",
+            "arguments.json", "metrics.json", "manifest.json",
             "loss-plot.pdf", "loss-plot.png", "accuracy-plot.pdf", "accuracy-plot.png",
         }  # fmt: skip
         assert {path.name for path in folder.parent.iterdir()} == {folder.name}
@@ -319,7 +319,14 @@ BAD_COMMANDS: dict[str, tuple[list[str], str]] = {
     "output is a file": (["--output_dir", "two.csv"], "two.csv: expected a folder for the run, found a file"),
     "output below a file": (["--output_dir", "two.csv/run"], "two.csv/run: cannot be written"),
     "output cannot be written": (["--output_dir", "/proc/run"], "/proc/run: cannot be written: "),
-    "output holds something": (["--output_dir", "full"], "full: holds a run already. Choose another --output_dir"),
+    "output holds something": (["--output_dir", "full"], "full: holds precious, which hf-spam did not write there. Choose another --output_dir."),
+    "output holds something, overwrite": (["--output_dir", "full", "--overwrite_output_dir"], "full: holds precious, which hf-spam did not write"),
+    "output is the current folder": (["--output_dir", "."], ".: expected a new folder, found the current one"),
+    "output is above": (["--output_dir", "folder/.."], "found the current one or one above"),
+    "output with a control character": (["--output_dir", "a\x1b[2Jb"], "a\\x1b[2Jb: expected a name without control characters"),
+    "output too long": (["--output_dir", "n" * 250], "cannot be written: File name too long"),
+    "data through a pipe": (["--data_file", "pipe"], "pipe: expected a regular file, found a pipe"),
+    "checkpoint of a very long name": (["--resume_from_checkpoint", "checkpoint-" + "9" * 5000], "expected a folder checkpoint-N"),
     "batch too large": (["--data_source", "sample", "--per_device_train_batch_size", "999"], "at least one training batch of 999 messages, found 898"),
 }  # fmt: skip
 
@@ -332,6 +339,7 @@ def test_a_mistake_is_told_and_leaves_nothing(
     Path("empty.csv").touch()
     Path("two.csv").write_text("label,text\nham,a\nspam,b\n")
     Path("folder").mkdir()
+    os.mkfifo("pipe")
     Path("full").mkdir()
     Path("full/precious").write_text("kept")
     before = files_below(tmp_path)
@@ -377,7 +385,9 @@ def test_a_failure_in_training_keeps_what_was_there(
     with pytest.raises(ZeroDivisionError):
         run(*argv, "--overwrite_output_dir", "true")
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
-    assert {path.name for path in (tmp_path / "run.partial").iterdir()} >= {"checkpoint-1", "arguments.json"}
+    assert {path.name for path in (tmp_path / "run.partial").iterdir()} >= {
+        *("checkpoint-1", "arguments.json", "model.safetensors", "metrics.json")
+    }
 
 
 def test_checkpoints_of_an_unfinished_run_are_kept(
@@ -390,6 +400,7 @@ def test_checkpoints_of_an_unfinished_run_are_kept(
             run(*argv)
     assert {path.name for path in tmp_path.iterdir()} == {"run.partial"}
     assert {path.name for path in (tmp_path / "run.partial").iterdir()} == {
+        ".hf-spam",
         "arguments.json",
         "checkpoint-11",
         "checkpoint-22",
