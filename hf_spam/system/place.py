@@ -39,6 +39,7 @@ def _resolve(given: Path) -> Path:
             f"{given}: expected a name that does not end in {', '.join(SUFFIXES)}, which stand for what is beside a "
             f"run. Choose another --output_dir."
         )
+    place.with_name(f"{place.name}.partial.lock").is_symlink()  # the longest name; the system refuses one too long
     if len(os.fsencode(place.absolute())) > _LONGEST_PATH:
         raise UserError(f"{given}: cannot be written: the path is too long. Choose another --output_dir.")
     return place
