@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.killing import kill_everywhere
 from support.messages import write_messages
 from support.warm_process import WarmProcess
 
@@ -113,6 +114,28 @@ def test_killed_at_random_moments(
     done = kill_often(warm, workplace, name, recipe, kills, number)
     assert done == kills if kills > 3 else done > 0
     assert_same_run(workplace / name, expected)
+
+
+FEW = [
+    "--num_train_epochs",
+    "1",
+    "--max_steps",
+    "4",
+    "--save_strategy",
+    "steps",
+    "--save_steps",
+    "2",
+    "--eval_freq",
+    "0",
+]
+
+
+@pytest.mark.slow
+def test_killed_at_every_change_of_files(workplace: Path, warm: WarmProcess) -> None:
+    """At every fifteenth: see `kill_everywhere`, which can do it at each, and on two processes."""
+    *problems, counted = kill_everywhere(warm, workplace, ["train", *RECIPE, *FEW], step=15, first=7)
+    assert not problems
+    assert int(counted.split()[0]) > 100
 
 
 @pytest.mark.parametrize(
