@@ -31,6 +31,7 @@ _TEMPORARY_FILES = re.compile(r"\.[\w.-]+\.[0-9a-f]{8}\.partial", re.ASCII)
 _CACHE_FILES = re.compile(r"prefix-[0-9a-f]{16}\.(bin|partial|lock)")
 _TEMPORARY_FOLDERS = re.compile(r"\.run-\w{8}", re.ASCII)
 _CHECKPOINTS = re.compile(r"(superseded-)?checkpoint-\d{1,18}", re.ASCII)
+_CARD = "README.md"
 _LOGS = "runs"  # TensorBoard's
 _LOG_FILES = re.compile(r"events\.out\.tfevents\..+")
 _SHOWN = 3  # entries that a message names
@@ -131,11 +132,13 @@ def _is_ours(path: Path) -> bool:
     if not path.is_file():
         return False
     named = path.name in _EVIDENCE or _FILES.fullmatch(path.name) or _is_passing_file(path)
-    return bool(named) or _is_listed(path)
+    return bool(named) or _is_as_written(path)
 
 
-def _is_listed(path: Path) -> bool:
-    """Tell whether a file, such as a card, is as we wrote it: a user may have edited it."""
+def _is_as_written(path: Path) -> bool:
+    """Tell whether a file, such as a card, is as we wrote it: a user may have edited it since."""
+    if path.name == _CARD and (path.parent / MARKER_FILE).is_file():
+        return True  # it is just being written
     try:
         entry = (read_manifest(path.parent) or {}).get(path.name)
         return entry is not None and entry["sha256"] == hash_file(path)
