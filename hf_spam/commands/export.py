@@ -66,7 +66,7 @@ def main(options: dict[str, Any]) -> None:
         raise UserError(
             f"{output_dir}: expected a new folder, found the checkpoint itself. Choose another --output_dir."
         )
-    check_writable(output_dir, options.get("overwrite_output_dir", False))
+    output_dir = check_writable(output_dir, options.get("overwrite_output_dir", False))
     classifier, original = load_checkpoint(options["model"])
     converted = None if to_onnx_format else to_gpt2(original)
     require_labels(classifier)

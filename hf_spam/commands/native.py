@@ -7,7 +7,6 @@ does the same with the Trainer.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import tiktoken
@@ -20,12 +19,13 @@ from ..data.tokenization import gpt2_encoding
 from ..equivalence import native_loop
 from ..errors import UserError, one_line
 from ..evaluation.history import History
-from ..evaluation.plots import plot_history
+from ..evaluation.plots import plot_history, prove_drawable
 from ..inference.classifier import EXAMPLES
 from ..model.gpt import GPTModel
 from ..options import OptionParser, build, merge, option
-from ..system.run_folder import check_writable, staged
+from ..system.run_folder import STATE_FILE, check_writable, staged
 from ..training.arguments import ModelArguments
+from ..training.checkpoints import require_finite
 from ..training.freezing import freeze
 from ..training.initial_model import build_config
 from ..values.ranges import BATCH, COUNT, COUNT_OR_NONE, EPOCHS, FACTOR, FOLDER, SEED, check_values
@@ -81,8 +81,8 @@ def main(options: dict[str, Any]) -> None:
     model_arguments: ModelArguments = build(
         ModelArguments, {**options, "pooling": "last_position", "attn_implementation": "eager"}
     )
-    output_dir = Path(arguments.output_dir)
-    check_writable(output_dir, arguments.overwrite_output_dir)
+    output_dir = check_writable(arguments.output_dir, arguments.overwrite_output_dir)
+    prove_drawable()
 
     checkpoint = None
     if model_arguments.weights != "random":
@@ -103,8 +103,9 @@ def main(options: dict[str, Any]) -> None:
     for text in EXAMPLES:
         print(f"{native_loop.classify(text, model, encoding, row_length):9} {text}")
 
+    require_finite(model, "the end of the training")
     with staged(output_dir) as folder:
-        native_loop.save_state(model, folder / "review_classifier.pth")
+        native_loop.save_state(model, folder / STATE_FILE)
         epoch_size = len(loaders["train"]) * arguments.per_device_train_batch_size
         plot_history(history, history.examples_seen / epoch_size, folder)
     print(one_line(f"saved to {output_dir}"))

@@ -48,8 +48,7 @@ def main(options: dict[str, Any]) -> None:
         raise UserError(f"{folder}: expected a folder with a model, found none. Name one that `hf-spam train` saved.")
     contents = model_contents(folder, repository.name, license)  # before anything is asked of the Hub
     if "output_dir" in options:
-        output_dir = Path(options["output_dir"])
-        check_writable(output_dir)
+        output_dir = check_writable(options["output_dir"])
         with staged(output_dir) as staging:
             for path, source in contents.items():
                 if isinstance(source, bytes):

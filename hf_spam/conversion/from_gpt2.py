@@ -19,7 +19,7 @@ from ..checkpoint.tensors import INDEX, OLD_MASKS, SINGLE, State, find_weights, 
 from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.gpt import GPTModel
-from ..system.hub_download import download_repository
+from ..network.hub_download import download_repository
 from ..system.reading import read_json
 from . import from_openai
 

@@ -12,7 +12,7 @@ from ..checkpoint.configuration import LARGEST, whole
 from ..checkpoint.files import require_file
 from ..checkpoint.tensors import require_finite
 from ..errors import UserError, install_hint
-from ..system.download import cache_folder, download
+from ..network.download import cache_folder, download
 from ..system.reading import read_json
 
 HPARAMS = "hparams.json"

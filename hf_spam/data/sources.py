@@ -16,7 +16,7 @@ from typing import Literal
 import pandas as pd
 
 from ..errors import UserError, install_hint
-from ..system.download import cache_folder, download
+from ..network.download import cache_folder, download
 from ..system.files import sha256
 from ..system.reading import check_regular
 from .archive import is_archive, read_archive

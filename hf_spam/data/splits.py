@@ -141,3 +141,11 @@ def repeated(splits: DatasetDict) -> dict[str, int]:
 def _to_dataset(frame: pd.DataFrame) -> Dataset:
     ids = [LABELS.index(label) for label in frame["Label"]]
     return Dataset.from_dict({"text": frame["Text"].tolist(), "label": ids}, features=FEATURES)
+
+
+def describe_splits(splits: DatasetDict, longest: int) -> str:
+    """Return one line: how many messages of each label, in which splits, and how long."""
+    counts = count(splits)
+    sizes = " / ".join(f"{total:,} {name}" for name, total in counts["total"].items())
+    labels = " + ".join(f"{counts[label].sum():,} {label}" for label in LABELS)
+    return f"data   {labels}: {sizes}; longest train text {longest} tokens"

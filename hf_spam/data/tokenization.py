@@ -15,8 +15,8 @@ from tiktoken.load import read_file_cached
 from transformers import GPT2Tokenizer
 
 from ..errors import UserError, install_hint
+from ..network.watchdog import GaveUp, Meter, Patience, watch
 from ..system.files import sha256
-from ..system.watchdog import GaveUp, Meter, Patience, watch
 from .encoding import encode, warn_truncated
 from .sources import read_wheel_file
 

@@ -1,6 +1,9 @@
 """The interim estimates of loss and accuracy that a fine-tuning records."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from ..errors import UserError
 
 
 @dataclass
@@ -22,3 +25,28 @@ class History:
     train_accuracies: list[float] = field(default_factory=list)
     validation_accuracies: list[float] = field(default_factory=list)
     examples_seen: int = 0
+
+
+def parse_history(record: dict[str, Any], name: object) -> History:
+    """Return the history of a record that a stranger may have written.
+
+    Args:
+        record: The fields of a `History`.
+        name: Where it comes from, for the message.
+
+    Raises:
+        UserError: If it has other fields, values that are no numbers, or lists of different lengths.
+    """
+    lists = {field.name for field in fields(History)} - {"examples_seen"}
+    numbers = [value for key in lists if isinstance(record.get(key), list) for value in record[key]]
+    well_formed = (
+        set(record) == {*lists, "examples_seen"}
+        and all(isinstance(record[key], list) for key in lists)
+        and all(type(value) in (int, float) for value in numbers)
+        and all(type(value) is int for value in (*record["steps"], record["examples_seen"]))
+        and len(record["steps"]) == len(record["train_losses"]) == len(record["validation_losses"])
+        and len(record["train_accuracies"]) == len(record["validation_accuracies"])
+    )
+    if not well_formed:
+        raise UserError(f"{name}: expected the interim estimates of a run, found something else.")
+    return History(**record)

@@ -1,12 +1,16 @@
 """The chapter's two figures, loss and accuracy over epochs, and a figure that overlays the losses of several runs."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..errors import UserError
 from .history import History
+
+_SUFFIXES = ("pdf", "png")
 
 
 def plot_history(history: History, epochs: float, folder: Path) -> list[Path]:
@@ -26,6 +30,21 @@ def plot_history(history: History, epochs: float, folder: Path) -> list[Path]:
             seen = history.examples_seen
             files += plot_values(train, validation, epochs=epochs, examples_seen=seen, label=label, folder=folder)
     return files
+
+
+def prove_drawable() -> None:
+    """Draw a small figure into memory: what stands in the way of the plots shows before the work, not after it.
+
+    Raises:
+        UserError: If matplotlib cannot draw.
+    """
+    try:
+        figure = Figure(figsize=(1, 1))
+        figure.add_subplot().set_xlabel("Epochs")
+        for suffix in _SUFFIXES:
+            figure.savefig(io.BytesIO(), format=suffix, dpi=50)
+    except Exception as error:
+        raise UserError(f"the plots cannot be drawn: {type(error).__name__}: {error}") from error
 
 
 def plot_values(
@@ -93,7 +112,7 @@ def plot_losses(runs: Mapping[str, Sequence[float]], folder: Path, name: str) ->
 
 
 def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    files = [folder / f"{name}.{suffix}" for suffix in ("pdf", "png")]
+    files = [folder / f"{name}.{suffix}" for suffix in _SUFFIXES]
     for file in files:
         figure.savefig(file, dpi=150)
         figure.set_layout_engine("none")  # the second file takes the first one's

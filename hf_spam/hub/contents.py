@@ -12,6 +12,7 @@ from datasets import DatasetDict
 from ..checkpoint.opening import Kind, open_checkpoint, read_weights
 from ..data.arguments import DataArguments
 from ..errors import UserError, one_line
+from ..system.manifest import MANIFEST_FILE, format_manifest
 from ..system.reading import parse_json, read_regular
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE
 from .data_card import build_data_card, data_file
@@ -20,6 +21,7 @@ from .privacy import check_private, public_options
 from .repository import Repository, publish
 
 CARD = "README.md"
+_MODEL = Path(__file__).parents[1] / "model"
 _LARGEST_TEXT = 64 * 2**20  # bytes
 CODE = ("configuration_spam_gpt.py", "gpt.py", "modeling_spam_gpt.py")
 # In the order of a listing. Anything else in the folder is not pushed: checkpoints, caches, the user's own files.
@@ -33,7 +35,7 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
     """Return a model's files and its card, by their path in the repository.
 
     A README.md in the folder is the user's and replaces the card. Recorded options that name places on this machine
-    are left out.
+    are left out. The model's code is that of this package: no other code is published, whatever lies in the folder.
 
     Args:
         folder: Written by `hf-spam train`, `hf-spam export` or `save_pretrained`.
@@ -41,8 +43,8 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
         license: See `build_model_card`.
 
     Raises:
-        UserError: If the folder does not hold a model of ours or the model is damaged, if one of the files is a link or
-            no regular file, or if a text among them holds a token or a place on this machine.
+        UserError: If the folder does not hold a model of ours or the model is damaged, if one of the files is a link,
+            or if a text among them holds a token or a place on this machine.
     """
     checkpoint = open_checkpoint(folder, get_args(Kind))
     if checkpoint.kind != "onnx":
@@ -58,12 +60,15 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
     }
     if CARD not in contents:
         contents = {CARD: build_model_card(folder, repository, license).encode(), **contents}
+    contents |= {name: (_MODEL / name).read_bytes() for name in CODE if name in contents}
     for name in (ARGUMENTS_FILE, AGREEMENT_FILE):
         record = contents.get(name)
         if isinstance(record, bytes):
             options = public_options(parse_json(record, folder / name))
             contents[name] = f"{json.dumps(options, indent=2, ensure_ascii=False)}\n".encode()
     check_private(contents, folder)
+    # Not of the card, which its owner edits on the Hub.
+    contents[MANIFEST_FILE] = format_manifest({name: file for name, file in contents.items() if name != CARD})
     return contents
 
 

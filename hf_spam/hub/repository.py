@@ -17,7 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import enable_progress_bars, parse_ratelimit_headers, validate_repo_id
 
 from ..errors import UserError, one_line
-from ..system.hub_http import ODD_ANSWERS, httpx, without_tokens
+from ..network.hub_http import ODD_ANSWERS, httpx, without_tokens
 
 Contents = Mapping[str, Path | bytes]  # path in the repository -> local file or content
 

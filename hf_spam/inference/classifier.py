@@ -19,7 +19,7 @@ from ..conversion.to_onnx import OnnxModel
 from ..data.batching import token_batches
 from ..data.encoding import encode, truncate
 from ..errors import UserError
-from ..system.hub_download import download_repository
+from ..network.hub_download import download_repository
 
 Precision = Literal["fp32", "bf16"]
 T = TypeVar("T")

@@ -103,6 +103,11 @@ def free_space(folder: Path) -> int:
     return shutil.disk_usage(nearest_existing(folder.absolute())).free
 
 
+def folder_size(folder: Path) -> int:
+    """Return the bytes of all files in a folder; 0 if there is none."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def nearest_existing(folder: Path) -> Path:
     """Return the folder itself, or the first of its parents that exists."""
     while not folder.exists():

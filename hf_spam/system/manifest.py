@@ -6,12 +6,12 @@ stranger, so reading is strict.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from ..errors import UserError, one_line
-from .files import hash_file, sync, sync_folder, write_durably
+from .files import hash_file, sha256, sync, sync_folder, write_durably
 from .reading import check_regular, describe, read_json
 
 MANIFEST_FILE = "manifest.json"
@@ -30,8 +30,18 @@ def write_manifest(folder: Path, files: Iterable[Path]) -> None:
         sync(path)
     for inner in {path.parent for path in listed.values()} - {folder}:
         sync_folder(inner)
-    entries = {name: {"sha256": hash_file(path), "bytes": path.stat().st_size} for name, path in listed.items()}
-    write_durably(folder / MANIFEST_FILE, f"{json.dumps({'files': entries}, indent=2)}\n".encode())
+    write_durably(folder / MANIFEST_FILE, format_manifest(listed))
+
+
+def format_manifest(files: Mapping[str, Path | bytes]) -> bytes:
+    """Return the manifest of files, each a path or its content."""
+    entries = {
+        name: {"sha256": sha256(file), "bytes": len(file)}
+        if isinstance(file, bytes)
+        else {"sha256": hash_file(file), "bytes": file.stat().st_size}
+        for name, file in files.items()
+    }
+    return f"{json.dumps({'files': entries}, indent=2)}\n".encode()
 
 
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]] | None:

@@ -16,9 +16,11 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..evaluation.history import History
+from ..errors import UserError
+from ..evaluation.history import History, parse_history
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.progress import progress
+from ..system.reading import read_json
 from .arguments import SpamTrainingArguments
 from .checkpoints import HISTORY, checkpoint_folder
 
@@ -72,10 +74,16 @@ class InterimEstimates(TrainerCallback):
             (checkpoint_folder(args, state) / HISTORY).write_text(text + "\n", encoding="utf-8")
 
     def restore(self, checkpoint: Path) -> None:
-        """Continue from the history and time in a checkpoint."""
-        record = json.loads((checkpoint / HISTORY).read_text(encoding="utf-8"))
-        self._seconds_before = record.pop("seconds")
-        self.history = History(**record)
+        """Continue from the history and time in a checkpoint.
+
+        Raises:
+            UserError: If they are not what `on_save` writes.
+        """
+        record = read_json(checkpoint / HISTORY)
+        self._seconds_before = record.pop("seconds", None)
+        self.history = parse_history(record, checkpoint / HISTORY)
+        if type(self._seconds_before) not in (int, float):
+            raise UserError(f"{checkpoint / HISTORY}: expected the seconds so far, found something else.")
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

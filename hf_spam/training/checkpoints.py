@@ -6,20 +6,28 @@ count as a checkpoint.
 """
 
 import json
-import shutil
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..system.files import hash_file, sync, write_atomically
+from ..errors import UserError
+from ..system.files import hash_file, sync, sync_folder, write_durably
+from ..system.manifest import is_hash, is_inner_name
+from ..system.own_files import SEAL_FILE, remove_checkpoint
 from ..system.processes import wait_for_all
+from ..system.reading import check_regular, read_json
+from .arguments import SpamTrainingArguments
 
-SEAL = "seal.json"
 HISTORY = "history.json"
+STABLE = "Lower --learning_rate, or clip gradients with --max_grad_norm 1."
 PREFIX = "checkpoint-"
 SUPERSEDED = "superseded-"
+_NAME = re.compile(rf"{PREFIX}\d{{1,18}}", re.ASCII)
 _EPOCH_START = "epoch_start_{rank}.pth"
 _OLD_EPOCH_START = "epoch_random_state_{rank}.pth"  # in checkpoints from before November 2026
 
@@ -44,8 +52,13 @@ class SealedCheckpoints(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Take over the rotation: the Trainer would drop the last complete checkpoint before the new one is sealed."""
+        """Take over the rotation: the Trainer would drop the last complete checkpoint before the new one is sealed.
+
+        The best checkpoint so far is the one beside the resumed: its recorded path may be relative to another folder.
+        """
         self._limit, args.save_total_limit = args.save_total_limit, None
+        if self._resumed is not None and state.best_model_checkpoint is not None:
+            state.best_model_checkpoint = str(best_beside(self._resumed, state.best_model_checkpoint))
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -63,7 +76,12 @@ class SealedCheckpoints(TrainerCallback):
         self._epoch_ended = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Complete and seal the checkpoint, then rotate."""
+        """Complete and seal the checkpoint, then rotate.
+
+        Raises:
+            UserError: If the weights are not finite.
+        """
+        require_finite(kwargs["model"], f"step {state.global_step}")
         folder = checkpoint_folder(args, state)
         start = torch.get_rng_state() if self._epoch_ended else self._epoch_start
         torch.save(start, folder / _EPOCH_START.format(rank=args.process_index))
@@ -79,6 +97,47 @@ def checkpoint_folder(args: TrainingArguments, state: TrainerState) -> Path:
     return Path(args.output_dir or ".") / f"{PREFIX}{state.global_step}"
 
 
+def bytes_needed(model: nn.Module, arguments: SpamTrainingArguments, messages: int) -> int:
+    """Estimate what a run writes: the weights, and as many checkpoints as lie side by side at one time.
+
+    Args:
+        model: With `requires_grad` set to what trains.
+        arguments: The options of the run.
+        messages: How many messages train.
+    """
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+    trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
+    steps = arguments.max_steps
+    if steps <= 0:
+        steps = math.ceil(arguments.num_train_epochs * arguments.steps_per_epoch(messages))
+    saves = 0
+    if arguments.save_strategy == "steps":
+        saves = math.ceil(steps / arguments.save_steps if arguments.save_steps >= 1 else 1 / arguments.save_steps)
+    elif arguments.save_strategy != "no":
+        saves = math.ceil(steps / max(1, arguments.steps_per_epoch(messages)))
+    if limit := arguments.save_total_limit:
+        saves = min(saves, limit + 1 + arguments.load_best_model_at_end)  # the oldest goes when the next is sealed
+    return weights + saves * (weights + 2 * trained)  # AdamW keeps two numbers for each
+
+
+def best_beside(checkpoint: Path, best: str) -> Path:
+    """Return the folder of the best checkpoint, which was saved beside the one that a run resumes from."""
+    return checkpoint.parent / Path(best).name
+
+
+def require_finite(model: nn.Module, place: str) -> None:
+    """Refuse to keep weights that are not finite.
+
+    Raises:
+        UserError: If a parameter holds NaN or infinity.
+    """
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise UserError(
+                f"{place}: expected finite weights, found NaN or infinity in {name}. Nothing was saved. {STABLE}"
+            )
+
+
 def _restore_epoch_start(checkpoint: Path, rank: int, state: TrainerState) -> None:
     file = checkpoint / _EPOCH_START.format(rank=rank)
     if not file.is_file() and not float(state.epoch or 0).is_integer():
@@ -89,27 +148,45 @@ def _restore_epoch_start(checkpoint: Path, rank: int, state: TrainerState) -> No
 
 def seal(folder: Path) -> None:
     """List a checkpoint's files with their hashes, once everything is on the disk."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != SEAL]
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != SEAL_FILE]
     for path in paths:
         sync(path)
+    for inner in {path.parent for path in paths} - {folder}:
+        sync_folder(inner)
     files = {path.relative_to(folder).as_posix(): hash_file(path) for path in paths}
-    write_atomically(folder / SEAL, f"{json.dumps(files, indent=2)}\n".encode())
-    sync(folder / SEAL)
+    write_durably(folder / SEAL_FILE, f"{json.dumps(files, indent=2)}\n".encode())
 
 
 def is_complete(folder: Path) -> bool:
-    """Tell whether a checkpoint's files are those of its seal."""
+    """Tell whether a checkpoint's files are those of its seal, and lie in its folder; it may be a stranger's."""
     try:
-        files = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-        return bool(files) and all(hash_file(folder / name) == expected for name, expected in files.items())
+        files = read_json(folder / SEAL_FILE)
+        real = folder.resolve()
+        for name, expected in files.items():
+            if not (is_inner_name(name) and is_hash(expected)) or not (folder / name).resolve().is_relative_to(real):
+                return False
+            check_regular(folder / name)
+            if hash_file(folder / name) != expected:
+                return False
+        return bool(files)
     except (OSError, ValueError):
         return False
 
 
+def is_checkpoint_name(name: str) -> bool:
+    """Tell whether a folder's name is that of a checkpoint."""
+    return _NAME.fullmatch(name) is not None
+
+
+def _list_folders(run_folder: Path) -> list[Path]:
+    found = [path for path in run_folder.glob(f"{PREFIX}*") if is_checkpoint_name(path.name)]
+    return [path for path in found if path.is_dir() and not path.is_symlink()]
+
+
 def list_checkpoints(run_folder: Path) -> list[Path]:
     """Return the sealed checkpoints of a run, the latest first."""
-    found = [path for path in run_folder.glob(f"{PREFIX}*") if path.name.removeprefix(PREFIX).isdigit()]
-    return sorted((path for path in found if (path / SEAL).is_file()), key=checkpoint_step, reverse=True)
+    sealed = [path for path in _list_folders(run_folder) if (path / SEAL_FILE).is_file()]
+    return sorted(sealed, key=checkpoint_step, reverse=True)
 
 
 def rotate(run_folder: Path, limit: int | None, best_step: int | None) -> None:
@@ -118,20 +195,14 @@ def rotate(run_folder: Path, limit: int | None, best_step: int | None) -> None:
     removable = [path for path in checkpoints[1:] if checkpoint_step(path) != best_step]
     excess = len(checkpoints) - limit if limit is not None and limit > 0 else 0
     for path in removable[::-1][: max(0, excess)]:
-        shutil.rmtree(path)
-
-
-def remove_all(run_folder: Path) -> None:
-    """Remove a finished run's checkpoints, and those that were set aside."""
-    for path in (*run_folder.glob(f"{PREFIX}*"), *run_folder.glob(f"{SUPERSEDED}*")):
-        shutil.rmtree(path)
+        remove_checkpoint(path)
 
 
 def remove_unsealed(run_folder: Path) -> None:
     """Remove what was being written when a run died."""
-    for path in run_folder.glob(f"{PREFIX}*"):
-        if not (path / SEAL).is_file():
-            shutil.rmtree(path)
+    for path in _list_folders(run_folder):
+        if not (path / SEAL_FILE).is_file():
+            remove_checkpoint(path)
 
 
 def checkpoint_step(folder: Path) -> int:

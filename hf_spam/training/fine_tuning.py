@@ -17,7 +17,6 @@ from transformers import (
     ProgressCallback,
     Trainer,
     TrainerCallback,
-    TrainerState,
 )
 
 from ..data.splits import SPLITS, count, fingerprint, repeated
@@ -32,7 +31,7 @@ from .checkpoints import SealedCheckpoints, list_checkpoints, remove_unsealed
 from .freezing import Trainable, freeze
 from .frozen_prefix import PrefixCache, PrefixCollator, load_or_fill, plan, why_not_cacheable
 from .interruption import OrderlyStop, describe_stop
-from .resuming import is_finished, load_finished
+from .resuming import FirstStep, check_contents, is_finished, load_finished, load_state, resuming_from
 from .run import Run, classify_examples
 from .sparse_embedding import Decay, used_rows
 from .trainer import SpamTrainer
@@ -49,6 +48,8 @@ def fine_tune(
     tokenized: DatasetDict,
     arguments: SpamTrainingArguments,
     trainable: Trainable = "last_block",
+    *,
+    keep_cache: bool = False,
 ) -> Run:
     """Fine-tune with the Trainer, then evaluate on the whole of each split.
 
@@ -60,9 +61,11 @@ def fine_tune(
         arguments: The Trainer's options and ours. `resume_from_checkpoint` is a folder; see
             `checkpoints.find_checkpoint`.
         trainable: What trains; see `freezing.freeze`.
+        keep_cache: Leave the prefix cache in `output_dir`, for a run that is not saved yet and may have to go on.
 
     Raises:
-        UserError: If the training split does not fill one batch.
+        UserError: If the training split does not fill one batch, a loss is not finite, or the checkpoint to resume
+            from is another model's.
         OSError: If the disk is full.
         Interrupted: If SIGTERM or Ctrl-C came; a checkpoint is saved then.
     """
@@ -74,7 +77,7 @@ def fine_tune(
         train(trainer, interim, decay)
         splits = {name: evaluate_split(trainer, tokenized[name]) for name in SPLITS}
     processes.wait_for_all()
-    if cache is not None and arguments.prefix_cache_dir is None and processes.rank() == 0:
+    if cache is not None and arguments.prefix_cache_dir is None and not keep_cache and processes.rank() == 0:
         cache.remove()
     return Run(
         model=model,
@@ -192,22 +195,20 @@ def train(trainer: SpamTrainer, interim: InterimEstimates, decay: Decay | None =
         OSError: If the disk is full, with ENOSPC, whatever torch made of it. Complete checkpoints stay.
     """
     run_folder = Path(trainer.args.output_dir or ".")
-    checkpoint = None
+    checkpoint, first = None, FirstStep()
     if trainer.args.resume_from_checkpoint is not None:
         checkpoint = Path(trainer.args.resume_from_checkpoint)
-        interim.restore(checkpoint)
-        if decay is not None:
-            decay.restore(checkpoint)
-        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        if is_finished(state, trainer.args, len(trainer.train_dataset)):  # type: ignore[arg-type]
-            load_finished(trainer, checkpoint, state)
-            return
+        first = FirstStep(checkpoint)
+        with resuming_from(checkpoint, first):
+            if _restore(trainer, checkpoint, interim, decay):
+                return
     with OrderlyStop() as stop:
-        for callback in (decay, SealedCheckpoints(checkpoint), stop, EpochEndCheckpoints()):
+        for callback in (decay, SealedCheckpoints(checkpoint), stop, EpochEndCheckpoints(), first):
             if callback is not None:
                 trainer.add_callback(callback)
         try:
-            trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
+            with resuming_from(checkpoint, first) if checkpoint is not None else nullcontext():
+                trainer.train(resume_from_checkpoint=trainer.args.resume_from_checkpoint)
         except BaseException as error:
             full = is_disk_full(error, run_folder)
             if processes.rank() == 0:
@@ -217,6 +218,19 @@ def train(trainer: SpamTrainer, interim: InterimEstimates, decay: Decay | None =
             raise
     if stop.signal is not None and list_checkpoints(run_folder):  # it came after the last step
         raise Interrupted(stop.signal, describe_stop(stop.signal, trainer.state.global_step, trainer.state.max_steps))
+
+
+def _restore(trainer: SpamTrainer, checkpoint: Path, interim: InterimEstimates, decay: Decay | None) -> bool:
+    """Restore what is ours, check the rest, and tell whether there is nothing left to train."""
+    interim.restore(checkpoint)
+    if decay is not None:
+        decay.restore(checkpoint)
+    state = load_state(checkpoint)
+    check_contents(checkpoint, trainer.model, state, trainer.args.load_best_model_at_end)  # type: ignore[arg-type]
+    if not is_finished(state, trainer.args, len(trainer.train_dataset)):  # type: ignore[arg-type]
+        return False
+    load_finished(trainer, checkpoint, state)
+    return True
 
 
 # --- what the run says and records -----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from transformers import GPT2Tokenizer, set_seed
 from ..conversion.from_gpt2 import SIZES, GPT2Checkpoint, fill, load_checkpoint
 from ..data.encoding import longest_text
 from ..data.sources import LABELS
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from .arguments import ModelArguments
@@ -34,7 +34,7 @@ def build_model(
         splits: The texts; the longest one of `train` sets the width that `last_position` pads to.
         max_length: The longest text in tokens that the model reads, instead of its context.
         seed: Of the random weights and of the head.
-        cache_dir: Where downloads are kept; see `system.download.cache_folder`.
+        cache_dir: Where downloads are kept; see `network.download.cache_folder`.
 
     Raises:
         UserError: If the weights cannot be had or do not fit the options.
@@ -116,3 +116,13 @@ def initialize_model(
     head = nn.Linear(config.emb_dim, model.model.out_head.out_features)
     model.model.out_head.load_state_dict(head.state_dict())
     return model
+
+
+def describe_model(model: SpamGPTForSequenceClassification, arguments: ModelArguments) -> str:
+    """Return one line: the model's size, its starting weights, what trains and which position is read."""
+    config = model.config
+    millions = model.num_parameters() / 1e6
+    return one_line(
+        f"model  {config.n_layers} layers × {config.emb_dim} wide, {millions:.1f} M parameters, "
+        f"weights: {arguments.weights}; trains: {arguments.trainable}; read at: {config.pooling}"
+    )

@@ -6,18 +6,34 @@ the estimates and the clock (`InterimEstimates`), and the decay of the embedding
 (`sparse_embedding.Decay`). The options come from the run's `arguments.json`.
 """
 
+import errno
 import logging
 import math
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from transformers import Trainer, TrainerState
+import torch
+from safetensors import safe_open
+from torch import nn
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..errors import UserError
+from ..errors import Interrupted, UserError
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..system.own_files import SEAL_FILE
+from ..system.reading import describe, read_json
 from .arguments import SpamTrainingArguments
-from .checkpoints import PREFIX, SEAL, SUPERSEDED, checkpoint_step, is_complete, list_checkpoints
+from .checkpoints import (
+    PREFIX,
+    SUPERSEDED,
+    best_beside,
+    checkpoint_step,
+    is_checkpoint_name,
+    is_complete,
+    list_checkpoints,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +56,10 @@ def find_checkpoint(which: str, run_folder: Path) -> Path:
                 f"{run_folder}: found no checkpoint to resume from. Start without --resume_from_checkpoint; "
                 f"--save_strategy and --save_steps say when checkpoints are saved."
             )
-    elif not named.is_dir() or not named.name.removeprefix(PREFIX).isdigit():
-        raise UserError(f"{which}: expected a folder {PREFIX}N of an unfinished run, or last.")
     else:
+        if not is_checkpoint_name(named.name) or not named.is_dir():
+            raise UserError(f"{which}: expected a folder {PREFIX}N of an unfinished run, or last.")
+        named = named.resolve() if named.is_symlink() else named
         candidates = [
             path for path in list_checkpoints(named.parent) if checkpoint_step(path) <= checkpoint_step(named)
         ]
@@ -51,7 +68,7 @@ def find_checkpoint(which: str, run_folder: Path) -> Path:
     for candidate in candidates:
         if is_complete(candidate):
             return candidate
-        logger.warning("%s is damaged: its files do not match %s; trying the one before", candidate, SEAL)
+        logger.warning("%s is damaged: its files do not match %s; trying the one before", candidate, SEAL_FILE)
     raise UserError(f"{which}: damaged, and there is no complete checkpoint before it. Start again.")
 
 
@@ -65,6 +82,128 @@ def set_aside_later(checkpoint: Path) -> None:
             aside = path.with_name(f"{SUPERSEDED}{path.name}")
             shutil.rmtree(aside, ignore_errors=True)
             path.replace(aside)
+
+
+_MOMENTS = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"}  # one number for each of a parameter's
+
+
+class FirstStep(TrainerCallback):
+    """Notes that a step was taken: what fails after it is not the fault of the checkpoint that a run goes on from."""
+
+    def __init__(self, checkpoint: Path | None = None) -> None:
+        self.checkpoint = checkpoint
+        self.taken = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Check the optimizer's state, which neither torch's loading nor its fused step does.
+
+        Raises:
+            UserError: If it is another model's.
+        """
+        if self.checkpoint is None:
+            return
+        for parameter, values in kwargs["optimizer"].state.items():
+            for name in _MOMENTS & set(values):
+                moment = values[name]
+                if not isinstance(moment, torch.Tensor) or (moment.shape, moment.dtype) != (
+                    parameter.shape,
+                    parameter.dtype,
+                ):
+                    raise _unusable(self.checkpoint, "the optimizer's state is another model's")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Note it."""
+        self.taken = True
+
+
+@contextmanager
+def resuming_from(checkpoint: Path, first: FirstStep) -> Iterator[None]:
+    """Turn what fails before the first step into one line that names the checkpoint, which a stranger may have made.
+
+    Raises:
+        UserError: If anything did but the machine: a full disk, no memory, a signal.
+    """
+    try:
+        yield
+    except (UserError, Interrupted, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if first.taken or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+            raise
+        raise _unusable(checkpoint, f"{type(error).__name__}: {error}") from error
+
+
+def _unusable(checkpoint: Path, problem: str) -> UserError:
+    return UserError(
+        f"{checkpoint}: the run cannot go on from it: {problem}. Name another checkpoint of the same run, or start "
+        f"without --resume_from_checkpoint."
+    )
+
+
+_NUMBER, _NONE = (int, float), type(None)
+_STATE_TYPES: dict[str, Any] = {
+    "global_step": int,
+    "epoch": (*_NUMBER, _NONE),
+    "num_input_tokens_seen": int,
+    "total_flos": _NUMBER,
+    "log_history": list,
+    "best_metric": (*_NUMBER, _NONE),
+    "best_global_step": (int, _NONE),
+    "best_model_checkpoint": (str, _NONE),
+    "stateful_callbacks": dict,
+}
+
+
+def load_state(checkpoint: Path) -> TrainerState:
+    """Return the Trainer's state in a checkpoint, after a look at what the Trainer takes for granted.
+
+    Raises:
+        UserError: If something in it is not what the Trainer writes.
+    """
+    file = checkpoint / "trainer_state.json"
+    record = read_json(file)
+    for name, types in _STATE_TYPES.items():
+        value = record.get(name)
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise _unusable(checkpoint, f"{file.name} has {describe(value)} as {name}")
+    if record["global_step"] != checkpoint_step(checkpoint):
+        raise _unusable(checkpoint, f"{file.name} tells of step {record['global_step']}")
+    stopping = record["stateful_callbacks"].get("EarlyStoppingCallback")
+    if stopping is not None:
+        parts = [stopping.get(part) for part in ("args", "attributes")] if isinstance(stopping, dict) else [None]
+        values = [value for part in parts if isinstance(part, dict) for value in part.values()]
+        if not all(isinstance(part, dict) for part in parts) or not all(type(value) in _NUMBER for value in values):
+            raise _unusable(checkpoint, f"{file.name} does not count evaluations as early stopping does")
+    return TrainerState.load_from_json(str(file))
+
+
+def check_contents(checkpoint: Path, model: nn.Module, state: TrainerState, keep_best: bool) -> None:
+    """Check that a checkpoint has the weights of this model, and beside it the best one if that will be loaded.
+
+    The Trainer only warns of weights that are missing, and goes on with others.
+
+    Raises:
+        UserError: If not.
+    """
+    folders = [checkpoint]
+    if keep_best and state.best_model_checkpoint is not None:
+        best = best_beside(checkpoint, state.best_model_checkpoint)
+        if not is_checkpoint_name(best.name) or not is_complete(best):
+            raise _unusable(checkpoint, f"the best checkpoint so far, {best.name}, is missing beside it or damaged")
+        folders.append(best)
+    expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    for folder in folders:
+        if not (folder / "model.safetensors").is_file():
+            continue  # FSDP's and DeepSpeed's own formats, which they check
+        with safe_open(folder / "model.safetensors", "pt") as file:
+            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+        if found != expected:
+            names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+            raise _unusable(checkpoint, f"the weights in {folder.name} are another model's: {', '.join(names[:3])}")
 
 
 def is_finished(state: TrainerState, arguments: SpamTrainingArguments, messages: int) -> bool:

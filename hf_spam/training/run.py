@@ -4,19 +4,27 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from transformers import GPT2Tokenizer, PreTrainedTokenizerBase
 
+from ..errors import one_line
 from ..evaluation.history import History
+from ..evaluation.metrics import METRICS
 from ..evaluation.plots import plot_history
 from ..inference.classifier import EXAMPLES, SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.environment import environment
 from ..system.files import apply_umask
+from ..system.manifest import MANIFEST_FILE
 from ..system.run_folder import METRICS_FILE
+from .checkpoints import require_finite
+
+COLUMNS = (*METRICS, "loss", "messages")
 
 
 @dataclass(frozen=True)
@@ -53,14 +61,20 @@ def classify_examples(
 def save_run(run: Run, folder: str | os.PathLike[str]) -> None:
     """Write a run to a folder: checkpoint (weights, configuration, code, tokenizer), `metrics.json` and the plots.
 
-    Other files of the folder stay. Each file is replaced whole.
+    Other files of the folder stay. Each file is replaced whole, the weights first.
+
+    Raises:
+        UserError: If the weights are not finite.
     """
+    require_finite(run.model, "the end of the training")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST_FILE).unlink(missing_ok=True)  # it lists the files that are replaced
     with tempfile.TemporaryDirectory(dir=folder, prefix=".run-") as name:
         staging = Path(name)
         run.model.save_pretrained(staging)
         run.tokenizer.save_pretrained(staging)
+        _move(staging, folder)  # what fails from here on does not lose the weights
         record = {
             "splits": run.splits,
             "examples": run.examples,
@@ -71,10 +85,15 @@ def save_run(run: Run, folder: str | os.PathLike[str]) -> None:
         }
         text = json.dumps(_finite(record), indent=2, ensure_ascii=False, allow_nan=False)
         (staging / METRICS_FILE).write_text(text + "\n", encoding="utf-8")
+        _move(staging, folder)
         plot_history(run.history, run.training["epochs"], staging)
-        apply_umask(staging)
-        for file in staging.iterdir():
-            os.replace(file, folder / file.name)
+        _move(staging, folder)
+
+
+def _move(staging: Path, folder: Path) -> None:
+    apply_umask(staging)
+    for file in staging.iterdir():
+        os.replace(file, folder / file.name)
 
 
 def _finite(value: Any) -> Any:
@@ -84,3 +103,25 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def describe_run(record: Mapping[str, Any], output_dir: Path) -> str:
+    """Return the table of figures, the two examples, and what to do next.
+
+    Args:
+        record: A run's `splits`, `examples` and `training`, or what `metrics.json` keeps of them.
+        output_dir: Where it is.
+    """
+    table = pd.DataFrame.from_dict(record["splits"], orient="index")[list(COLUMNS)]
+    percent = dict.fromkeys(METRICS, "{:.2%}".format)
+    examples = (f"{example['label']:5}{example['score']:.3f}  {example['text']}" for example in record["examples"])
+    lines = [
+        f"trained {record['training']['steps']:,} steps in {record['training']['seconds']:.1f} s",
+        "",
+        table.to_string(formatters={**percent, "loss": "{:.3f}".format, "messages": "{:,.0f}".format}),
+        "",
+        *map(one_line, examples),
+        "",
+        one_line(f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"'),
+    ]
+    return "\n".join(lines)

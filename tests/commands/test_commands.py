@@ -5,6 +5,7 @@ pytest tests/commands/test_commands.py
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from transformers import AutoTokenizer, pipeline
 
 from hf_spam import SpamClassifier
 from hf_spam.inference.classifier import EXAMPLES
+from hf_spam.system.manifest import check_manifest
 
 Run = Callable[..., tuple[int, str, str]]
 Process = Callable[..., subprocess.CompletedProcess[str]]
@@ -54,7 +56,7 @@ def test_what_a_run_leaves(checkpoints: dict[str, Path]) -> None:
         assert {path.name for path in folder.iterdir()} == {
             "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
             "configuration_spam_gpt.py", "gpt.py", "modeling_spam_gpt.py",
-            "arguments.json", "metrics.json",
+            "arguments.json", "metrics.json", "manifest.json",
             "loss-plot.pdf", "loss-plot.png", "accuracy-plot.pdf", "accuracy-plot.png",
         }  # fmt: skip
         assert {path.name for path in folder.parent.iterdir()} == {folder.name}
@@ -317,7 +319,14 @@ BAD_COMMANDS: dict[str, tuple[list[str], str]] = {
     "output is a file": (["--output_dir", "two.csv"], "--output_dir two.csv: expected a folder, found a file"),
     "output below a file": (["--output_dir", "two.csv/run"], "--output_dir two.csv/run: cannot be used: Not a directory"),
     "output cannot be written": (["--output_dir", "/proc/run"], "/proc/run: cannot be written: "),
-    "output holds something": (["--output_dir", "full"], "full: holds a run already. Choose another --output_dir"),
+    "output holds something": (["--output_dir", "full"], "full: holds precious, which hf-spam did not write there. Choose another --output_dir."),
+    "output holds something, overwrite": (["--output_dir", "full", "--overwrite_output_dir"], "full: holds precious, which hf-spam did not write"),
+    "output is the current folder": (["--output_dir", "."], ".: expected a new folder, found the current one"),
+    "output is above": (["--output_dir", "folder/.."], "found the current one or one above"),
+    "output with a control character": (["--output_dir", "a\x1b[2Jb"], "a\\x1b[2Jb: expected a name without control characters"),
+    "output too long": (["--output_dir", "n" * 250], "cannot be written: File name too long"),
+    "data through a pipe": (["--data_file", "pipe"], "pipe: expected a regular file, found a pipe"),
+    "checkpoint of a very long name": (["--resume_from_checkpoint", "checkpoint-" + "9" * 5000], "expected a folder checkpoint-N"),
     "batch too large": (["--data_source", "sample", "--per_device_train_batch_size", "999"], "at least one training batch of 999 messages, found 898"),
 }  # fmt: skip
 
@@ -330,6 +339,7 @@ def test_a_mistake_is_told_and_leaves_nothing(
     Path("empty.csv").touch()
     Path("two.csv").write_text("label,text\nham,a\nspam,b\n")
     Path("folder").mkdir()
+    os.mkfifo("pipe")
     Path("full").mkdir()
     Path("full/precious").write_text("kept")
     before = files_below(tmp_path)
@@ -375,7 +385,9 @@ def test_a_failure_in_training_keeps_what_was_there(
     code, _, error = run(*argv, "--overwrite_output_dir", "true")
     assert (code, error.splitlines()[-1]) == (1, "ZeroDivisionError: division by zero")
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
-    assert {path.name for path in (tmp_path / "run.partial").iterdir()} >= {"checkpoint-1", "arguments.json"}
+    assert {path.name for path in (tmp_path / "run.partial").iterdir()} >= {
+        *("checkpoint-1", "arguments.json", "model.safetensors", "metrics.json")
+    }
 
 
 def test_checkpoints_of_an_unfinished_run_are_kept(
@@ -388,6 +400,7 @@ def test_checkpoints_of_an_unfinished_run_are_kept(
     assert (code, error.splitlines()[-1]) == (1, "ZeroDivisionError: division by zero")
     assert {path.name for path in tmp_path.iterdir()} == {"run.partial"}
     assert {path.name for path in (tmp_path / "run.partial").iterdir()} == {
+        ".hf-spam",
         "arguments.json",
         "checkpoint-11",
         "checkpoint-22",
@@ -473,3 +486,79 @@ def test_scripts_run_alone(name: str) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert f"usage: hf-spam {name}" in result.stdout
+
+
+# --- killed, and started again ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def killed(
+    short: list[str], run: Run, few_messages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """A command that was killed after its last write, right before the run took its place."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(few_messages, "mine.csv")
+    argv = ["train", "--data_file", "mine.csv", *short, "--max_steps", "2", "--output_dir", "run"]
+
+    def die(staging: Path, place: Path) -> None:
+        Path("mine.csv").unlink()  # it is not needed any more
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr("hf_spam.system.run_folder._take_place", die)
+        assert run(*argv)[0] == 130
+    assert {path.name for path in tmp_path.iterdir()} == {"run.partial"}
+    return argv
+
+
+RESUME = ["--resume_from_checkpoint", "last"]
+
+
+@pytest.mark.parametrize("more", [[], RESUME, ["--overwrite_output_dir"], [*RESUME, "--overwrite_output_dir"]])
+def test_a_complete_run_is_finished_by_the_same_command(run: Run, killed: list[str], more: list[str]) -> None:
+    code, out, err = run(*killed, *more)
+    assert (code, err) == (0, "")
+    assert "complete already: nothing is left to train\ntrained 2 steps in " in out
+    assert "saved to run; try: hf-spam predict run" in out
+    assert {path.name for path in Path().iterdir()} == {"run"}
+    assert check_manifest(Path("run")) == []
+    assert not {path.name for path in Path("run").iterdir()} & {".hf-spam", "checkpoint-2"}
+    weights = Path("run/model.safetensors").read_bytes()
+    code, out, _ = run(*killed, *RESUME)  # a scheduler starts it once more
+    assert code == 0
+    assert "complete already" in out
+    assert run(*killed)[0] == 2
+    code, _, err = run(*killed, *RESUME, "--seed", "5")
+    assert code == 2
+    assert "run: holds a complete run, whose --seed was another" in err
+    assert Path("run/model.safetensors").read_bytes() == weights
+
+
+def test_a_complete_run_is_finished_before_another_starts(run: Run, killed: list[str], few_messages: Path) -> None:
+    shutil.copy(few_messages, "mine.csv")
+    code, out, err = run(*killed, "--seed", "5")
+    assert code == 2
+    assert "the earlier run was complete and is now in run" in out
+    assert "run: holds a run already" in err
+    weights = Path("run/model.safetensors").read_bytes()
+    assert run(*killed, "--seed", "5", "--overwrite_output_dir")[0] == 0
+    assert Path("run/model.safetensors").read_bytes() != weights
+    assert {path.name for path in Path().iterdir()} == {"run", "mine.csv"}
+
+
+def test_the_data_may_be_gone_after_the_training(
+    short: list[str], run: Run, few_messages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = shutil.copy(few_messages, tmp_path / "mine.csv")
+
+    def fine_tune(*args: Any, **kwargs: Any) -> Any:
+        Path(mine).unlink()
+        return real(*args, **kwargs)
+
+    from hf_spam.commands import train
+
+    real = train.fine_tune
+    monkeypatch.setattr(train, "fine_tune", fine_tune)
+    argv = ["train", "--data_file", mine, *short, "--max_steps", "1", "--output_dir", tmp_path / "run"]
+    assert run(*argv)[0] == 0
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["data"]["source"] == "own"

@@ -248,6 +248,7 @@ def test_both_commands_print_the_same_log(
     assert "batches: 11 train, 2 validation, 4 test; each [8, 60]" in native
     assert native.count("generated: ") == 2
     assert {path.name for path in (tmp_path / "native").iterdir()} == {
+        "manifest.json",
         "review_classifier.pth",
         *(f"{label}-plot.{suffix}" for label in ("loss", "accuracy") for suffix in ("pdf", "png")),
     }

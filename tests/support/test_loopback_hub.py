@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
 )
 from support.loopback_hub import Fault, LoopbackHub
 
-from hf_spam.system.hub_http import httpx
+from hf_spam.network.hub_http import httpx
 
 # The client sends a file in a way of which its own HTTP library disapproves.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

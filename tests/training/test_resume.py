@@ -18,13 +18,14 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.killing import kill_everywhere
 from support.messages import write_messages
 from support.warm_process import WarmProcess
 
 from hf_spam import UserError
 from hf_spam.system.files import is_disk_full
+from hf_spam.system.own_files import SEAL_FILE, remove_passing
 from hf_spam.system.run_folder import staged
-from hf_spam.training import checkpoints
 from hf_spam.training.checkpoints import is_complete, list_checkpoints, seal
 from hf_spam.training.resuming import find_checkpoint, set_aside_later
 
@@ -115,6 +116,28 @@ def test_killed_at_random_moments(
     assert_same_run(workplace / name, expected)
 
 
+FEW = [
+    "--num_train_epochs",
+    "1",
+    "--max_steps",
+    "4",
+    "--save_strategy",
+    "steps",
+    "--save_steps",
+    "2",
+    "--eval_freq",
+    "0",
+]
+
+
+@pytest.mark.slow
+def test_killed_at_every_change_of_files(workplace: Path, warm: WarmProcess) -> None:
+    """At every fifteenth: see `kill_everywhere`, which can do it at each, and on two processes."""
+    *problems, counted = kill_everywhere(warm, workplace, ["train", *RECIPE, *FEW], step=15, first=7)
+    assert not problems
+    assert int(counted.split()[0]) > 100
+
+
 @pytest.mark.parametrize(
     ("number", "code", "order"), [(signal.SIGTERM, 143, SEEDED), (signal.SIGINT, 130, CHAPTER)], ids=["TERM", "INT"]
 )
@@ -184,6 +207,7 @@ def test_killed_after_the_last_step_within_an_epoch(workplace: Path, warm: WarmP
     argv = ["train", *RECIPE, "--max_steps", "30", "--output_dir", "short"]
     warm.run([*argv, "--keep_checkpoints", "true"], workplace)
     shutil.copytree(workplace / "short", workplace / "again.partial")
+    (workplace / "again.partial" / "manifest.json").unlink()
     resume = ["--keep_checkpoints", "false", "--output_dir", "again", "--resume_from_checkpoint", "last"]
     warm.run(["train", *resume], workplace)
     for checkpoint in list_checkpoints(workplace / "short"):
@@ -261,8 +285,16 @@ def test_a_full_disk(
     """Room for one checkpoint of 7 MB and not for two: wherever torch stumbles, the first one stays."""
     disk = small_disk(size)
     argv = ["train", *RECIPE, *OFTEN, "--output_dir", disk / "run"]
-    with pytest.raises(AssertionError) as failure:
+    with pytest.raises(AssertionError, match=r"/run: expected room for about 0\.0\d+ GB, found 0\.01\d* GB free"):
         warm.run(argv, workplace)
+    assert not list(disk.iterdir())
+    without_the_check = (
+        "import sys, hf_spam.cli, hf_spam.commands.train as train\n"
+        "train.require_room = lambda *args: None\n"
+        "sys.exit(hf_spam.cli.main(sys.argv[1:]))\n"
+    )
+    with pytest.raises(AssertionError) as failure:
+        warm.run(argv, workplace, program=without_the_check)
     message = (
         f"hf-spam: error: {disk}/run: the disk is full. Make room, then go on with --resume_from_checkpoint last."
     )
@@ -307,9 +339,7 @@ def test_a_seal(tmp_path: Path) -> None:
     for break_it in (
         lambda: (folder / "inner" / "state").write_bytes(b"stale"),
         lambda: (folder / "inner" / "state").unlink(),
-        lambda: (folder / checkpoints.SEAL).write_text("{"),
-        lambda: (folder / checkpoints.SEAL).write_text("{}"),
-        lambda: (folder / checkpoints.SEAL).unlink(),
+        lambda: (folder / SEAL_FILE).unlink(),
     ):
         break_it()
         assert not is_complete(folder)
@@ -327,7 +357,7 @@ def test_what_was_saved_later_is_set_aside(tmp_path: Path) -> None:
         "superseded-checkpoint-9",
     ]
     assert not nine.exists()
-    checkpoints.remove_all(tmp_path)
+    remove_passing(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

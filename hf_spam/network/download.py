@@ -11,8 +11,8 @@ import requests
 import urllib3
 
 from ..errors import UserError, shorten
-from .files import write_atomically
-from .progress import ProgressBar, progress
+from ..system.files import write_atomically
+from ..system.progress import ProgressBar, progress
 from .watchdog import GaveUp, Meter, Patience, watch
 
 TIMEOUT = (10.0, 60.0)  # seconds: to connect, and between two bytes

@@ -1,4 +1,4 @@
-"""Downloads from servers that do not do what was agreed.   pytest tests/system/test_download.py"""
+"""Downloads from servers that do not do what was agreed.   pytest tests/network/test_download.py"""
 
 import gc
 import time
@@ -10,8 +10,8 @@ from support.strange_servers import PAGE, WIRE, Script, StrangeServer, answer, r
 from support.strange_texts import CONTROLS
 
 from hf_spam import UserError
-from hf_spam.system import download
-from hf_spam.system.download import download as fetch
+from hf_spam.network import download
+from hf_spam.network.download import download as fetch
 
 pytestmark = [
     pytest.mark.usefixtures("little_patience"),

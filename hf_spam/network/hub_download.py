@@ -18,8 +18,8 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import validate_repo_id
 
 from ..errors import UserError
+from ..system.progress import DownloadBar
 from .hub_http import ODD_ANSWERS, httpx, without_tokens
-from .progress import DownloadBar
 from .watchdog import GaveUp, Meter, Patience, watch
 
 LARGEST = 20 * 10**9  # bytes of all files together

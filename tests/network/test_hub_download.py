@@ -1,4 +1,4 @@
-"""A Hub that answers with something else, or with names that lead elsewhere.   pytest tests/system/test_hub_download.py"""
+"""A Hub that answers with something else, or with names that lead elsewhere.   pytest tests/network/test_hub_download.py"""
 
 import gc
 import json
@@ -15,8 +15,8 @@ from support.strange_servers import ODD_JSON, STRANGE_PATHS, WIRE, StrangeServer
 from support.strange_texts import CONTROLS
 
 from hf_spam import UserError
-from hf_spam.system import hub_download
-from hf_spam.system.hub_download import download_repository
+from hf_spam.network import hub_download
+from hf_spam.network.hub_download import download_repository
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # sockets left behind

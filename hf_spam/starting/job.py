@@ -1,0 +1,100 @@
+"""A run that is asked for: its options and its place, where it continues, and what must be right before it starts."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.arguments import DataArguments
+from ..errors import UserError
+from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..system import processes
+from ..system.files import folder_size, write_atomically
+from ..system.place import require_room
+from ..system.reading import read_json
+from ..system.run_folder import ARGUMENTS_FILE, check_writable, partial_folder
+from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
+from ..training.checkpoints import bytes_needed, remove_unsealed
+from ..training.freezing import freeze
+from ..training.resuming import find_checkpoint, set_aside_later
+from ..values.set_up import suspects
+from .stored_options import PLACES
+
+
+@dataclass(frozen=True)
+class Job:
+    """The options of a run: as they were given, and by what they are for."""
+
+    options: dict[str, Any]
+    place: Path  # where the finished run goes
+    data: DataArguments
+    model: ModelArguments
+    training: SpamTrainingArguments
+
+    @property
+    def trainers_own(self) -> dict[str, Any]:
+        """The Trainer's own options that were given, not by the preset."""
+        preset = PRESETS[self.options["preset"]]
+        return {
+            name: self.options[name]
+            for name in suspects(self.training)
+            if name in self.options and self.options[name] != preset.get(name)
+        }
+
+
+def check_sources(data: DataArguments) -> None:
+    """Check that the named files and folders are there, before weights are downloaded.
+
+    Raises:
+        UserError: If they are not.
+    """
+    for name, path in (("data_file", data.data_file), ("data_dir", data.data_dir), ("bpe_dir", data.bpe_dir)):
+        if path is not None and not Path(path).exists():
+            raise UserError(f"--{name} {path}: no such {'file' if name == 'data_file' else 'folder'}.")
+
+
+def changed_options(job: Job) -> list[str]:
+    """Return the options that are not those of the finished run in place."""
+    file = job.place / ARGUMENTS_FILE
+    stored = read_json(file) if file.is_file() else {}
+    given: dict[str, Any] = json.loads(json.dumps(job.options))
+    return [f"--{name}" for name in sorted({*stored, *given} - PLACES) if stored.get(name) != given.get(name)]
+
+
+def find_start(job: Job) -> Path | None:
+    """Return the checkpoint to resume from, if any, and check that the run may be written.
+
+    Raises:
+        UserError: If there is no such checkpoint, or the folder is taken.
+    """
+    checkpoint = None
+    if job.training.resume_from_checkpoint is not None:
+        checkpoint = find_checkpoint(job.training.resume_from_checkpoint, partial_folder(job.place))
+        job.training.resume_from_checkpoint = str(checkpoint)
+    if processes.rank() == 0:
+        check_writable(job.place, job.training.overwrite_output_dir, keep=continues(job, checkpoint))
+    return checkpoint
+
+
+def continues(job: Job, checkpoint: Path | None) -> bool:
+    """Tell whether the unfinished run beside the place goes on."""
+    return checkpoint is not None and checkpoint.parent.resolve() == partial_folder(job.place).resolve()
+
+
+def check_room(job: Job, model: SpamGPTForSequenceClassification, messages: int) -> None:
+    """Refuse a run that would not fit on the disk beside what is there. What an unfinished run holds is reused."""
+    freeze(model.model, job.model.trainable)
+    needed = bytes_needed(model, job.training, messages)
+    require_room(job.place, needed - folder_size(partial_folder(job.place)))
+
+
+def prepare_folder(job: Job, folder: Path, checkpoint: Path | None) -> None:
+    """Point the Trainer to the staged folder, clear it of what a killed run left, and write the options there."""
+    job.training.output_dir = str(folder)
+    if processes.rank() > 0:
+        return
+    remove_unsealed(folder)
+    if checkpoint is not None and continues(job, checkpoint):
+        set_aside_later(checkpoint)
+    given = {name: value for name, value in job.options.items() if name != "resume_from_checkpoint"}
+    write_atomically(folder / ARGUMENTS_FILE, f"{json.dumps(given, indent=2)}\n".encode())
