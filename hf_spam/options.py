@@ -142,7 +142,9 @@ class OptionParser(HfArgumentParser):
         for name, value in vars(found).items():
             if value is None or type(value) is object:  # not given: see `given`
                 continue
-            if value == [] and value != self.get_default(name):  # what argparse makes of `--name=--`
+            if (
+                value == [] and name in self._names and value != self.get_default(name)
+            ):  # what argparse makes of `--name=--`
                 self.error(f"argument --{name}: expected a value, found '--'")
             if name in self._ranges:
                 range_, whole = self._ranges[name]

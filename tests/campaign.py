@@ -23,8 +23,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support import strange_folders
+import datasets
+from support import strange_files, strange_folders, strange_options
+from support.killing import kill_everywhere
 from support.warm_process import WarmProcess
+
+from hf_spam.commands import COMMANDS
 
 SECONDS = 120  # until an input counts as one that hangs
 REFUSED, RIGHT = "refused in a line", "accepted"
@@ -112,8 +116,122 @@ def weights(campaign: Campaign) -> Iterator[Outcome]:
         yield "--weights", name, judge(result) if not (folder / "ran").exists() else "code ran"
 
 
-DOORS: dict[str, Callable[[Campaign], Iterator[Outcome]]] = {"folders": folders, "weights": weights}
-PROMISED: dict[str, set[str]] = {}  # of a door whose inputs are not all to be refused
+def files(campaign: Campaign) -> Iterator[Outcome]:
+    """Files that are no messages, by training and by prediction."""
+    base = campaign.folder()
+    strange_folders.write_model(base)
+    tables = {
+        "train": {**strange_files.BAD, **{name: ("a.zip", *rest) for name, rest in strange_files.ZIPS.items()}},
+        "predict": {**strange_files.BAD, **strange_files.NO_TEXTS},
+    }
+    for command, table in tables.items():
+        for name, (file, data, _) in table.items():
+            folder = campaign.folder()
+            (folder / file).write_bytes(data)
+            argv: list[object] = ["predict", base, "--input", file, "--output", "out.jsonl"]
+            if command == "train":
+                argv = ["train", "--weights", "random", "--data_file", file, "--max_steps", "1", "--output_dir", "run"]
+            result = campaign.run(argv, folder)
+            left = {path.name for path in folder.iterdir()} - {file, "stdin", "stdout", "stderr"}
+            yield f"a file of messages: {command}", name, judge(result) if not left else f"left {left}"
+
+
+def option_files(campaign: Campaign) -> Iterator[Outcome]:
+    """Option files that are not plain options."""
+    for name, (file, data, _) in strange_files.OPTIONS.items():
+        folder = campaign.folder()
+        (folder / file).write_bytes(data)
+        yield "an option file", name, judge(campaign.run(["train", "--config", file], folder))
+
+
+def splits(campaign: Campaign) -> Iterator[Outcome]:
+    """Folders of splits that were changed, and Arrow files with flipped bits."""
+    base = campaign.folder()
+    rows = datasets.Dataset.from_dict(
+        {"text": [f"message {n}" for n in range(60)], "label": [n % 2 for n in range(60)]},
+        features=datasets.Features(
+            {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["ham", "spam"])}
+        ),
+    )
+    datasets.DatasetDict(dict.fromkeys(("train", "validation", "test"), rows)).save_to_disk(base)
+    saved = {str(path.relative_to(base)): path.read_bytes() for path in base.rglob("*") if path.is_file()}
+    argv: list[object] = ["data", "--data_dir", "splits"]
+
+    def write(content: dict[str, bytes]) -> Path:
+        folder = campaign.folder()
+        for file, data in content.items():
+            (folder / "splits" / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "splits" / file).write_bytes(data)
+        return folder
+
+    for name, (change, _) in strange_files.SPLITS.items():
+        content = dict(saved)
+        change(content)
+        yield "a folder of splits", name, judge(campaign.run(argv, write(content)))
+    arrow = next(name for name in saved if name.endswith(".arrow"))
+    for seed in range(100):
+        folder = write(saved)
+        strange_folders.flip_bits(arrow, seed, 8)(folder / "splits")
+        yield "an Arrow file with flipped bits", str(seed), judge(campaign.run(argv, folder))
+
+
+def options(campaign: Campaign) -> Iterator[Outcome]:
+    """Every option of every command with absurd values, as far as parsing and checking go."""
+    folder = campaign.folder()
+    (folder / "file").touch()
+    for command in COMMANDS:
+        accepted, wrong = strange_options.try_all(command, folder, folder / "file")
+        total = sum(1 for _ in strange_options.pairs(command, folder, folder / "file"))
+        for number in range(total - len(accepted) - len(wrong)):
+            yield "an option's value", f"{command} {number}", REFUSED
+        for name, value in accepted:
+            yield "an option's value", f"{command} --{name}={value[:20]}", RIGHT
+        for message in wrong:
+            yield "an option's value", message, "wrong"
+
+
+def runs(campaign: Campaign) -> Iterator[Outcome]:
+    """Real runs with the values that were accepted."""
+    folder = campaign.folder()
+    (folder / "file").touch()
+    (folder / "few.csv").write_text("label,text\n" + "".join(f"ham,see you at {n}\nspam,win {n}\n" for n in range(60)))
+    pairs = strange_options.trainers_runs(folder, folder / "file", most=4)
+    codes, wrong = strange_options.sweep(campaign.warm, folder / "few.csv", folder, pairs)
+    for code, number in codes.items():
+        for each in range(number):
+            yield "a run with an accepted value", f"{code} {each}", {0: RIGHT, 2: REFUSED}.get(code, f"exit {code}")
+    for message in wrong:
+        yield "a run with an accepted value", message, "wrong"
+
+
+def kills(campaign: Campaign) -> Iterator[Outcome]:
+    """A SIGKILL at every change of files of a small run, then the same command again."""
+    base = campaign.folder()
+    (base / "few.csv").write_text("label,text\n" + "".join(f"ham,see you at {n}\nspam,win {n}\n" for n in range(60)))
+    argv = ["train", "--data_file", str(base / "few.csv"), "--weights", "random", "--model_size", "tiny"]
+    argv += ["--context_length", "32", "--max_steps", "4", "--save_strategy", "steps", "--save_steps", "2"]
+    for processes, rank in ((1, 0), (2, 0), (2, 1)):
+        *problems, summary = kill_everywhere(campaign.warm, campaign.folder(), argv, processes=processes, rank=rank)
+        door = f"a kill of {'a process' if processes == 1 else f'process {rank} of 2'}"
+        for number in range(int(summary.split(", ")[1].split()[0])):
+            yield door, str(number), RIGHT
+        for problem in problems:
+            yield door, problem, "wrong"
+
+
+DOORS: dict[str, Callable[[Campaign], Iterator[Outcome]]] = {
+    "folders": folders,
+    "weights": weights,
+    "files": files,
+    "option_files": option_files,
+    "splits": splits,
+    "options": options,
+    "runs": runs,
+    "kills": kills,
+}
+# Of the doors whose inputs are not all to be refused.
+EITHER = {REFUSED, RIGHT}
+PROMISED = {"splits": EITHER, "options": EITHER, "runs": EITHER, "kills": {RIGHT}}
 
 
 def main() -> int:

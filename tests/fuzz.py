@@ -6,24 +6,54 @@ python tests/fuzz.py configuration -runs=1000000 -max_len=4096 -timeout=10
 The targets are the keys of `TARGETS`. An input that breaks a promise is kept as `crash-*` or `timeout-*`.
 """
 
+import gzip
+import json
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import atheris
+import datasets
 
 with atheris.instrument_imports(include=["hf_spam"]):
     from hf_spam import SpamGPTConfig, UserError
     from hf_spam.checkpoint.configuration import parse_configuration, read_gpt2_sizes
     from hf_spam.checkpoint.tensors import check_headers
     from hf_spam.checkpoint.tokenizer import build_tokenizer, parse_settings
+    from hf_spam.commands import train
+    from hf_spam.data.saved_splits import read_saved
+    from hf_spam.data.sources import read_file
     from hf_spam.errors import one_line
+    from hf_spam.inference.batch_prediction import read_texts
+    from hf_spam.options import read_config, to_argv
     from hf_spam.system.manifest import MANIFEST_FILE, read_manifest
     from hf_spam.system.reading import parse_json
+    from hf_spam.training.checkpoints import is_complete
 
 PLACE = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 CONFIG = SpamGPTConfig(vocab_size=5, context_length=8, emb_dim=2, n_heads=1, n_layers=1, pad_token_id=3)
+
+
+LABELLED = b"label,text\nham,See you\nspam,Win a prize\n"
+PARSER = train.make_parser()
+
+
+def save_splits() -> bytes:
+    """Save a split, and return its Arrow file."""
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["ham", "spam"])}
+    )
+    rows = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}, features=features)
+    datasets.DatasetDict({"train": rows}).save_to_disk(PLACE / "splits")
+    state = PLACE / "splits/train/state.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "_data_files": [{"filename": "data.arrow"}]}))
+    (PLACE / "checkpoint-1").mkdir()
+    return next((PLACE / "splits/train").glob("*.arrow")).read_bytes()
+
+
+ARROW = save_splits()
 
 
 def write(data: bytes, name: str) -> Path:
@@ -67,6 +97,33 @@ def header(data: bytes) -> None:
     check_headers([file], PLACE, {"a": (1,)})
 
 
+def messages(data: bytes, name: str) -> None:
+    path = write(data, name)
+    try:
+        frame = read_file(path)
+        assert set(frame["Label"]) <= {"ham", "spam"}
+        assert all(isinstance(text, str) and text.strip() for text in frame["Text"])
+    finally:
+        assert all(isinstance(text, str) for text in read_texts(path))
+
+
+def option_file(data: bytes, name: str) -> None:
+    options = read_config(write(data, name))
+    found = PARSER.given(to_argv(options, PARSER))
+    assert set(found) <= {key.replace("-", "_").removeprefix("no_") for key in options}
+
+
+def splits(data: bytes) -> None:
+    write(data, "splits/train/data.arrow")
+    for texts, labels in read_saved(PLACE / "splits", ["train"]).values():
+        assert len(texts) == len(labels) > 0
+
+
+def seal(data: bytes) -> None:
+    write(data, "checkpoint-1/seal.json")
+    is_complete(PLACE / "checkpoint-1")
+
+
 TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "configuration": (
         configuration,
@@ -97,6 +154,17 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     ),
     "manifest": (manifest, [b'{"files": {"a/b.json": {"sha256": "' + b"0" * 64 + b'", "bytes": 5}}}']),
     "header": (header, [b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}\0' + b"\1" * 4]),
+    "csv": (partial(messages, name="a.csv"), [LABELLED, b'text,label\n"a, ""b""\nc",spam\nd,0\n']),
+    "tsv": (partial(messages, name="a.tsv"), [LABELLED.replace(b",", b"\t")]),
+    "jsonl": (
+        partial(messages, name="a.jsonl"),
+        [b'{"label": "ham", "text": "a"}\n{"label": 1, "text": "\\ud800 b"}\n'],
+    ),
+    "gzip": (partial(messages, name="a.csv.gz"), [gzip.compress(LABELLED, mtime=0)]),
+    "yaml": (partial(option_file, name="a.yaml"), [b"seed: 5\nreport_to: [none]\nbalance: no\nlearning_rate: 1e-4\n"]),
+    "json": (partial(option_file, name="a.json"), [b'{"seed": 5, "accelerator_config": {"split_batches": true}}']),
+    "splits": (splits, [ARROW]),
+    "seal": (seal, [b'{"a.json": "' + b"0" * 64 + b'"}']),
 }
 
 

@@ -64,12 +64,12 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     path = given.pop("config", None)
     from_file: dict[str, Any] = {}
     if path is not None:
-        config = read_config(path)
         try:
-            from_file = parser.given(to_argv(config, parser))
+            from_file = parser.given(to_argv(read_config(path), parser))
             refuse_fixed(from_file)
         except UserError as error:
-            raise UserError(f"--config {path}: {error}") from None
+            reason = str(error).removeprefix(f"{path}: ")
+            raise UserError(f"--config {path}: {reason}") from None
     preset = given.get("preset") or from_file.get("preset") or "default"
     options = merge({"output_dir": f"outputs/{preset}"}, PRESETS[preset], from_file, given, {"preset": preset})
     if "resume_from_checkpoint" not in options:
@@ -95,11 +95,11 @@ def main(options: dict[str, Any]) -> None:
         build(SpamTrainingArguments, options | {"push_to_hub": False}),
     )
     with processes.main_first():
-        check_sources(job.data)
         done = processes.rank() == 0 and is_done(job, token)
     if processes.broadcast(int(done)):
         return
     with processes.main_first():
+        check_sources(job.data)
         checkpoint = find_start(job)
         repository = prepare_hub(job, token) if options.get("push_to_hub") and processes.rank() == 0 else None
         weights = load_weights(job.model, job.data.cache_dir)

@@ -278,7 +278,7 @@ def test_no_command(run: Run) -> None:
     code, out, err = run("classify")
     assert (code, out) == (2, "")
     assert err == (
-        "hf-spam: error: expected one of data, train, evaluate, predict, export, push, native, "
+        "hf-spam: error: expected one of data, train, evaluate, predict, export, verify, push, native, "
         "check-equivalence, benchmark, launch-configs, completion, found 'classify'. Try: hf-spam --help\n"
     )
 
@@ -326,7 +326,7 @@ BAD_COMMANDS: dict[str, tuple[list[str], str]] = {
     "output with a control character": (["--output_dir", "a\x1b[2Jb"], "a\\x1b[2Jb: expected a name without control characters"),
     "output too long": (["--output_dir", "n" * 250], "cannot be written: File name too long"),
     "data through a pipe": (["--data_file", "pipe"], "pipe: expected a regular file, found a pipe"),
-    "checkpoint of a very long name": (["--resume_from_checkpoint", "checkpoint-" + "9" * 5000], "expected a folder checkpoint-N"),
+    "checkpoint of a very long name": (["--resume_from_checkpoint", "checkpoint-" + "9" * 5000], "error: --resume_from_checkpoint checkpoint-999"),
     "batch too large": (["--data_source", "sample", "--per_device_train_batch_size", "999"], "at least one training batch of 999 messages, found 898"),
 }  # fmt: skip
 
@@ -462,7 +462,7 @@ def test_a_checkpoint_on_the_hub(
 def test_a_checkpoint_of_another_model(run: Run, gpt2_folder: Path) -> None:
     code, _, err = run("predict", gpt2_folder, "hi")
     assert code == 2
-    assert f"{gpt2_folder}: expected a checkpoint saved by hf-spam train" in err
+    assert f"{gpt2_folder}/config.json: expected a model saved by hf-spam train or hf-spam export" in err
 
 
 def test_evaluate_without_data(run: Run, checkpoints: dict[str, Path], tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from support.loopback_server import Answer, LoopbackServer
 from hf_spam import UserError
 from hf_spam.data import sources
 from hf_spam.data.archive import read_archive
-from hf_spam.network import download, files
+from hf_spam.network import download
+from hf_spam.system import files
 
 SMALL = b"ham\tHow are you?\nspam\tWin a prize\nham\tSee you\n"
 

@@ -195,6 +195,7 @@ def test_killed_and_started_again(workplace: Path, warm: WarmProcess, count: int
     peaks = []
     for number in range(4, count // 1024 // 2, max(1, count // 1024 // 10)):
         while not (parts / f"{number:09d}.jsonl").exists():
+            assert "zombie" not in Path(f"/proc/{first}/status").read_text(), (workplace / "log").read_text()
             time.sleep(0.01)
         status = Path(f"/proc/{first}/status")
         peaks += [int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmRSS")]

@@ -289,8 +289,8 @@ def test_a_full_disk(
         warm.run(argv, workplace)
     assert not list(disk.iterdir())
     without_the_check = (
-        "import sys, hf_spam.cli, hf_spam.commands.train as train\n"
-        "train.require_room = lambda *args: None\n"
+        "import sys, hf_spam.cli, hf_spam.starting.job as job\n"
+        "job.require_room = lambda *args: None\n"
         "sys.exit(hf_spam.cli.main(sys.argv[1:]))\n"
     )
     with pytest.raises(AssertionError) as failure:
