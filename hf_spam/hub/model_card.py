@@ -11,7 +11,7 @@ from typing import Any, get_args
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import UndefinedError
 
-from ..checkpoint.opening import Kind, open_checkpoint
+from ..checkpoint.opening import Checkpoint, Kind, open_checkpoint
 from ..conversion.from_gpt2 import HUB_REPOSITORIES
 from ..data.arguments import DataArguments
 from ..errors import UserError, one_line
@@ -35,7 +35,9 @@ _RARE_SPAM = 5  # spam in 100 messages: an example of a share that differs from 
 _USE_EXAMPLES = ("You are a winner! Claim your $1000 prize", "Are we still on for dinner?")
 
 
-def build_model_card(folder: Path, repository: str, license: str | None = None) -> str:
+def build_model_card(
+    folder: Path, repository: str, license: str | None = None, checkpoint: Checkpoint | None = None
+) -> str:
     """Return the card of a model as Markdown, headed by the metadata that the Hub reads.
 
     Args:
@@ -43,11 +45,12 @@ def build_model_card(folder: Path, repository: str, license: str | None = None) 
         repository: `owner/name`, for the usage examples.
         license: The Hub's identifier. By default the licence of what the weights were made from: `mit` for GPT-2,
             `apache-2.0` for random weights; none if the messages are the user's.
+        checkpoint: The folder, if it has been opened already.
 
     Raises:
         UserError: If the folder does not hold a model of ours, or its record is of another version.
     """
-    checkpoint = open_checkpoint(folder, get_args(Kind))
+    checkpoint = checkpoint or open_checkpoint(folder, get_args(Kind))
     kind, config, tokenizer = checkpoint.kind, checkpoint.config, checkpoint.tokenizer
     run, agreement = _read(folder / METRICS_FILE), _read(folder / AGREEMENT_FILE)
     options = _read(folder / ARGUMENTS_FILE)

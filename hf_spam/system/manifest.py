@@ -15,6 +15,7 @@ from .files import hash_file, sha256, sync, sync_folder, write_durably
 from .reading import check_regular, describe, read_json
 
 MANIFEST_FILE = "manifest.json"
+CARD_FILE = "README.md"
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -77,7 +78,7 @@ def check_manifest(folder: Path, partly: bool = False) -> list[str]:
 
     Args:
         folder: The folder.
-        partly: Whether listed files may be missing, as in a download of some of them.
+        partly: Whether listed files may be missing, as in a download of some of them, and the card edited.
 
     Raises:
         UserError: See `read_manifest`.
@@ -85,7 +86,7 @@ def check_manifest(folder: Path, partly: bool = False) -> list[str]:
     listed = read_manifest(folder)
     if listed is None:
         return [f"{MANIFEST_FILE} is missing"]
-    names = [name for name in listed if not partly or (folder / name).exists()]
+    names = [name for name in listed if not partly or (name != CARD_FILE and (folder / name).exists())]
     return [problem for name in names if (problem := _check_file(folder, name, listed[name]))]
 
 

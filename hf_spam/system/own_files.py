@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from .files import hash_file
-from .manifest import MANIFEST_FILE, read_manifest
+from .manifest import CARD_FILE, MANIFEST_FILE, read_manifest
 from .reading import read_json
 
 ARGUMENTS_FILE = "arguments.json"
@@ -31,7 +31,6 @@ _TEMPORARY_FILES = re.compile(r"\.[\w.-]+\.[0-9a-f]{8}\.partial", re.ASCII)
 _CACHE_FILES = re.compile(r"prefix-[0-9a-f]{16}\.(bin|partial|lock)")
 _TEMPORARY_FOLDERS = re.compile(r"\.run-\w{8}", re.ASCII)
 _CHECKPOINTS = re.compile(r"(superseded-)?checkpoint-\d{1,18}", re.ASCII)
-_CARD = "README.md"
 _LOGS = "runs"  # TensorBoard's
 _LOG_FILES = re.compile(r"events\.out\.tfevents\..+")
 _SHOWN = 3  # entries that a message names
@@ -137,7 +136,7 @@ def _is_ours(path: Path) -> bool:
 
 def _is_as_written(path: Path) -> bool:
     """Tell whether a file, such as a card, is as we wrote it: a user may have edited it since."""
-    if path.name == _CARD and (path.parent / MARKER_FILE).is_file():
+    if path.name == CARD_FILE and (path.parent / MARKER_FILE).is_file():
         return True  # it is just being written
     try:
         entry = (read_manifest(path.parent) or {}).get(path.name)

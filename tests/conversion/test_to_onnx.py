@@ -300,7 +300,7 @@ def test_an_exported_folder_without_the_extra(run: Run, checkpoint: Path, monkey
 def test_a_share_that_is_none(run: Run, share: str) -> None:
     code, _, error = run("export", "any", "--output_dir", "exported", "--max_changed", share)
     assert code == 2
-    assert "expected a max_changed between 0 and 1" in error
+    assert "--max_changed: expected a number from 0 to 1, found" in error
 
 
 def test_agreement() -> None:

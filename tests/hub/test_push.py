@@ -3,6 +3,7 @@
 pytest tests/hub/test_push.py
 """
 
+import hashlib
 import json
 import os
 import pickle
@@ -36,7 +37,7 @@ Run = Callable[..., tuple[int, str, str]]
 REPOSITORY = "alice/spam"
 QUICK = ["train", "--preset", "quickstart", "--model_size", "tiny", "--max_steps", "2", "--disable_tqdm", "true"]
 CODE = {"configuration_spam_gpt.py", "gpt.py", "modeling_spam_gpt.py"}
-MODEL = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", *CODE}
+MODEL = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "manifest.json", *CODE}
 PLOTS = {f"{name}-plot.{kind}" for name in ("loss", "accuracy") for kind in ("png", "pdf")}
 INITIAL = {".gitattributes"}
 
@@ -61,8 +62,11 @@ def test_what_arrives(hub: LoopbackHub, run: Run, trained: Path) -> None:
     assert code == 0, error
     stored = hub.files(REPOSITORY)
     assert set(stored) == {*INITIAL, *MODEL, *PLOTS, "README.md", "metrics.json", "arguments.json"}
-    for name in set(stored) - {*INITIAL, "README.md", "arguments.json"}:
+    for name in set(stored) - {*INITIAL, "README.md", "arguments.json", "manifest.json"}:
         assert stored[name] == (trained / name).read_bytes(), name
+    listed = json.loads(stored["manifest.json"])["files"]
+    assert set(listed) == set(stored) - {*INITIAL, "README.md", "manifest.json"}
+    assert all(listed[name]["sha256"] == hashlib.sha256(stored[name]).hexdigest() for name in listed)
     assert hub.log(REPOSITORY) == ["Upload run with hf_spam", "initial commit"]
     assert f"pushed to {hub.url}/{REPOSITORY}/commit/{hub.branches(REPOSITORY)['main']}" in output
     assert not hub.is_private(REPOSITORY)
@@ -117,7 +121,7 @@ def test_read_and_edited_before_it_is_pushed(hub: LoopbackHub, run: Run, trained
     card.write_text(card.read_text() + "\nThe cat likes it.\n")
     assert run("push", folder, REPOSITORY)[0] == 0
     stored = hub.files(REPOSITORY)
-    assert {name: stored[name] for name in set(stored) - INITIAL} == {
+    assert {name: stored[name] for name in set(stored) - {*INITIAL, "manifest.json"}} == {
         path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"
     }
     code, _, error = run("push", trained, REPOSITORY, "--output_dir", folder)
@@ -253,6 +257,9 @@ def test_a_failure_publishes_nothing_and_a_retry_completes(
     before = len(hub.requests)
     assert run("push", trained, REPOSITORY)[0] == 0
     assert hub.files(REPOSITORY)["model.safetensors"] == (trained / "model.safetensors").read_bytes()
+    listed = json.loads(stored["manifest.json"])["files"]
+    assert set(listed) == set(stored) - {*INITIAL, "README.md", "manifest.json"}
+    assert all(listed[name]["sha256"] == hashlib.sha256(stored[name]).hexdigest() for name in listed)
     assert hub.log(REPOSITORY) == ["Upload run with hf_spam", "initial commit"]
     arrived = {path for method, path, _ in hub.requests[:before] if method == "POST" and path.endswith("verify")}
     assert "commit" not in fault.pattern or arrived
@@ -276,6 +283,9 @@ def test_a_commit_whose_answer_is_lost(hub: LoopbackHub, run: Run, trained: Path
     assert code == 2
     assert f"no answer within 0.5 seconds. Try again. {UNKNOWN}" in error
     assert run("push", trained, REPOSITORY)[0] == 0
+    listed = json.loads(stored["manifest.json"])["files"]
+    assert set(listed) == set(stored) - {*INITIAL, "README.md", "manifest.json"}
+    assert all(listed[name]["sha256"] == hashlib.sha256(stored[name]).hexdigest() for name in listed)
     assert hub.log(REPOSITORY) == ["Upload run with hf_spam", "initial commit"]
 
 
@@ -399,7 +409,7 @@ def test_a_push_that_fails_keeps_the_run(hub: LoopbackHub, run: Run, tmp_path: P
 def test_other_strategies_are_refused(run: Run) -> None:
     code, _, error = run(*QUICK, "--hub_strategy", "every_save")
     assert code == 2
-    assert "expected hub_strategy end (a run is pushed when it is finished), found every_save." in error
+    assert "--hub_strategy: expected end, found every_save: a run is pushed when it is finished." in error
 
 
 def test_a_language_model(hub: LoopbackHub, run: Run, tokenizer: GPT2Tokenizer, tmp_path: Path) -> None:
