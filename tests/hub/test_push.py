@@ -257,9 +257,6 @@ def test_a_failure_publishes_nothing_and_a_retry_completes(
     before = len(hub.requests)
     assert run("push", trained, REPOSITORY)[0] == 0
     assert hub.files(REPOSITORY)["model.safetensors"] == (trained / "model.safetensors").read_bytes()
-    listed = json.loads(stored["manifest.json"])["files"]
-    assert set(listed) == set(stored) - {*INITIAL, "README.md", "manifest.json"}
-    assert all(listed[name]["sha256"] == hashlib.sha256(stored[name]).hexdigest() for name in listed)
     assert hub.log(REPOSITORY) == ["Upload run with hf_spam", "initial commit"]
     arrived = {path for method, path, _ in hub.requests[:before] if method == "POST" and path.endswith("verify")}
     assert "commit" not in fault.pattern or arrived
@@ -283,9 +280,6 @@ def test_a_commit_whose_answer_is_lost(hub: LoopbackHub, run: Run, trained: Path
     assert code == 2
     assert f"no answer within 0.5 seconds. Try again. {UNKNOWN}" in error
     assert run("push", trained, REPOSITORY)[0] == 0
-    listed = json.loads(stored["manifest.json"])["files"]
-    assert set(listed) == set(stored) - {*INITIAL, "README.md", "manifest.json"}
-    assert all(listed[name]["sha256"] == hashlib.sha256(stored[name]).hexdigest() for name in listed)
     assert hub.log(REPOSITORY) == ["Upload run with hf_spam", "initial commit"]
 
 
