@@ -159,7 +159,7 @@ packings = st.sampled_from([bytes, bytes, gzip.compress, bz2.compress, lzma.comp
 
 
 @doors
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(name=names, content=contents, pack=packings, flipped=st.none() | st.integers(0, 1000))
 def test_any_bytes(
     tmp_path_factory: pytest.TempPathFactory,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from datasets import ClassLabel, DatasetDict
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hf_spam import UserError
@@ -114,6 +114,7 @@ def test_save_and_load_either_way(messages: pd.DataFrame, tmp_path: Path) -> Non
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
 
 
+@settings(max_examples=30)
 @given(texts=st.lists(texts, min_size=10, max_size=14))
 @example(texts=["NA", "null", "nan", "None", "007", "1e3", "True", "-", "\u00a0x", "2024-01-01"])  # to pandas no texts
 @example(texts=[f"{number:03d}" for number in range(10)])

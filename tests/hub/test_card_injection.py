@@ -12,6 +12,7 @@ import yaml
 from huggingface_hub import ModelCard
 from hypothesis import given
 from hypothesis import strategies as st
+from support.strange_folders import write_run
 from support.strange_texts import CONTROLS, STRANGE_MARKUP
 
 from hf_spam import UserError
@@ -22,8 +23,10 @@ TEXTS = [text for text in STRANGE_MARKUP if text.strip() and len(text) < 1000]
 
 
 @pytest.fixture(scope="module")
-def run_folder(tiny_run: Callable[[str], Path]) -> Path:
-    return tiny_run("sample")
+def run_folder(tiny_run: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "run"
+    write_run(folder, tiny_run("sample"))
+    return folder
 
 
 def shape(card: str) -> tuple[list[str], int, int, int]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import string
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.strange_folders import write_run
 
 from hf_spam import UserError
 from hf_spam.hub.contents import MODEL_FILES, model_contents
@@ -148,7 +148,7 @@ def test_nothing_is_too_deep() -> None:
 @pytest.fixture
 def folder(tiny_run: Callable[[str], Path], tmp_path: Path) -> Path:
     """A run of the user's own."""
-    shutil.copytree(tiny_run("last_token"), tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*"))
+    write_run(tmp_path / "run", tiny_run("last_token"))
     return tmp_path / "run"
 
 

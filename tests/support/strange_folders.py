@@ -6,6 +6,7 @@ Each fault changes a folder that was right before, and says which words the refu
 import json
 import os
 import random
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,14 @@ def write_model(folder: Path, kind: str = "checkpoint") -> None:
     model: Any = SpamGPTForCausalLM(config) if kind == "language model" else SpamGPTForSequenceClassification(config)
     (to_gpt2(model) if kind == "gpt2" else model).save_pretrained(folder)
     small_tokenizer().save_pretrained(folder)
+
+
+def write_run(folder: Path, records: Path) -> None:
+    """Write the tiny model with another run's records and plots: a run that opens in milliseconds."""
+    write_model(folder)
+    for file in records.iterdir():
+        if file.name in ("metrics.json", "arguments.json") or file.name.endswith(("-plot.png", "-plot.pdf")):
+            shutil.copyfile(file, folder / file.name)
 
 
 def write_gpt2(folder: Path) -> None:
