@@ -58,7 +58,9 @@ def find_checkpoint(which: str, run_folder: Path) -> Path:
             )
     else:
         if not is_checkpoint_name(named.name) or not named.is_dir():
-            raise UserError(f"{which}: expected a folder {PREFIX}N of an unfinished run, or last.")
+            raise UserError(
+                f"--resume_from_checkpoint {which}: expected a folder {PREFIX}N of an unfinished run, or last."
+            )
         named = named.resolve() if named.is_symlink() else named
         candidates = [
             path for path in list_checkpoints(named.parent) if checkpoint_step(path) <= checkpoint_step(named)
