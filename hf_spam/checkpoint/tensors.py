@@ -138,18 +138,21 @@ def unpickle_tensors(file: Path) -> State:
     return state
 
 
+def is_finite(tensor: Tensor) -> bool:
+    """Tell whether every value of a tensor is a number."""
+    if not tensor.is_floating_point():
+        return True
+    # The sum of finite values is finite, short of an overflow: one pass, without a mask of the tensor's size.
+    return bool(torch.isfinite(tensor.sum(dtype=torch.float32))) or bool(torch.isfinite(tensor).all())
+
+
 def require_finite(tensor: Tensor, name: str) -> None:
     """Check that every value of a tensor is a number.
 
     Raises:
         UserError: If one is infinite or not a number.
     """
-    # The sum of finite values is finite, short of an overflow: one pass, without a mask of the tensor's size.
-    if (
-        tensor.is_floating_point()
-        and not torch.isfinite(tensor.sum(dtype=torch.float32))
-        and not torch.isfinite(tensor).all()
-    ):
+    if not is_finite(tensor):
         wrong = int((~torch.isfinite(tensor)).sum())
         raise UserError(f"{name}: expected finite values, found {wrong:,} of {tensor.numel():,} that are not.")
 

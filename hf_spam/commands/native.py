@@ -25,7 +25,7 @@ from ..model.gpt import GPTModel
 from ..options import OptionParser, build, merge, option
 from ..system.run_folder import STATE_FILE, check_writable, staged
 from ..training.arguments import ModelArguments
-from ..training.checkpoints import require_finite
+from ..training.checkpoints import require_finite_weights
 from ..training.freezing import freeze
 from ..training.initial_model import build_config
 from ..values.ranges import BATCH, COUNT, COUNT_OR_NONE, EPOCHS, FACTOR, FOLDER, SEED, check_values
@@ -103,7 +103,7 @@ def main(options: dict[str, Any]) -> None:
     for text in EXAMPLES:
         print(f"{native_loop.classify(text, model, encoding, row_length):9} {text}")
 
-    require_finite(model, "the end of the training")
+    require_finite_weights(model, "the end of the training")
     with staged(output_dir) as folder:
         native_loop.save_state(model, folder / STATE_FILE)
         epoch_size = len(loaders["train"]) * arguments.per_device_train_batch_size

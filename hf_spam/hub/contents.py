@@ -12,7 +12,7 @@ from datasets import DatasetDict
 from ..checkpoint.opening import Kind, open_checkpoint, read_weights
 from ..data.arguments import DataArguments
 from ..errors import UserError, one_line
-from ..system.manifest import MANIFEST_FILE, format_manifest
+from ..system.manifest import CARD_FILE, MANIFEST_FILE, format_manifest
 from ..system.reading import parse_json, read_regular
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE
 from .data_card import build_data_card, data_file
@@ -20,7 +20,6 @@ from .model_card import build_model_card
 from .privacy import check_private, public_options
 from .repository import Repository, publish
 
-CARD = "README.md"
 _MODEL = Path(__file__).parents[1] / "model"
 _LARGEST_TEXT = 64 * 2**20  # bytes
 CODE = ("configuration_spam_gpt.py", "gpt.py", "modeling_spam_gpt.py")
@@ -50,7 +49,9 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
     if checkpoint.kind != "onnx":
         read_weights(checkpoint)
     present = sorted(folder.iterdir())  # not `glob`, which passes over a link that leads nowhere
-    found = {file.name: file for pattern in (CARD, *MODEL_FILES) for file in present if fnmatch(file.name, pattern)}
+    found = {
+        file.name: file for pattern in (CARD_FILE, *MODEL_FILES) for file in present if fnmatch(file.name, pattern)
+    }
     for file in found.values():
         _check_own(file)
     contents: dict[str, Path | bytes] = {
@@ -58,8 +59,8 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
         name: read_regular(file, _LARGEST_TEXT) if file.suffix in (".json", ".md", ".py") else file
         for name, file in found.items()
     }
-    if CARD not in contents:
-        contents = {CARD: build_model_card(folder, repository, license, checkpoint).encode(), **contents}
+    if CARD_FILE not in contents:
+        contents = {CARD_FILE: build_model_card(folder, repository, license, checkpoint).encode(), **contents}
     contents |= {name: (_MODEL / name).read_bytes() for name in CODE if name in contents}
     for name in (ARGUMENTS_FILE, AGREEMENT_FILE):
         record = contents.get(name)
@@ -68,7 +69,7 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
             contents[name] = f"{json.dumps(options, indent=2, ensure_ascii=False)}\n".encode()
     check_private(contents, folder)
     # Not of the card, which its owner edits on the Hub.
-    contents[MANIFEST_FILE] = format_manifest({name: file for name, file in contents.items() if name != CARD})
+    contents[MANIFEST_FILE] = format_manifest({name: file for name, file in contents.items() if name != CARD_FILE})
     return contents
 
 
@@ -84,7 +85,7 @@ def data_contents(
     splits: DatasetDict, source: str, arguments: DataArguments, repository: str
 ) -> dict[str, Path | bytes]:
     """Return a data set's files, one Parquet file per split, and its card; see `build_data_card`."""
-    contents: dict[str, Path | bytes] = {CARD: build_data_card(splits, source, arguments, repository).encode()}
+    contents: dict[str, Path | bytes] = {CARD_FILE: build_data_card(splits, source, arguments, repository).encode()}
     for name, rows in splits.items():
         file = io.BytesIO()
         rows.to_parquet(file)

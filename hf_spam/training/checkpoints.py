@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ..checkpoint.tensors import is_finite
 from ..errors import UserError
 from ..system.files import hash_file, sync, sync_folder, write_durably
 from ..system.manifest import is_hash, is_inner_name
@@ -81,7 +82,7 @@ class SealedCheckpoints(TrainerCallback):
         Raises:
             UserError: If the weights are not finite.
         """
-        require_finite(kwargs["model"], f"step {state.global_step}")
+        require_finite_weights(kwargs["model"], f"step {state.global_step}")
         folder = checkpoint_folder(args, state)
         start = torch.get_rng_state() if self._epoch_ended else self._epoch_start
         torch.save(start, folder / _EPOCH_START.format(rank=args.process_index))
@@ -125,14 +126,14 @@ def best_beside(checkpoint: Path, best: str) -> Path:
     return checkpoint.parent / Path(best).name
 
 
-def require_finite(model: nn.Module, place: str) -> None:
+def require_finite_weights(model: nn.Module, place: str) -> None:
     """Refuse to keep weights that are not finite.
 
     Raises:
         UserError: If a parameter holds NaN or infinity.
     """
     for name, parameter in model.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
+        if not is_finite(parameter):
             raise UserError(
                 f"{place}: expected finite weights, found NaN or infinity in {name}. Nothing was saved. {STABLE}"
             )

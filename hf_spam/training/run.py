@@ -22,7 +22,7 @@ from ..system.environment import environment
 from ..system.files import apply_umask
 from ..system.manifest import MANIFEST_FILE
 from ..system.run_folder import METRICS_FILE
-from .checkpoints import require_finite
+from .checkpoints import require_finite_weights
 
 COLUMNS = (*METRICS, "loss", "messages")
 
@@ -66,7 +66,7 @@ def save_run(run: Run, folder: str | os.PathLike[str]) -> None:
     Raises:
         UserError: If the weights are not finite.
     """
-    require_finite(run.model, "the end of the training")
+    require_finite_weights(run.model, "the end of the training")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST_FILE).unlink(missing_ok=True)  # it lists the files that are replaced
