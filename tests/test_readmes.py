@@ -106,7 +106,8 @@ def shorten(step: Step) -> str:
         return command.replace("SpamGPTConfig(", "SpamGPTConfig(emb_dim=48, n_layers=1, ")
     command = command.removeprefix("pip install").split(" && ")[-1].replace("uv run", "python")
     if "check-equivalence" in command:
-        return f"{command.replace(' small', ' tiny').replace(' --steps 5', '')} --steps 5"  # the whole is a slow test
+        command = command.replace(" --model_size small", "").replace(" --steps 5", "")
+        return f"{command} --model_size tiny --steps 5"  # the whole is a slow test
     if command == "hf-spam benchmark":
         return f"{command} --model_size tiny --some 10 --parts inference"  # the whole is a slow test
     if not re.search(r"hf-spam train|hf_spam train|scripts/train.py|hf-spam native", command):

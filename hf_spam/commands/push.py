@@ -60,4 +60,7 @@ def main(options: dict[str, Any]) -> None:
     elif arguments.dry_run:
         print(f"{listing(contents)}\nwould go to the {one_line(repository)}; nothing was sent")
     else:
-        print(push_model(folder, prepare_repository(repository), license, arguments.commit_message))
+        prepared = prepare_repository(repository)
+        if prepared.name != repository.name:  # a name alone is one of the user's, and the card gives the whole name
+            contents = model_contents(folder, prepared.name, license)
+        print(push_model(folder, contents, prepared, arguments.commit_message))

@@ -13,7 +13,7 @@ from ..data.splits import describe_splits
 from ..data.tokenization import build_tokenizer, tokenize
 from ..errors import Interrupted, UserError, one_line
 from ..evaluation.plots import prove_drawable
-from ..hub.contents import push_model
+from ..hub.contents import model_contents, push_model
 from ..hub.repository import Repository, prepare_repository
 from ..options import THE_RUN, OptionParser, build, merge, read_config, to_argv
 from ..starting.job import Job, changed_options, check_room, check_sources, continues, find_start, prepare_folder
@@ -180,7 +180,7 @@ def publish(output_dir: Path, repository: Repository) -> str:
         UserError: If the Hub refuses; the message has the command that tries again.
     """
     try:
-        return push_model(output_dir, repository)
+        return push_model(output_dir, model_contents(output_dir, repository.name), repository)
     except UserError as error:
         again = f"hf-spam push {output_dir} {repository.name}"
         raise UserError(f"{error} The run is complete; to push it: {again}") from None

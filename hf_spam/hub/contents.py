@@ -18,7 +18,7 @@ from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE
 from .data_card import build_data_card, data_file
 from .model_card import build_model_card
 from .privacy import check_private, public_options
-from .repository import Repository, publish
+from .repository import Contents, Repository, publish
 
 _MODEL = Path(__file__).parents[1] / "model"
 _LARGEST_TEXT = 64 * 2**20  # bytes
@@ -30,7 +30,7 @@ MODEL_FILES = (
 )
 
 
-def model_contents(folder: Path, repository: str, license: str | None = None) -> dict[str, Path | bytes]:
+def model_contents(folder: Path, repository: str, license: str | None = None) -> Contents:
     """Return a model's files and its card, by their path in the repository.
 
     A README.md in the folder is the user's and replaces the card. Recorded options that name places on this machine
@@ -93,12 +93,11 @@ def data_contents(
     return contents
 
 
-def push_model(folder: Path, repository: Repository, license: str | None = None, message: str | None = None) -> str:
-    """Push a model to a repository returned by `prepare_repository`, and return the line that reports it.
+def push_model(folder: Path, contents: Contents, repository: Repository, message: str | None = None) -> str:
+    """Push a folder's `model_contents` to a repository returned by `prepare_repository`; return the line that says so.
 
     Raises:
         UserError: See `repository.publish`.
     """
-    contents = model_contents(folder, repository.name, license)
     url = publish(repository, contents, message or f"Upload {folder.name} with hf_spam")
     return one_line(f'pushed to {url}; try: hf-spam predict {repository.name} "your text"')

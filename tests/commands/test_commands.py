@@ -514,7 +514,15 @@ def killed(
 RESUME = ["--resume_from_checkpoint", "last"]
 
 
-@pytest.mark.parametrize("more", [[], RESUME, ["--overwrite_output_dir"], [*RESUME, "--overwrite_output_dir"]])
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        ["--overwrite_output_dir"],
+        pytest.param(RESUME, marks=pytest.mark.slow),
+        pytest.param([*RESUME, "--overwrite_output_dir"], marks=pytest.mark.slow),
+    ],
+)
 def test_a_complete_run_is_finished_by_the_same_command(run: Run, killed: list[str], more: list[str]) -> None:
     code, out, err = run(*killed, *more)
     assert (code, err) == (0, "")

@@ -312,7 +312,13 @@ BENT_RECIPES: list[tuple[dict[str, Any], str, int | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("bent", "what", "step"), BENT_RECIPES, ids=[str(bent) for bent, _, _ in BENT_RECIPES])
+@pytest.mark.parametrize(
+    ("bent", "what", "step"),
+    [
+        pytest.param(*case, id=str(case[0]), marks=pytest.mark.slow if number % 2 else [])
+        for number, case in enumerate(BENT_RECIPES)
+    ],
+)
 def test_bent_recipes(
     subject: StartingPoint, native: Record, bent: dict[str, Any], what: str, step: int | None
 ) -> None:
@@ -389,6 +395,7 @@ def test_a_cache_of_other_states(subject: StartingPoint, monkeypatch: Patch) -> 
     assert set(found) == {f"frozen blocks cached: {what}" for what in (LOSS, ESTIMATES, PARAMETERS)}
 
 
+@pytest.mark.slow
 def test_bf16_of_another_run(subject: StartingPoint, monkeypatch: Patch) -> None:
     train = train_with_trainer
 

@@ -19,7 +19,10 @@ from hf_spam import UserError
 from hf_spam.hub.cards import plain, to_json
 from hf_spam.hub.model_card import build_model_card
 
-TEXTS = [text for text in STRANGE_MARKUP if text.strip() and len(text) < 1000]
+TEXTS = [
+    pytest.param(text, marks=pytest.mark.slow if number % 3 else [])
+    for number, text in enumerate(text for text in STRANGE_MARKUP if text.strip() and len(text) < 1000)
+]
 
 
 @pytest.fixture(scope="module")

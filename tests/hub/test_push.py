@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 
 Run = Callable[..., tuple[int, str, str]]
 REPOSITORY = "alice/spam"
-QUICK = ["train", "--preset", "quickstart", "--model_size", "tiny", "--max_steps", "2", "--disable_tqdm", "true"]
+TWO_STEPS = ["train", "--preset", "quickstart", "--model_size", "tiny", "--max_steps", "2", "--disable_tqdm", "true"]
 CODE = {"configuration_spam_gpt.py", "gpt.py", "modeling_spam_gpt.py"}
 MODEL = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "manifest.json", *CODE}
 PLOTS = {f"{name}-plot.{kind}" for name in ("loss", "accuracy") for kind in ("png", "pdf")}
@@ -229,14 +229,16 @@ FAULTS = {
 
 
 OLD_CLIENT = pytest.mark.skipif(huggingface_hub.__version__.startswith("1."), reason="it reports either upload")
+QUICK = {"create 401", "preupload 429", "no JSON", "put hangs up", "the second put", "commit 403", "commit 500"}
+
+
+def marks_of(fault: str) -> list[pytest.MarkDecorator]:
+    """By default one fault of each way to fail."""
+    return [*([OLD_CLIENT] if fault == "the second put" else []), *([] if fault in QUICK else [pytest.mark.slow])]
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        pytest.param(*case, id=name, marks=[OLD_CLIENT] if name == "the second put" else [])
-        for name, case in FAULTS.items()
-    ],
+    ("fault", "said"), [pytest.param(*case, id=name, marks=marks_of(name)) for name, case in FAULTS.items()]
 )
 def test_a_failure_publishes_nothing_and_a_retry_completes(
     hub: LoopbackHub, run: Run, trained: Path, at_once: None, fault: Fault, said: list[str]
@@ -323,7 +325,7 @@ def test_no_token_gets_out(hub: LoopbackHub, warm: WarmProcess, tmp_path: Path) 
         assert result.returncode == (2 if fault else 0), result.stderr
         return result.stdout + result.stderr
 
-    train = [*QUICK, "--keep_checkpoints", "true", "--push_to_hub", "true", "--hub_token", TOKEN]
+    train = [*TWO_STEPS, "--keep_checkpoints", "true", "--push_to_hub", "true", "--hub_token", TOKEN]
     told = [
         hf(*train, "--output_dir", "one", HF_TOKEN="hf_other"),
         hf("push", "one", "alice/two"),
@@ -369,7 +371,7 @@ def test_an_exception_has_no_token(hub: LoopbackHub) -> None:
 def test_train_and_push(hub: LoopbackHub, run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "pushed"
     options = ["--push_to_hub", "true", "--hub_private_repo", "true", "--output_dir", folder]
-    code, output, error = run(*QUICK, *options)
+    code, output, error = run(*TWO_STEPS, *options)
     assert code == 0, error
     assert f"pushed to {hub.url}/alice/pushed/commit/" in output
     assert hub.is_private("alice/pushed")
@@ -382,7 +384,7 @@ def test_train_and_push(hub: LoopbackHub, run: Run, tmp_path: Path) -> None:
 
 def test_a_push_that_is_refused_is_refused_before_the_training(hub: LoopbackHub, run: Run, tmp_path: Path) -> None:
     code, output, error = run(
-        *QUICK, "--push_to_hub", "true", "--hub_model_id", "bob/x", "--output_dir", tmp_path / "x"
+        *TWO_STEPS, "--push_to_hub", "true", "--hub_model_id", "bob/x", "--output_dir", tmp_path / "x"
     )
     assert (code, output) == (2, "")
     assert "HTTP status 403" in error
@@ -392,7 +394,7 @@ def test_a_push_that_is_refused_is_refused_before_the_training(hub: LoopbackHub,
 def test_a_push_that_fails_keeps_the_run(hub: LoopbackHub, run: Run, tmp_path: Path) -> None:
     hub.faults = [Fault("POST", COMMIT, 500)]
     folder = tmp_path / "kept"
-    code, output, error = run(*QUICK, "--push_to_hub", "true", "--hub_model_id", "alice/kept", "--output_dir", folder)
+    code, output, error = run(*TWO_STEPS, "--push_to_hub", "true", "--hub_model_id", "alice/kept", "--output_dir", folder)
     assert code == 2
     assert f"saved to {folder}" in output
     assert f"The run is complete; to push it: hf-spam push {folder} alice/kept" in error
@@ -401,7 +403,7 @@ def test_a_push_that_fails_keeps_the_run(hub: LoopbackHub, run: Run, tmp_path: P
 
 
 def test_other_strategies_are_refused(run: Run) -> None:
-    code, _, error = run(*QUICK, "--hub_strategy", "every_save")
+    code, _, error = run(*TWO_STEPS, "--hub_strategy", "every_save")
     assert code == 2
     assert "--hub_strategy: expected end, found every_save: a run is pushed when it is finished." in error
 

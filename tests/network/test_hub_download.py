@@ -72,7 +72,7 @@ def test_what_is_downloaded(filled: LoopbackHub, cache: Path) -> None:
     assert download_repository(NAME, PATTERNS) == folder  # from the cache, when the Hub is down
 
 
-@pytest.mark.parametrize("where", ["/revision/main", "/tree/"])
+@pytest.mark.parametrize("where", ["/revision/main", pytest.param("/tree/", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ODD_JSON)
 def test_odd_json(filled: LoopbackHub, cache: Path, name: str, where: str) -> None:
     filled.faults = [Fault("GET", where, 200, body=ODD_JSON[name], times=99)]

@@ -10,7 +10,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-COMMANDS = tuple(f"hf_spam.commands.{name}" for name in ("data", "evaluate", "predict", "push", "train"))
+COMMANDS = (
+    *(f"hf_spam.commands.{name}" for name in ("data", "evaluate", "predict", "push", "train")),
+    *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "fontTools.subset"),  # for the plots
+)
 
 
 class WarmProcess:

@@ -89,8 +89,8 @@ def assert_same_training(found: Path, expected: Path, steps: int) -> None:
         ("last_layer", "last_position", 1),
         pytest.param("last_layer", "last_token", 1, marks=pytest.mark.slow),
         ("last_block", "last_token", 2),
-        ("last_block", "book", 1),
-        ("last_two_blocks", "last_token", 1),
+        pytest.param("last_block", "book", 1, marks=pytest.mark.slow),
+        pytest.param("last_two_blocks", "last_token", 1, marks=pytest.mark.slow),
     ],
 )
 def test_the_same_training(
@@ -166,10 +166,10 @@ def test_two_runs_want_the_same(workplace: Path, warm: WarmProcess, tmp_path: Pa
     """Started together on one folder, as in a search over seeds: one computes, the other waits and reads."""
     argv = recipe("--max_steps", 2, "--prefix_cache_dir", tmp_path / "kept", "--disable_tqdm", "false")
     (workplace / "log").unlink(missing_ok=True)
-    runs = [warm.start([*argv, "--seed", n, "--output_dir", tmp_path / f"{n}"], workplace, PROGRESS) for n in range(4)]
+    runs = [warm.start([*argv, "--seed", n, "--output_dir", tmp_path / f"{n}"], workplace, PROGRESS) for n in range(2)]
     codes = [warm.wait(process) for process in runs]
     log = (workplace / "log").read_text()
-    assert codes == [0] * 4, log
+    assert codes == [0] * 2, log
     assert len(re.findall(r"^Frozen blocks: ([0-9]+) of \1 texts$", log, re.MULTILINE)) == 1
     assert len(list((tmp_path / "kept").glob("*.bin"))) == 1
 
@@ -196,7 +196,7 @@ def test_a_resumed_run_finds_it(workplace: Path, warm: WarmProcess, tmp_path: Pa
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--trainable", "all"), "every block trains"),
+        pytest.param(("--trainable", "all"), "every block trains", marks=pytest.mark.slow),
         (("--drop_rate", "0.1"), "dropout (0.1) changes what the frozen blocks compute at every step"),
         (("--prefix_cache_limit", "0.0001"), "GB, more than --prefix_cache_limit 0.0001 GB"),
     ],

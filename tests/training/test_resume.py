@@ -92,9 +92,9 @@ def kill_often(warm: WarmProcess, workplace: Path, name: str, recipe: list[str],
     ("order", "kills", "number"),
     [
         (SEEDED, 3, signal.SIGKILL),
-        pytest.param(SEEDED, 8, signal.SIGTERM, marks=pytest.mark.slow),
-        pytest.param(CHAPTER, 8, signal.SIGKILL, marks=pytest.mark.slow),
-        pytest.param(CHAPTER, 8, signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(SEEDED, 5, signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(CHAPTER, 5, signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param(CHAPTER, 5, signal.SIGTERM, marks=pytest.mark.slow),
     ],
     ids=["seeded, KILL", "seeded, TERM", "chapter, KILL", "chapter, TERM"],
 )
@@ -139,7 +139,11 @@ def test_killed_at_every_change_of_files(workplace: Path, warm: WarmProcess) -> 
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "order"), [(signal.SIGTERM, 143, SEEDED), (signal.SIGINT, 130, CHAPTER)], ids=["TERM", "INT"]
+    ("number", "code", "order"),
+    [
+        pytest.param(signal.SIGTERM, 143, SEEDED, id="TERM"),
+        pytest.param(signal.SIGINT, 130, CHAPTER, id="INT", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_saves_and_says_how_to_go_on(
     workplace: Path, uninterrupted: Path, warm: WarmProcess, number: signal.Signals, code: int, order: list[str]
