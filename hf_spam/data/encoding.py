@@ -11,8 +11,9 @@ from transformers import GPT2Tokenizer, PreTrainedTokenizerBase
 logger = logging.getLogger(__name__)
 
 _LONGEST_TOKEN = 128  # bytes, of GPT-2's vocabulary
-# GPT-2 always ends a token here. Not every character that Python calls a space is one to the tokenizer, but these are.
-_WORD_END = re.compile(r"(?<=[\w!-/:-@\[-`{-~])(?=[ \n])")
+# GPT-2 always ends a token here: before a space, and between letters and digits. Not every character that Python calls
+# a space, a letter or a digit is one to the tokenizer, but these are.
+_WORD_END = re.compile(r"(?<=[\w!-/:-@\[-`{-~])(?=[ \n])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
 
 
 def replace_lone_surrogates(text: str) -> str:

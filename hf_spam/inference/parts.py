@@ -76,7 +76,15 @@ class Parts:
         with ExitStack() as stack:
             with _disk_errors(self.target):
                 stack.enter_context(locked(lock, busy))
+            stack.callback(self._remove_without_parts)
             yield
+
+    def _remove_without_parts(self) -> None:
+        """Remove the folder if no part was finished: it would only stand in the way of the corrected input."""
+        with suppress(OSError):
+            if {path.name for path in self.folder.iterdir()} <= {_PLAN}:
+                (self.folder / _PLAN).unlink(missing_ok=True)
+                self.folder.rmdir()
 
     def prepare(self, plan: dict[str, object]) -> None:
         """Create the folder, or check that an existing one belongs to the same input, model and options.
@@ -84,6 +92,7 @@ class Parts:
         Raises:
             UserError: If it belongs to others.
         """
+        self._remove_without_parts()
         plan = {"model": self.model, **plan}
         path = self.folder / _PLAN
         with _disk_errors(self.target):

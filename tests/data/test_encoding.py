@@ -11,7 +11,7 @@ from hf_spam.data.encoding import begin, encode
 
 words = st.sampled_from(
     ["word", "it's", "I'LL", " ", "  ", "\n", "\t", "\r\n", "\u00a0", "\u3000", "\u2028", "\x1c", "\x85", "\u180e", "\u200b",
-     "!!!", "£1", "12", "你好", "\ud800", "\ud83d\ude00", "<|endoftext|>", "-" * 130, " " * 70, "é", "_", ".", "\ufeff", "½"]
+     "!!!", "£1", "12", "你好", "\ud800", "\ud83d\ude00", "<|endoftext|>", "-" * 130, " " * 70, "é", "_", ".", "\ufeff", "½", "a1", "7Z", "'s5", "٣x"]
 )  # fmt: skip
 texts = st.lists(words | st.text(max_size=5), min_size=1, max_size=12).map("".join)
 
@@ -25,8 +25,9 @@ def test_the_first_tokens_of_the_whole(tokenizer: GPT2Tokenizer, text: str, leng
     assert (len(beginning) > length) == (len(whole) > length)  # the warning counts the same
 
 
-def test_ten_megabytes(tokenizer: GPT2Tokenizer) -> None:
-    text = "Win a prize, call now! " * 450_000
+@pytest.mark.parametrize("words", ["Win a prize, call now! ", "aGVsbG8+d29ybGQ/IHNw"], ids=["words", "base64"])
+def test_ten_megabytes(tokenizer: GPT2Tokenizer, words: str) -> None:
+    text = words * (10_000_000 // len(words))
     assert len(begin(tokenizer, text, 1024)) < 140_000
     start = time.process_time()
     (ids,) = encode(tokenizer, [text], 1024)
