@@ -394,7 +394,9 @@ def test_a_push_that_is_refused_is_refused_before_the_training(hub: LoopbackHub,
 def test_a_push_that_fails_keeps_the_run(hub: LoopbackHub, run: Run, tmp_path: Path) -> None:
     hub.faults = [Fault("POST", COMMIT, 500)]
     folder = tmp_path / "kept"
-    code, output, error = run(*TWO_STEPS, "--push_to_hub", "true", "--hub_model_id", "alice/kept", "--output_dir", folder)
+    code, output, error = run(
+        *TWO_STEPS, "--push_to_hub", "true", "--hub_model_id", "alice/kept", "--output_dir", folder
+    )
     assert code == 2
     assert f"saved to {folder}" in output
     assert f"The run is complete; to push it: hf-spam push {folder} alice/kept" in error
