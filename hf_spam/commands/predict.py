@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TextIO, get_args
 
-from ..data.opening import LARGEST_ROW
+from ..data.opening import LARGEST_ROW, check_stream
 from ..errors import UserError, one_line
 from ..inference.batch_prediction import CHUNK, chunked, predict_file
 from ..inference.classifier import Precision, Prediction, SpamClassifier, find_model
@@ -88,7 +88,7 @@ def arriving(stream: TextIO | None) -> Iterator[list[str]]:
     """Yield the lines of standard input as they arrive, up to `CHUNK` at once. Bytes that are not UTF-8 become U+FFFD.
 
     Raises:
-        UserError: If it is closed or cannot be read, or a line has no end.
+        UserError: If it is closed, cannot be read or holds no text, or a line has no end.
     """
     if stream is None:
         raise UserError("expected texts, found standard input closed. Give a TEXT, or --input and --output.")
@@ -100,7 +100,7 @@ def _whole_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
     begun: list[bytes] = []  # pieces of the line whose end has not arrived
     size = 0
     try:
-        while piece := stream.read1(_PIECE):  # type: ignore[attr-defined]
+        for piece in check_stream(iter(lambda: stream.read1(_PIECE), b""), "standard input"):  # type: ignore[attr-defined]
             size += len(piece)
             head, end, rest = piece.rpartition(b"\n")
             if end:

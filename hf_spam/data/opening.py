@@ -144,7 +144,7 @@ def read_pieces(path: Path, file: BinaryIO, limit: int | None) -> Iterator[bytes
     try:
         start = file.read(16)
         file.seek(0)
-        kind = _compression(start, path)
+        kind = _named_compression(start, path)
         for piece in _decompress(file, kind):
             size += len(piece)
             if limit is not None and size > limit:
@@ -156,18 +156,23 @@ def read_pieces(path: Path, file: BinaryIO, limit: int | None) -> Iterator[bytes
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
 
-def _compression(start: bytes, path: Path) -> str:
-    """Return how a file is compressed, by its first bytes: gzip, bzip2, xz or "".
-
-    Raises:
-        UserError: If its name says that it is compressed, and its first bytes do not.
-    """
+def _compression(start: bytes) -> str:
+    """Return how data are compressed, by their first bytes: gzip, bzip2, xz or ""."""
     if start.startswith(b"\x1f\x8b"):
         return "gzip"
     if start.startswith(b"BZh") and start[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
         return "bzip2"
-    if start.startswith(b"\xfd7zXZ\0"):
-        return "xz"
+    return "xz" if start.startswith(b"\xfd7zXZ\0") else ""
+
+
+def _named_compression(start: bytes, path: Path) -> str:
+    """Return how a file is compressed.
+
+    Raises:
+        UserError: If its name says that it is, and its first bytes do not.
+    """
+    if kind := _compression(start):
+        return kind
     named = _COMPRESSED.get(path.suffix.lower())
     if named:
         raise UserError(
@@ -215,6 +220,10 @@ def _check_text(pieces: Iterator[bytes], path: Path, strict: bool) -> Generator[
         if first and piece:
             first = False
             _refuse_binary(piece, path)
+            if path.suffix.lower() in _NO_TEXT:
+                raise UserError(
+                    f"{path}: expected text, found a name in {path.suffix}. {_SAVE}, or rename it if it is text."
+                )
         read += len(piece)
         if b"\0" in piece:
             raise UserError(
@@ -234,12 +243,33 @@ def _check_text(pieces: Iterator[bytes], path: Path, strict: bool) -> Generator[
             yield piece
 
 
-def _refuse_binary(start: bytes, path: Path) -> None:
+def _refuse_binary(start: bytes, source: Path | str) -> None:
     for marks, name, remedy in _BINARY:
         if start.startswith(marks):
-            raise UserError(f"{path}: expected text, found {name}. {remedy}.")
-    if path.suffix.lower() in _NO_TEXT:
-        raise UserError(f"{path}: expected text, found a name in {path.suffix}. {_SAVE}, or rename it if it is text.")
+            raise UserError(f"{source}: expected text, found {name}. {remedy}.")
+
+
+def check_stream(pieces: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """Pass the pieces of a stream of text on as they arrive, and refuse what is no text.
+
+    Args:
+        pieces: The stream.
+        name: What the messages call it.
+
+    Raises:
+        UserError: If it is compressed or binary.
+    """
+    for number, piece in enumerate(pieces):
+        if number == 0:
+            if kind := _compression(piece):
+                raise UserError(
+                    f"{name}: expected text, found {kind} data. Give the file by --input, or decompress it."
+                )
+            _refuse_binary(piece, name)
+            piece = piece.removeprefix(codecs.BOM_UTF8)  # noqa: PLW2901
+        if b"\0" in piece:
+            raise UserError(f"{name}: expected text, found a NUL byte. If it is UTF-16: iconv -f utf-16 -t utf-8")
+        yield piece
 
 
 def _text_suffix(path: Path) -> str:

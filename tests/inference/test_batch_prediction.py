@@ -4,10 +4,13 @@ pytest tests/inference/test_batch_prediction.py
 """
 
 import csv
+import gzip
 import io
 import json
+import lzma
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -265,7 +268,7 @@ def test_a_live_pipe_is_answered_at_once() -> None:
     read, written = os.pipe()
     with open(read, encoding="utf-8") as stream, open(written, "wb", buffering=0) as pipe:  # noqa: PTH123
         batches = arriving(stream)
-        pipe.write("one\ntwö\r\nthr".encode())
+        pipe.write("\ufeffone\ntwö\r\nthr".encode())
         assert next(batches) == ["one", "twö"]
         pipe.write(b"ee\n\n")
         assert next(batches) == ["three", ""]
@@ -291,6 +294,21 @@ def test_standard_input_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.
 
     with pytest.raises(UserError, match="standard input: cannot be read: Input/output error"):
         next(arriving(io.TextIOWrapper(Broken())))
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (gzip.compress(b"one\n"), "found gzip data. Give the file by --input"),
+        (lzma.compress(b"one\n"), "found xz data"),
+        ("one\n".encode("utf-16"), "found UTF-16 or UTF-32"),
+        (b"PK\x03\x04 and so on", "found a zip archive or a spreadsheet"),
+        (b"o\0n\0e\0\n\0", "found a NUL byte"),
+    ],
+)
+def test_standard_input_that_is_no_text(data: bytes, found: str) -> None:
+    with pytest.raises(UserError, match=f"^standard input: expected text, {re.escape(found)}"):
+        next(arriving(io.TextIOWrapper(io.BytesIO(data))))
 
 
 @pytest.mark.parametrize(
