@@ -21,6 +21,7 @@ from ..errors import UserError
 from ..options import OptionParser
 from ..system.environment import environment
 from ..system.files import write_atomically
+from ..system.place import find_place, prove_writable
 from ..values.ranges import COUNT, FILE
 
 PARTS = ("start", "training", "inference")
@@ -60,6 +61,9 @@ def main(options: dict[str, Any]) -> None:
         raise UserError(
             f"hf-spam benchmark expected Linux, where it can read a process's memory, found {sys.platform}."
         )
+    output = options.get("output")
+    if output:
+        prove_writable(find_place(output))
     messages = read_at_hand(options.get("data_file"))
     size, parts = options["model_size"], options["parts"]
     report: dict[str, Any] = {"model_size": size, "messages": len(messages)}
@@ -78,9 +82,9 @@ def main(options: dict[str, Any]) -> None:
     report["environment"] = environment(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     text = describe(report)
     print(text)
-    if options.get("output"):
-        write_atomically(Path(f"{options['output']}.md"), f"{text}\n".encode())
-        write_atomically(Path(f"{options['output']}.json"), json.dumps(report, indent=2).encode())
+    if output:
+        write_atomically(Path(f"{output}.md"), f"{text}\n".encode())
+        write_atomically(Path(f"{output}.json"), json.dumps(report, indent=2).encode())
 
 
 def measure_start() -> dict[str, float]:

@@ -6,7 +6,7 @@ from typing import Any
 from ..data.arguments import DataArguments
 from ..data.encoding import longest_text
 from ..data.loading import load_splits, name_source
-from ..data.splits import count, save_splits
+from ..data.splits import check_new, count, save_splits
 from ..data.tokenization import build_tokenizer
 from ..errors import one_line
 from ..hub.arguments import HubArguments
@@ -42,6 +42,8 @@ def main(options: dict[str, Any]) -> None:
     hub = build(HubArguments, options)
     repository = Repository(options["push"], "dataset", hub.private, hub.revision) if "push" in options else None
     arguments = build(DataArguments, options)
+    if "output_dir" in options:
+        check_new(options["output_dir"])
     splits = load_splits(arguments)
     tokenizer = build_tokenizer(bpe_dir=arguments.bpe_dir)
     table = count(splits)

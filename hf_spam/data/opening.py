@@ -266,7 +266,7 @@ def check_stream(pieces: Iterator[bytes], name: str) -> Iterator[bytes]:
                     f"{name}: expected text, found {kind} data. Give the file by --input, or decompress it."
                 )
             _refuse_binary(piece, name)
-            piece = piece.removeprefix(codecs.BOM_UTF8)  # noqa: PLW2901
+            piece = piece.removeprefix(codecs.BOM_UTF8)
         if b"\0" in piece:
             raise UserError(f"{name}: expected text, found a NUL byte. If it is UTF-16: iconv -f utf-16 -t utf-8")
         yield piece

@@ -13,6 +13,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from ..errors import UserError
 from ..system.files import atomic_folder
+from ..system.place import find_place, prove_writable
 from .saved_splits import ARROW_FOLDER, read_saved
 from .sources import LABELS
 
@@ -76,17 +77,28 @@ def prepare_splits(
     return split(balance(messages, seed) if balanced else messages, train_fraction, validation_fraction, seed)
 
 
+def check_new(folder: str | os.PathLike[str]) -> Path:
+    """Check that splits can be written to a folder, and return where that is.
+
+    Raises:
+        UserError: If the folder is not empty or cannot be written.
+    """
+    place = find_place(folder)
+    if place.is_file() or (place.is_dir() and any(place.iterdir())):
+        raise UserError(f"{place}: not empty, and nothing is overwritten. Choose another folder or remove it.")
+    prove_writable(place)
+    return place
+
+
 def save_splits(splits: DatasetDict, folder: str | os.PathLike[str]) -> None:
     """Write the chapter's three CSVs (`Label` as 0/1, `Text`) and, under `dataset/`, the `DatasetDict` itself.
 
     After an error nothing is left.
 
     Raises:
-        UserError: If the folder is not empty or cannot be written.
+        UserError: See `check_new`.
     """
-    folder = Path(folder)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise UserError(f"{folder}: not empty, and nothing is overwritten. Choose another folder or remove it.")
+    folder = check_new(folder)
     with ExitStack() as stack:
         try:
             staging = stack.enter_context(atomic_folder(folder))

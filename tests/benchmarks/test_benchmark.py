@@ -71,6 +71,9 @@ def test_the_table() -> None:
 
 
 def test_mistakes(run: Run) -> None:
+    code, _, error = run("benchmark", "--output", "/proc/report")  # before anything is measured
+    assert code == 2
+    assert error.startswith("hf-spam: error: /proc/report: cannot be written: ")
     assert run("benchmark", "--steps", "0")[::2] == (
         2,
         "hf-spam: error: --steps: expected a whole number from 1 to 1,000,000,000, found 0.\n",

@@ -353,10 +353,16 @@ def test_a_mistake_is_told_and_leaves_nothing(
     assert Path("full/precious").read_text() == "kept"
 
 
-def test_splits_that_cannot_be_written(run: Run, few_messages: Path) -> None:
-    code, _, err = run("data", "--data_file", few_messages, "--output_dir", "/proc/splits")
-    assert code == 2
-    assert err.startswith("hf-spam: error: /proc/splits: cannot be written: ")
+def test_splits_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
+    """Said before a message is read: there are none."""
+    (tmp_path / "kept").touch()
+    for folder, message in (
+        ("/proc/splits", "cannot be written: "),
+        (tmp_path, "not empty, and nothing is overwritten"),
+    ):
+        code, _, err = run("data", "--data_file", "missing.csv", "--output_dir", folder)
+        assert code == 2
+        assert err.startswith(f"hf-spam: error: {folder}: {message}")
 
 
 def test_a_run_is_replaced_only_when_asked(
