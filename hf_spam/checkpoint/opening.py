@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForCausalLM, SpamGPTForSequenceClassification
 from ..system.manifest import MANIFEST_FILE, check_manifest, read_manifest
+from ..system.reading import is_folder
 from .configuration import read_configuration, to_gpt2_config
 from .files import find_file
 from .tensors import SINGLE, State, find_weights, read_state
@@ -70,7 +71,7 @@ def open_checkpoint(folder: Path, kinds: Collection[Kind] = CLASSIFIERS) -> Chec
         UserError: If the folder holds no such model, or a file is missing, damaged, of another model, or leads out of
             the folder.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise UserError(f"{folder}: expected a folder with a model, found none.")
     torch_kind, config = read_configuration(folder)
     onnx = find_file(folder, ONNX) is not None and find_file(folder, SINGLE) is None and torch_kind == "checkpoint"

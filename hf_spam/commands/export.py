@@ -6,6 +6,7 @@ labels differ from the checkpoint's, nothing is written.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ def main(options: dict[str, Any]) -> None:
         require_extra()
     elif int8:
         raise UserError("expected --int8 with --format onnx, found --format gpt2, which has no 8-bit weights.")
-    if model.resolve() == output_dir.resolve():
+    if os.path.realpath(model) == os.path.realpath(output_dir):
         raise UserError(
             f"{output_dir}: expected a new folder, found the checkpoint itself. Choose another --output_dir."
         )

@@ -66,7 +66,7 @@ def main(args: Namespace) -> None:
     if args.input is not None:
         model = f"{fingerprint_model(folder)} in {args.precision}"
         count = predict_file(classifier.stream, args.input, args.output, model=model, text_column=args.text_column)
-        print(f"{count:,} texts classified: {args.output}")
+        print(f"{count:,} texts classified: {one_line(args.output)}")
         return
     for texts in chunked(args.texts, CHUNK) if args.texts else arriving(sys.stdin):
         for text, prediction in zip(texts, classifier(texts), strict=True):

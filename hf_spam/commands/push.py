@@ -10,6 +10,7 @@ from ..hub.arguments import HubArguments
 from ..hub.contents import model_contents, push_model
 from ..hub.repository import Repository, listing, prepare_repository
 from ..options import OptionParser, build, merge
+from ..system.reading import is_folder
 from ..system.run_folder import check_writable, staged
 from ..values.names import check_license
 from ..values.ranges import FOLDER
@@ -44,7 +45,7 @@ def main(options: dict[str, Any]) -> None:
     """Push the model, list what would be pushed, or write it to a folder."""
     arguments, folder, license = build(HubArguments, options), Path(options["model"]), options.get("license")
     repository = Repository(options["repository"], "model", arguments.private, arguments.revision)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise UserError(f"{folder}: expected a folder with a model, found none. Name one that `hf-spam train` saved.")
     contents = model_contents(folder, repository.name, license)  # before anything is asked of the Hub
     if "output_dir" in options:

@@ -10,6 +10,7 @@ from ..checkpoint.opening import KIND_NAMES, Kind, open_checkpoint, read_weights
 from ..errors import UserError
 from ..options import OptionParser
 from ..system.manifest import MANIFEST_FILE, check_manifest, read_manifest
+from ..system.reading import is_folder
 
 
 def make_parser() -> OptionParser:
@@ -33,7 +34,7 @@ def main(arguments: Namespace) -> None:
         UserError: If a file is missing or has changed, or the model is not whole.
     """
     folder: Path = arguments.folder
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise UserError(
             f"{folder}: expected a folder, found none. Name one that hf-spam train or hf-spam export saved."
         )

@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.gpt import GPTModel
 from ..network.hub_download import download_repository
-from ..system.reading import read_json
+from ..system.reading import is_folder, read_json
 from . import from_openai
 
 # `tiny` and `mini` are not published: `tiny` is for tests, and the quickstart trains `mini`, both from random weights.
@@ -87,7 +87,7 @@ def load_checkpoint(
         folder = from_openai.download_checkpoint(size or "small", cache_dir)
     else:
         folder = Path(weights)
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise UserError(f"expected weights hub, openai, random or a folder, found no folder {weights!r}.")
     if find_file(folder, from_openai.HPARAMS) is not None:
         checkpoint = GPT2Checkpoint(*from_openai.read(folder), source=str(folder))

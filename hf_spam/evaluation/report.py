@@ -16,7 +16,7 @@ from ..errors import UserError, one_line
 from ..inference.classifier import SpamClassifier
 from ..options import OptionParser, build, merge, read_config, to_argv
 from ..system import processes
-from ..system.reading import read_json
+from ..system.reading import is_folder, read_json
 from ..system.run_folder import ARGUMENTS_FILE, METRICS_FILE
 from .metrics import ClassificationMetric, confusion
 
@@ -85,7 +85,7 @@ def recorded_options(model: str, folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise UserError(f"{model}: no {ARGUMENTS_FILE} says which data it was trained on. Name --data_file.")
     found = {name: value for name, value in read_config(path).items() if name in _RECORDED and value is not None}
-    if not Path(model).is_dir() and any(name in found for name in _FILES):
+    if not is_folder(model) and any(name in found for name in _FILES):
         raise UserError(
             f"{model}: its {ARGUMENTS_FILE} names a file on its author's machine, which is not read. Name --data_file."
         )

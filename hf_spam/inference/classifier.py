@@ -20,6 +20,7 @@ from ..data.batching import token_batches
 from ..data.encoding import encode, truncate
 from ..errors import UserError
 from ..network.hub_download import download_repository
+from ..system.reading import is_folder
 
 Precision = Literal["fp32", "bf16"]
 T = TypeVar("T")
@@ -181,7 +182,7 @@ def find_model(checkpoint: str | os.PathLike[str]) -> Path:
     Raises:
         UserError: If there is neither such a folder nor such a repository.
     """
-    if Path(checkpoint).is_dir():
+    if is_folder(checkpoint):
         return Path(checkpoint)
     try:
         return download_repository(str(checkpoint), CHECKPOINT_FILES)

@@ -5,6 +5,7 @@ thing to one program and another to the next, so it is refused.
 """
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from typing import Any
 from ..errors import UserError
 
 LARGEST_JSON = 64 * 2**20  # bytes; GPT-2's tokenizer.json has 3.6 million
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a name that was given is a folder's. `Path.is_dir` raises where a name is too long for any file."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def check_regular(path: Path) -> int:

@@ -353,6 +353,29 @@ def test_a_mistake_is_told_and_leaves_nothing(
     assert Path("full/precious").read_text() == "kept"
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "é" * 200, "y/" * 3000, "loop/x", "two.csv/x"])
+def test_a_name_that_no_folder_can_have(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Wherever a model or weights are named."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    Path("loop").symlink_to("loop")
+    Path("two.csv").write_text("label,text\nham,a\nspam,b\n")
+    for argv in (
+        ["predict", name, "a"],
+        ["evaluate", name, "--data_file", "two.csv"],
+        ["verify", name],
+        ["export", name, "--format", "gpt2", "--output_dir", "out"],
+        ["push", name, "me/model", "--dry_run"],
+        ["train", "--weights", name, "--data_file", "two.csv", "--output_dir", "out"],
+        ["native", "--weights", name, "--data_file", "two.csv", "--output_dir", "out"],
+        ["check_equivalence", "--weights", name, "--data_file", "two.csv"],
+    ):
+        code, output, error = run(*argv)
+        told = [line for line in error.splitlines() if line.startswith("hf-spam: error: ")]
+        assert (code, output, len(told)) == (2, "", 1), error
+        assert "Traceback" not in error
+
+
 def test_splits_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
     """Said before a message is read: there are none."""
     (tmp_path / "kept").touch()
