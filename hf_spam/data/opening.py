@@ -250,7 +250,7 @@ def _refuse_binary(start: bytes, source: Path | str) -> None:
 
 
 def check_stream(pieces: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """Pass the pieces of a stream of text on as they arrive, and refuse what is no text.
+    """Pass the pieces of a stream of text on as they arrive, and refuse what does not begin as text.
 
     Args:
         pieces: The stream.
@@ -266,9 +266,9 @@ def check_stream(pieces: Iterator[bytes], name: str) -> Iterator[bytes]:
                     f"{name}: expected text, found {kind} data. Give the file by --input, or decompress it."
                 )
             _refuse_binary(piece, name)
+            if piece.count(b"\0") > len(piece) // 4:  # a single one in a message ends no filter
+                raise UserError(f"{name}: expected text, found NUL bytes. If it is UTF-16: iconv -f utf-16le -t utf-8")
             piece = piece.removeprefix(codecs.BOM_UTF8)
-        if b"\0" in piece:
-            raise UserError(f"{name}: expected text, found a NUL byte. If it is UTF-16: iconv -f utf-16 -t utf-8")
         yield piece
 
 
