@@ -21,6 +21,7 @@ from ..data.encoding import encode, truncate
 from ..errors import UserError
 from ..network.hub_download import download_repository
 from ..system.reading import is_folder
+from ..values.ranges import TOKENS
 
 Precision = Literal["fp32", "bf16"]
 T = TypeVar("T")
@@ -54,6 +55,9 @@ class SpamClassifier:
         tokenizer: The tokenizer of the same checkpoint.
         token_budget: The largest batch, in positions, padding included; the default suits the device. It changes the
             speed, not the scores.
+
+    Raises:
+        UserError: If `token_budget` is no whole number from 1 on.
     """
 
     def __init__(
@@ -62,6 +66,8 @@ class SpamClassifier:
         tokenizer: PreTrainedTokenizerBase,
         token_budget: int | None = None,
     ) -> None:
+        if token_budget is not None:
+            TOKENS.check("token_budget", token_budget, whole=True)
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.token_budget = token_budget or (_CPU_BUDGET if model.device.type == "cpu" else _GPU_BUDGET)
@@ -81,8 +87,13 @@ class SpamClassifier:
         Raises:
             UserError: If `checkpoint` is not such a folder or repository, or anything in it is missing, damaged or of
                 another model; if it needs the extra `onnx`; or if bf16 is requested of an ONNX export, whose precision
-                was fixed when it was exported.
+                was fixed when it was exported; or if an option has no such value.
+            TypeError: If `checkpoint` is neither a string nor a path.
         """
+        if not isinstance(checkpoint, str | os.PathLike):
+            raise TypeError(f"expected a folder or the name of a repository, found {type(checkpoint).__name__}.")
+        if precision not in _DTYPES:
+            raise UserError(f"--precision: expected {' or '.join(_DTYPES)}, found {precision!r}.")
         opened = open_checkpoint(find_model(checkpoint))
         assert opened.tokenizer is not None  # every classifier has one
         return cls(_load(opened, precision), opened.tokenizer, token_budget)

@@ -3,15 +3,17 @@
 import logging
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support.strange_folders import write_model
 from transformers import GPT2Tokenizer
 
-from hf_spam import SpamClassifier, SpamGPTConfig, SpamGPTForSequenceClassification
+from hf_spam import SpamClassifier, SpamGPTConfig, SpamGPTForSequenceClassification, UserError
 from hf_spam.inference.classifier import Precision, prefetch
 
 
@@ -43,6 +45,29 @@ def test_the_budget_changes_nothing_but_the_speed(texts: list[str], tokenizer: G
         assert all(rows == 1 or rows * max(width, longest) <= budget for rows, longest in seen)
         assert len(seen) == (len(texts) if budget == 1 else len(seen))
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"token_budget": 0}, "--token_budget: expected a whole number from 1 to 100,000,000, found 0"),
+        ({"token_budget": 1.5}, "--token_budget: expected a whole number from 1 to 100,000,000, found 1.5"),
+        ({"token_budget": True}, "--token_budget: expected a whole number from 1"),
+        ({"precision": "fp8"}, "--precision: expected fp32 or bf16, found 'fp8'"),
+    ],
+)
+def test_options_of_no_such_value(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    write_model(tmp_path / "model")
+    with pytest.raises(UserError, match=message):
+        SpamClassifier.from_pretrained(tmp_path / "model", **options)
+
+
+@pytest.mark.parametrize("checkpoint", [None, 5, b"model", ["model"]])
+def test_a_checkpoint_of_another_type(checkpoint: Any) -> None:
+    with pytest.raises(
+        TypeError, match=f"expected a folder or the name of a repository, found {type(checkpoint).__name__}"
+    ):
+        SpamClassifier.from_pretrained(checkpoint)
 
 
 def test_no_texts(tokenizer: GPT2Tokenizer) -> None:
