@@ -1,6 +1,6 @@
 """Try what strangers, bad disks and slips can do, at every door, by the real commands; print doors × inputs × outcomes.
 
-python tests/campaign.py                  # everything, an hour and a half on two cores
+python tests/campaign.py                  # everything, 40 minutes on two cores
 python tests/campaign.py folders weights  # some doors
 
 It is not part of the default run: the tables of `tests/support/strange_*.py` are, by the functions behind the doors.

@@ -299,7 +299,7 @@ def test_standard_input_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("data", "found"),
     [
-        (gzip.compress(b"one\n"), "found gzip data. Give the file by --input"),
+        (gzip.compress(b"one\n", mtime=0), "found gzip data. Give the file by --input"),
         (lzma.compress(b"one\n"), "found xz data"),
         ("one\n".encode("utf-16"), "found UTF-16 or UTF-32"),
         (b"PK\x03\x04 and so on", "found a zip archive or a spreadsheet"),
