@@ -127,6 +127,7 @@ def test_rows_against_pandas_reading_the_file(collection: Path) -> None:
     assert failures(check_rows(dataclasses.replace(whole, frames=frames))) == {}
 
 
+@pytest.mark.slow
 def test_generated_texts_are_no_repetition(subject: StartingPoint, monkeypatch: Patch) -> None:
     """Fifty times the same token would be equal, too."""
     texts: list[list[int]] = []
@@ -431,6 +432,7 @@ def test_a_pth_of_half_precision(subject: StartingPoint, monkeypatch: Patch) -> 
     assert "from_pretrained" not in found
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_forgets_its_width(
     subject: StartingPoint, warm_bare: WarmProcess, monkeypatch: Patch
 ) -> None:

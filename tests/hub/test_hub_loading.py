@@ -132,7 +132,9 @@ def test_the_bare_environment_has_nothing_of_ours(bare: Path) -> None:
     assert found.stdout.strip() == "[True, True, False, False, False]"
 
 
-@pytest.mark.parametrize("ours", [False, True], ids=["transformers alone", "with hf_spam"])
+@pytest.mark.parametrize(
+    "ours", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["transformers alone", "with hf_spam"]
+)
 def test_everybody_gets_the_same(
     served: tuple[LoopbackHub, dict], warm_bare: WarmProcess, warm: WarmProcess, tmp_path: Path, ours: bool
 ) -> None:

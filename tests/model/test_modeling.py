@@ -354,6 +354,7 @@ def test_saved_and_loaded_to_the_last_bit(classifier: SpamGPTForSequenceClassifi
 
 
 @pytest.mark.parametrize("kind", ["SequenceClassification", "CausalLM"])
+@pytest.mark.slow
 def test_loaded_where_the_package_is_not_installed(
     tiny_config: SpamGPTConfig, warm_bare: WarmProcess, tmp_path: Path, kind: str
 ) -> None:

@@ -124,7 +124,7 @@ def test_odd_commits(filled: LoopbackHub, cache: Path, sha: object) -> None:
 
 
 @pytest.mark.parametrize("path", STRANGE_PATHS)
-@pytest.mark.parametrize("where", ["/revision/main", "/tree/"])
+@pytest.mark.parametrize("where", ["/revision/main", pytest.param("/tree/", marks=pytest.mark.slow)])
 def test_names_that_lead_elsewhere(filled: LoopbackHub, cache: Path, path: str, where: str) -> None:
     body = siblings([{"rfilename": path, "size": 5}])
     if where == "/tree/":

@@ -97,7 +97,8 @@ SHARED: dict[str, tuple[int, list[str], str]] = {
 
 
 @pytest.mark.parametrize(
-    "name", ["accumulated", "split", pytest.param("accumulated and shared", marks=pytest.mark.slow)]
+    "name",
+    ["accumulated", *(pytest.param(name, marks=pytest.mark.slow) for name in ("split", "accumulated and shared"))],
 )
 def test_a_shared_batch_is_the_same_batch(workplace: Path, alone: Path, warm: WarmProcess, name: str) -> None:
     count, options, line = SHARED[name]

@@ -174,6 +174,7 @@ def test_two_runs_want_the_same(workplace: Path, warm: WarmProcess, tmp_path: Pa
     assert len(list((tmp_path / "kept").glob("*.bin"))) == 1
 
 
+@pytest.mark.slow
 def test_a_resumed_run_finds_it(workplace: Path, warm: WarmProcess, tmp_path: Path) -> None:
     options = recipe(
         "--output_dir", tmp_path / "run", "--save_strategy", "steps", "--save_steps", 2, "--max_steps", 400

@@ -91,7 +91,7 @@ def kill_often(warm: WarmProcess, workplace: Path, name: str, recipe: list[str],
 @pytest.mark.parametrize(
     ("order", "kills", "number"),
     [
-        (SEEDED, 3, signal.SIGKILL),
+        pytest.param(SEEDED, 3, signal.SIGKILL, marks=pytest.mark.slow),
         pytest.param(SEEDED, 5, signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param(CHAPTER, 5, signal.SIGKILL, marks=pytest.mark.slow),
         pytest.param(CHAPTER, 5, signal.SIGTERM, marks=pytest.mark.slow),

@@ -93,6 +93,7 @@ def test_only_where_the_optimizer_does_nothing_else(train: Train, tmp_path: Path
     assert_same_run(train(tmp_path / "used", **options), train(tmp_path / "every", **options, used_rows=False))
 
 
+@pytest.mark.slow
 def test_two_processes(few_messages: Path, warm: WarmProcess, tmp_path: Path) -> None:
     recipe = ["--data_file", few_messages, "--weights", "random", "--model_size", "tiny", "--max_length", "40"]
     recipe += ["--trainable", "all", "--learning_rate", "1e-4", "--weight_decay", "0.5", "--max_steps", "6"]

@@ -217,7 +217,13 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(change, id=name, marks=pytest.mark.slow if number % 3 else [])
+        for number, (name, change) in enumerate(CHANGES.items())
+    ],
+)
 def test_a_sealed_checkpoint_with_odd_contents(
     train: Train, checkpoint: Path, change: Callable[[Path], object]
 ) -> None:
