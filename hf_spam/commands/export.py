@@ -73,7 +73,7 @@ def main(options: dict[str, Any]) -> None:
     require_labels(classifier)
     texts, labels, name = choose_messages(options["model"], model, options, options.get("split"))
     before = classifier.logits(texts)
-    with staged(output_dir) as folder:
+    with staged(output_dir, trains=False) as folder:
         if converted is None:
             to_onnx(original, folder, int8)
         else:

@@ -50,7 +50,7 @@ def main(options: dict[str, Any]) -> None:
     contents = model_contents(folder, repository.name, license)  # before anything is asked of the Hub
     if "output_dir" in options:
         output_dir = check_writable(options["output_dir"])
-        with staged(output_dir) as staging:
+        with staged(output_dir, trains=False) as staging:
             for path, source in contents.items():
                 if isinstance(source, bytes):
                     (staging / path).write_bytes(source)

@@ -155,7 +155,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def staged(folder: str | os.PathLike[str], keep: bool = False) -> Iterator[Path]:
+def staged(folder: str | os.PathLike[str], keep: bool = False, trains: bool = True) -> Iterator[Path]:
     """Yield a new folder beside `folder` and rename it to `folder` if the block ends without an error.
 
     Until then `folder` stays as it is. The manifest is written after the block, and nothing is removed before the
@@ -165,6 +165,7 @@ def staged(folder: str | os.PathLike[str], keep: bool = False) -> Iterator[Path]
     Args:
         folder: The final place of the run, checked by `check_writable`.
         keep: Continue in the staged folder of an unfinished run.
+        trains: Whether the block trains. What an export or a copy has made is made again in seconds.
 
     Raises:
         UserError: If the disk is full, another run is writing to the staged folder, or the run cannot take its place.
@@ -186,7 +187,7 @@ def staged(folder: str | os.PathLike[str], keep: bool = False) -> Iterator[Path]
             _take_place(staging, place)
         except BaseException as error:
             full = is_disk_full(error, place.parent)
-            kept = staging.exists() and (has_checkpoints(staging) or has_weights(staging))
+            kept = trains and staging.exists() and (has_checkpoints(staging) or has_weights(staging))
             if staging.exists() and not kept:
                 with suppress(UserError, OSError):
                     remove_ours(staging)

@@ -253,6 +253,7 @@ def test_the_same_run_from_its_own_arguments(run: Run, checkpoints: dict[str, Pa
     assert (folder / "model.safetensors").read_bytes() == (tmp_path / "again" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_from_a_local_gpt2(run: Run, gpt2_folder: Path, few_messages: Path, tmp_path: Path) -> None:
     for extra in ([], ["--preset", "book"], ["--trainable", "last_layer"]):
         output = tmp_path / f"run{len(extra)}{extra[-1:]}"

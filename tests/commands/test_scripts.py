@@ -11,6 +11,7 @@ import pytest
 from support.places import ROOT
 
 
+@pytest.mark.slow
 def test_a_slice_of_the_search(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """One recipe, one fold, two steps; a row of the table comes of it."""
     search = runpy.run_path(str(ROOT / "scripts" / "search.py"))

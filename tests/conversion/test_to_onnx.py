@@ -207,16 +207,18 @@ def test_int8_that_changes_too_much(run: Run, checkpoint: Path) -> None:
 
 @pytest.mark.onnx
 def test_what_was_there_stays(run: Run, checkpoint: Path) -> None:
-    Path("kept").mkdir()
-    Path("kept", "model.onnx").write_text("mine")
+    assert run("export", checkpoint, "--output_dir", "kept")[0] == 0
+    mine = Path("kept", "model.onnx").read_bytes() + b"edited"
+    Path("kept", "model.onnx").write_bytes(mine)
     refused = run("export", checkpoint, "--output_dir", "kept")
     assert refused[0] == 2
     assert "kept: holds a run already" in refused[2]
     options = ["export", checkpoint, "--output_dir", "kept", "--overwrite_output_dir"]
     assert run(*options, "--int8", "--split", "all", "--max_changed", "0")[0] == 2
-    assert Path("kept", "model.onnx").read_text() == "mine"
+    assert Path("kept", "model.onnx").read_bytes() == mine
+    assert {path.name for path in Path().iterdir()} == {"kept"}
     assert run(*options)[0] == 0
-    assert Path("kept", "model.onnx").stat().st_size > 100
+    assert Path("kept", "model.onnx").read_bytes() == mine.removesuffix(b"edited")
     code, _, error = run("export", checkpoint, "--output_dir", checkpoint, "--overwrite_output_dir")
     assert code == 2
     assert "found the checkpoint itself" in error

@@ -71,6 +71,7 @@ def test_padding(tokenizer: GPT2Tokenizer) -> None:
     assert batch["attention_mask"] == [[1, 0, 0, 0], [1, 1, 1, 1]]
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_without_remote_code(tokenizer: GPT2Tokenizer, tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path)
     text = f"Win £1000 now {END_OF_TEXT}"

@@ -278,6 +278,7 @@ def test_native_says_what_is_wrong(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_native_from_random_weights(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     options = ["--data_source", "sample", "--weights", "random", "--model_size", "tiny", "--max_steps", 1]
     code, output, _ = run("native", *options, "--output_dir", tmp_path / "run")

@@ -86,7 +86,7 @@ def assert_same_training(found: Path, expected: Path, steps: int) -> None:
 @pytest.mark.parametrize(
     ("trainable", "rule", "processes"),
     [
-        ("last_layer", "last_position", 1),
+        pytest.param("last_layer", "last_position", 1, marks=pytest.mark.slow),
         pytest.param("last_layer", "last_token", 1, marks=pytest.mark.slow),
         ("last_block", "last_token", 2),
         pytest.param("last_block", "book", 1, marks=pytest.mark.slow),

@@ -206,6 +206,7 @@ def test_killed_after_the_last_step(tmp_path: Path, uninterrupted: Path, warm: W
     assert_same_run(tmp_path / "kept", uninterrupted)
 
 
+@pytest.mark.slow
 def test_killed_after_the_last_step_within_an_epoch(workplace: Path, warm: WarmProcess) -> None:
     """The Trainer by itself would go on past `max_steps`."""
     argv = ["train", *RECIPE, "--max_steps", "30", "--output_dir", "short"]
