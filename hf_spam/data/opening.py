@@ -266,7 +266,7 @@ def check_stream(pieces: Iterator[bytes], name: str) -> Iterator[bytes]:
                     f"{name}: expected text, found {kind} data. Give the file by --input, or decompress it."
                 )
             _refuse_binary(piece, name)
-            if piece.count(b"\0") > len(piece) // 4:  # a single one in a message ends no filter
+            if len(piece) > 3 and 3 * piece.count(b"\0") > len(piece):  # a single one in a message ends no filter
                 raise UserError(f"{name}: expected text, found NUL bytes. If it is UTF-16: iconv -f utf-16le -t utf-8")
             piece = piece.removeprefix(codecs.BOM_UTF8)
         yield piece

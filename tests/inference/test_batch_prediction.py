@@ -311,6 +311,12 @@ def test_standard_input_that_is_no_text(data: bytes, found: str) -> None:
         next(arriving(io.TextIOWrapper(io.BytesIO(data))))
 
 
+@pytest.mark.parametrize("data", [b"\0", b"a\0\n", b"hi\0\n", b"\xff\n"])
+def test_a_short_message_that_is_odd_ends_no_filter(data: bytes) -> None:
+    (texts,) = arriving(io.TextIOWrapper(io.BytesIO(data)))
+    assert texts == [data.decode(errors="replace").rstrip("\n")]
+
+
 @pytest.mark.parametrize(
     "argv", [["--input", "x.csv"], ["--output", "y.jsonl"], ["text", "--input", "x.csv", "--output", "y.jsonl"]]
 )
