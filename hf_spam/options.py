@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from functools import partial
 from pathlib import Path
@@ -28,13 +28,14 @@ _ALTERNATIVES = (
 # The sections of `--help`, in this order. An option without a group stands under argparse's "options".
 THE_RUN = "the run"
 MESSAGES = "which messages"
+LABELS = "labels and balance"
 MODEL = "which model"
 RECIPE = "training recipe"
 EVALUATION = "evaluation during training"
 CHECKPOINTS = "checkpoints and resuming"
 SPEED = "speed"
 PUBLISHING = "publishing"
-_GROUPS = (THE_RUN, MESSAGES, MODEL, RECIPE, EVALUATION, CHECKPOINTS, SPEED, PUBLISHING)
+_GROUPS = (THE_RUN, MESSAGES, LABELS, MODEL, RECIPE, EVALUATION, CHECKPOINTS, SPEED, PUBLISHING)
 TRAINERS = "the Trainer's own options"  # shown by --help_all
 _METAVARS: dict[Any, str] = {int: "N", float: "X", string_to_bool: "true|false"}
 
@@ -65,9 +66,18 @@ class OptionParser(HfArgumentParser):
         prog: The command as it is typed.
         description: What it does.
         arguments: The positional arguments, for the usage line.
+        without: Fields of the dataclasses that are no option here.
     """
 
-    def __init__(self, *dataclass_types: Any, prog: str, description: str | None, arguments: str = "") -> None:
+    def __init__(
+        self,
+        *dataclass_types: Any,
+        prog: str,
+        description: str | None,
+        arguments: str = "",
+        without: Collection[str] = (),
+    ) -> None:
+        self._without = {f"--{name}" for name in without}
         self._names: set[str] = set()
         self._ranges: dict[str, tuple[Range, bool]] = {}
         self._texts: dict[str, str | None] = {}
@@ -93,6 +103,8 @@ class OptionParser(HfArgumentParser):
 
         Of several spellings of an option, `--help` shows the first. A `range` is checked when the option is read.
         """
+        if self._reads_dataclasses and flags[0] in self._without:
+            return argparse.Action(list(flags), flags[0])
         range_ = kwargs.pop("range", None)
         if not flags[0].startswith("-"):
             return super().add_argument(*flags, **kwargs)

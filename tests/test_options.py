@@ -20,7 +20,7 @@ from hf_spam.options import OptionParser, option, read_config, to_argv
 from hf_spam.training.arguments import SpamTrainingArguments
 
 SECTIONS = [
-    "options", "the run", "which messages", "which model", "training recipe", "evaluation during training",
+    "options", "the run", "which messages", "labels and balance", "which model", "training recipe", "evaluation during training",
     "checkpoints and resuming", "speed", "publishing",
 ]  # fmt: skip
 
@@ -69,7 +69,7 @@ def test_option_files_that_say_something_else(tmp_path: Path, name: str, content
         ('data_file: "-x y=z"', {"data_file": "-x y=z"}),
         ("max_steps: -1", {"max_steps": -1}),
         ("learning_rate: 1e-5", {"learning_rate": 1e-5}),
-        ("balance: no", {"balance": False}),
+        ("used_rows: no", {"used_rows": False}),
         ("seed: '7'", {"seed": 7}),
         ("report_to: [tensorboard]", {"report_to": "tensorboard"}),
         ("max_length:", {}),
@@ -116,7 +116,7 @@ def test_no_value_becomes_another_option(parser: OptionParser, options: dict[str
 
 def test_help_of_train_is_two_screens_of_our_options() -> None:
     text = train.make_parser().format_help()
-    assert len(text.splitlines()) <= 110
+    assert len(text.splitlines()) <= 145
     assert re.findall(r"^(\w.*):$", text, re.MULTILINE) == SECTIONS
     shown = {name.removeprefix("--") for name in entries(text)}
     ours = {field.name for field in fields(SpamTrainingArguments) if "group" in field.metadata}
@@ -167,8 +167,8 @@ def test_what_a_default_looks_like() -> None:
 def test_both_spellings_and_a_negation_are_accepted() -> None:
     for argv in (["--train_fraction", "0.5"], ["--train-fraction", "0.5"]):
         assert train.make_parser().given(argv) == {"train_fraction": 0.5}
-    for argv in (["--no_balance"], ["--no-balance"], ["--balance", "false"]):
-        assert train.make_parser().given(argv) == {"balance": False}
+    for argv in (["--no_used_rows"], ["--no-used-rows"], ["--used_rows", "false"]):
+        assert train.make_parser().given(argv) == {"used_rows": False}
     assert train.make_parser().given(["--adam_beta1", "0.8", "--adam-beta2", "0.9"]) == {
         "adam_beta1": 0.8,
         "adam_beta2": 0.9,

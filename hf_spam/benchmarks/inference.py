@@ -8,7 +8,7 @@ import torch
 from transformers import pipeline
 
 from ..conversion.from_gpt2 import SIZES
-from ..data.sources import LABELS
+from ..data.labels import HAM_SPAM
 from ..data.tokenization import build_tokenizer, gpt2_encoding
 from ..equivalence import native_loop
 from ..inference.classifier import Precision, SpamClassifier
@@ -89,7 +89,7 @@ def load(task: Task) -> dict[str, Any]:
 
 def _model(task: Task, precision: Precision, **options: Any) -> SpamGPTForSequenceClassification:
     torch.manual_seed(123)
-    sizes: dict[str, Any] = {**SIZES[task.model_size], "id2label": dict(enumerate(LABELS)), **options}
+    sizes: dict[str, Any] = {**SIZES[task.model_size], "id2label": dict(enumerate(HAM_SPAM)), **options}
     return SpamGPTForSequenceClassification(SpamGPTConfig(**sizes)).eval().to(_device(), _dtype(precision))
 
 

@@ -27,7 +27,8 @@ from transformers import (
 
 from ..data.batching import token_batches
 from ..data.encoding import longest_text
-from ..data.splits import SPLITS, prepare_splits
+from ..data.sampling import prepare_splits
+from ..data.splits import SPLITS
 from ..data.tokenization import build_tokenizer, gpt2_encoding, tokenize
 from ..equivalence import native_loop
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification

@@ -6,8 +6,7 @@ from typing import Any, get_args
 from ..data.arguments import DataArguments
 from ..data.splits import SPLITS
 from ..errors import one_line
-from ..evaluation.metrics import METRICS
-from ..evaluation.report import choose_messages, report
+from ..evaluation.report import NOT_HERE, choose_messages, describe_report, report
 from ..inference.classifier import Precision, SpamClassifier, find_model
 from ..options import OptionParser, merge
 from ..system import processes
@@ -16,7 +15,9 @@ from ..values.ranges import TOKENS
 
 def make_parser() -> OptionParser:
     """Return the parser of the command's options."""
-    parser = OptionParser(DataArguments, prog="hf-spam evaluate", description=__doc__, arguments="MODEL")
+    parser = OptionParser(
+        DataArguments, prog="hf-spam evaluate", description=__doc__, arguments="MODEL", without=NOT_HERE
+    )
     parser.add_argument(
         "model", metavar="MODEL", help="A folder that `hf-spam train` saved, or a repository on the Hub."
     )
@@ -44,11 +45,10 @@ def main(options: dict[str, Any]) -> None:
     processes.join()
     with processes.main_first():
         folder = find_model(options["model"])
-        texts, labels, name = choose_messages(options["model"], folder, options, options.get("split"))
         classifier = SpamClassifier.from_pretrained(
             folder, options.get("token_budget"), options.get("precision", "fp32")
         )
-    figures, counts = report(classifier, texts, labels)
-    print(one_line(f"{options['model']} on {name}, {len(texts):,} messages"))
-    print("  ".join(f"{metric} {figures[metric]:.2%}" for metric in METRICS) + f"  loss {figures['loss']:.3f}")
-    print(counts.to_string())
+        chosen = choose_messages(options["model"], folder, classifier.model.config, options, options.get("split"))
+    figures, _ = report(classifier, chosen)
+    print(one_line(f"{options['model']} on {chosen.name}, {len(chosen.texts):,} messages"))
+    print(describe_report(figures, chosen.task))

@@ -17,7 +17,7 @@ from ..conversion.to_gpt2 import to_gpt2
 from ..conversion.to_onnx import require_extra, to_onnx
 from ..data.arguments import DataArguments
 from ..errors import UserError, one_line
-from ..evaluation.report import choose_messages, require_labels
+from ..evaluation.report import NOT_HERE, choose_messages
 from ..inference.classifier import SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import OptionParser, merge
@@ -27,7 +27,9 @@ from ..values.ranges import FOLDER, SHARE
 
 def make_parser() -> OptionParser:
     """Return the parser of the command's options."""
-    parser = OptionParser(DataArguments, prog="hf-spam export", description=__doc__, arguments="MODEL")
+    parser = OptionParser(
+        DataArguments, prog="hf-spam export", description=__doc__, arguments="MODEL", without=NOT_HERE
+    )
     parser.add_argument("model", metavar="MODEL", help="A folder that `hf-spam train` saved.")
     parser.add_argument("--output_dir", required=True, metavar=FOLDER, help="Folder to write.")
     parser.add_argument("--overwrite_output_dir", action="store_true", help="Replace what --output_dir already holds.")
@@ -70,22 +72,23 @@ def main(options: dict[str, Any]) -> None:
     output_dir = check_writable(output_dir, options.get("overwrite_output_dir", False))
     classifier, original = load_checkpoint(options["model"])
     converted = None if to_onnx_format else to_gpt2(original)
-    require_labels(classifier)
-    texts, labels, name = choose_messages(options["model"], model, options, options.get("split"))
-    before = classifier.logits(texts)
+    chosen = choose_messages(options["model"], model, original.config, options, options.get("split"))
+    before = classifier.logits(chosen.texts)
     with staged(output_dir, trains=False) as folder:
         if converted is None:
             to_onnx(original, folder, int8)
         else:
             converted.save_pretrained(folder)
         copy_rest(classifier, model, folder)
-        agreement = measure_agreement(before, SpamClassifier.from_pretrained(folder).logits(texts), labels)
+        after = SpamClassifier.from_pretrained(folder).logits(chosen.texts)
+        targets = chosen.task.targets(chosen.labels)
+        agreement = measure_agreement(before, after, targets, chosen.task.problem_type)
         agreement.require(options["max_changed"])
-        record = {"model": options["model"], "int8": int8, "messages_of": name, **agreement.to_dict()}
+        record = {"model": options["model"], "int8": int8, "messages_of": chosen.name, **agreement.to_dict()}
         (folder / AGREEMENT_FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         size = sum(path.stat().st_size for path in folder.glob("model*")) / 2**20
     print(f"{'int8' if int8 else 'float32'}, {size:,.1f} MiB")
-    print(one_line(f"{name}: {agreement}"))
+    print(one_line(f"{chosen.name}: {agreement}"))
     print(one_line(f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"'))
 
 

@@ -14,6 +14,7 @@ import torch
 
 from ..conversion.from_gpt2 import GPT2Checkpoint, fill, load_checkpoint
 from ..data.arguments import DataArguments
+from ..data.labels import HAM_SPAM, LabelRules
 from ..data.loading import read_messages
 from ..data.tokenization import gpt2_encoding
 from ..equivalence import native_loop
@@ -144,7 +145,7 @@ def load_batches(
 ) -> dict[str, native_loop.Batches]:
     """Return the loaders of the three splits, and print how long they are."""
     splits = native_loop.split_messages(
-        read_messages(data_arguments),
+        read_messages(data_arguments, LabelRules(HAM_SPAM)).frame,
         data_arguments.train_fraction,
         data_arguments.validation_fraction,
         data_arguments.split_seed,

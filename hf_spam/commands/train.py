@@ -8,7 +8,8 @@ from datasets import disable_progress_bars
 
 from ..data.arguments import DataArguments
 from ..data.encoding import longest_text
-from ..data.loading import load_splits, name_source
+from ..data.labels import SINGLE
+from ..data.loading import Prepared, name_source, prepare
 from ..data.splits import describe_splits
 from ..data.tokenization import build_tokenizer, tokenize
 from ..errors import Interrupted, UserError, one_line
@@ -25,6 +26,7 @@ from ..system.run_folder import METRICS_FILE, check_finished, partial_folder, re
 from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
 from ..training.checkpoints import list_checkpoints
 from ..training.fine_tuning import fine_tune
+from ..training.imbalance import complete_prior, describe_mix, learned_shares, parse_prior
 from ..training.initial_model import build_config, describe_model, initialize_model, load_weights
 from ..training.run import describe_run, save_run
 from ..values.set_up import until_first_step
@@ -103,12 +105,14 @@ def main(options: dict[str, Any]) -> None:
         checkpoint = find_start(job)
         repository = prepare_hub(job, token) if options.get("push_to_hub") and processes.rank() == 0 else None
         weights = load_weights(job.model, job.data.cache_dir)
-        splits = load_splits(job.data)
+        prepared = prepare(job.data)
+        splits, task = prepared.splits, prepared.task
         source = name_source(job.data)  # now: the file may be gone after hours of training
         tokenizer = build_tokenizer(bpe_dir=job.data.bpe_dir)
     longest = longest_text(tokenizer, splits["train"]["text"][:])
-    print(describe_splits(splits, longest))
-    config = build_config(job.model, weights, len(tokenizer), job.data.max_length, longest)
+    learned, prior = learned_mix(job, prepared)
+    print(*describe_data(prepared, longest, learned, prior), sep="\n")
+    config = build_config(job.model, weights, len(tokenizer), job.data.max_length, longest, task)
     tokenizer.model_max_length = job.data.max_length or config.max_text_length  # cut later texts as in training
     tokenized = tokenize(splits, tokenizer, tokenizer.model_max_length)
 
@@ -124,7 +128,16 @@ def main(options: dict[str, Any]) -> None:
         try:
             with until_first_step(job.trainers_own, folder):
                 run = fine_tune(
-                    model, tokenizer, splits, tokenized, job.training, job.model.trainable, keep_cache=True
+                    model,
+                    tokenizer,
+                    splits,
+                    tokenized,
+                    job.training,
+                    job.model.trainable,
+                    task=task,
+                    balance=prepared.balance,
+                    prior=prior,
+                    keep_cache=True,
                 )
         except Interrupted as stop:
             stop.message += f". Resume with: hf-spam train --output_dir {job.place} --resume_from_checkpoint last"
@@ -135,6 +148,36 @@ def main(options: dict[str, Any]) -> None:
     print(describe_run(vars(run), job.place))
     if repository is not None:
         print(publish(job.place, repository))
+
+
+def learned_mix(job: Job, prepared: Prepared) -> tuple[dict[str, float] | None, dict[str, float] | None]:
+    """Return the share of each label that training sees, and the share that the scores are to be corrected to.
+
+    Raises:
+        UserError: If `--prior` is no such share, or the loss does not learn one.
+    """
+    task = prepared.task
+    if job.data.prior is not None and prepared.balance == "focal":
+        raise UserError("--prior: expected a loss that learns shares, found --balance focal. Use class_weights.")
+    named = parse_prior(job.data.prior, task) if job.data.prior is not None else None
+    if task.problem_type != SINGLE or prepared.balance == "focal":
+        return None, None
+    learned = learned_shares(prepared.splits, prepared.balance)
+    total = sum(prepared.mix.values())
+    mix = {name: number / total for name, number in prepared.mix.items()} if total else learned
+    return learned, None if named is None else complete_prior(named, {name: mix[name] for name in task.names})
+
+
+def describe_data(
+    prepared: Prepared, longest: int, learned: dict[str, float] | None, prior: dict[str, float] | None
+) -> list[str]:
+    """Return the lines about labels and messages, and what of them changes the scores."""
+    lines = [one_line(prepared.task.describe()), describe_splits(prepared.splits, longest), *prepared.notes]
+    if prior is not None:
+        shares = ", ".join(f"{share:.3g} {name}" for name, share in prior.items())
+        return [*lines, one_line(f"note   scores are corrected after training to {shares}")]
+    off = describe_mix(learned, prepared.mix, prepared.task) if learned else None
+    return [*lines, one_line(off)] if off else lines
 
 
 def is_done(job: Job, token: str | None) -> bool:

@@ -1,13 +1,17 @@
 """Compare a converted model with the original: changed labels, largest differences, accuracy of both."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import inf
+from typing import Any
 
-from torch import Tensor, tensor
+import torch
+from torch import Tensor
 
 from ..errors import UserError
 
 MAX_CHANGED = 0.005  # share of the labels
+LARGEST_SHIFT = 0.05  # of a regression's number, in standard deviations of the original's
 
 
 @dataclass(frozen=True)
@@ -16,11 +20,13 @@ class Agreement:
 
     Attributes:
         messages: The number of messages.
-        changed: The number of messages whose label changed, or whose new scores are not finite.
-        score_difference: The largest difference of a probability (softmax), over all messages and classes.
+        changed: The number of messages whose label changed, or one of whose labels, or whose new scores are not
+            finite; with regression, whose number changed by more than `LARGEST_SHIFT` standard deviations.
+        score_difference: The largest difference of a score (softmax, sigmoid, or the number itself), over all messages
+            and labels.
         logit_difference: The largest difference of a logit.
-        accuracy_before: The accuracy of the original, between 0 and 1.
-        accuracy_after: The accuracy of the converted model, between 0 and 1.
+        accuracy_before: The share of messages that the original labels correctly; with regression its R².
+        accuracy_after: The same of the converted model.
     """
 
     messages: int
@@ -59,27 +65,43 @@ class Agreement:
         return asdict(self)
 
 
-def measure_agreement(before: Tensor, after: Tensor, labels: list[int]) -> Agreement:
+def measure_agreement(
+    before: Tensor, after: Tensor, targets: Sequence[Any], problem_type: str | None = None
+) -> Agreement:
     """Compare the logits of a converted model with those of the original.
 
     Args:
         before: The logits of the original. *Shape:* `[N, num_labels]`, N at least 1.
         after: The logits of the converted model for the same messages. *Shape:* `[N, num_labels]`.
-        labels: The N true class ids.
+        targets: The N true class ids; rows of 0 and 1 with several labels for a text; numbers with regression.
+        problem_type: As in the model's configuration.
 
     Raises:
         UserError: If there are no messages.
     """
-    if not labels:
+    if not len(targets):
         raise UserError("expected messages to compare the converted model on, found none. Name --data_file.")
-    true, finite = tensor(labels), after.isfinite().all(dim=1)
-    was, is_now = before.argmax(dim=1), after.argmax(dim=1).masked_fill(~finite, -1)
-    difference = (before.softmax(dim=1) - after.softmax(dim=1)).abs()
+    true, finite = torch.tensor(targets), after.isfinite().all(dim=1)
+    scores: list[Tensor]
+    if problem_type == "regression":
+        scores = [before[:, 0], after[:, 0]]
+        moved = (scores[0] - scores[1]).abs() > LARGEST_SHIFT * scores[0].std(correction=0)
+        spread = (true - true.mean()).square().mean()
+        rights = [1 - (true - numbers).square() / spread for numbers in scores]
+    elif problem_type == "multi_label_classification":
+        scores = [before.sigmoid(), after.sigmoid()]
+        moved = ((before > 0) != (after > 0)).any(dim=1)
+        rights = [((logits > 0) == (true > 0)).all(dim=1) for logits in (before, after)]
+    else:
+        scores = [before.softmax(dim=1), after.softmax(dim=1)]
+        moved = before.argmax(dim=1) != after.argmax(dim=1)
+        rights = [logits.argmax(dim=1) == true for logits in (before, after)]
+    rights[1] = rights[1] * finite
     return Agreement(
-        messages=len(labels),
-        changed=int((was != is_now).sum()),
-        score_difference=float(difference.nan_to_num(nan=1.0).max()),
+        messages=len(true),
+        changed=int((moved | ~finite).sum()),
+        score_difference=float((scores[0] - scores[1]).abs().nan_to_num(nan=1.0).max()),
         logit_difference=float((before - after).abs().nan_to_num(nan=inf).max()),
-        accuracy_before=float((was == true).float().mean()),
-        accuracy_after=float((is_now == true).float().mean()),
+        accuracy_before=float(rights[0].float().mean()),
+        accuracy_after=float(rights[1].float().mean()),
     )

@@ -68,7 +68,7 @@ class GPT2Classifier:
         """The device of the weights."""
         return self.model.device
 
-    def to(self, device: str) -> "GPT2Classifier":
+    def to(self, device: str | torch.device) -> "GPT2Classifier":
         """Move the weights to a device."""
         self.model.to(device)  # type: ignore[arg-type]
         return self

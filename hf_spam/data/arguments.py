@@ -1,16 +1,41 @@
-"""Options for the data: the source of the messages, balancing, splitting and the maximum length."""
+"""Options for the data: the source of the messages, the labels, balancing, splitting and the maximum length."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import UserError
-from ..options import MESSAGES, option, refuse_contradictions
-from ..values.ranges import FILE, FOLDER, FRACTION, LENGTH, SEED, check_values
+from ..options import LABELS, MESSAGES, option, refuse_contradictions
+from ..values.ranges import COUNT, FILE, FOLDER, FRACTION, LENGTH, SEED, check_values
+from .labels import SINGLE, LabelRules, ProblemType, Task, parse_label_map, parse_labels
+
+Balance = Literal["undersample", "none", "oversample", "class_weights", "focal"]
+Split = Literal["chapter", "stratified"]
+_OLDER_BALANCE: dict[Any, Balance] = {True: "undersample", "true": "undersample", False: "none", "false": "none"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How messages become splits.
+
+    Attributes:
+        balance: What is done about labels of different frequency. `class_weights` and `focal` change the loss, not the
+            messages.
+        split: `chapter`: shuffle, then cut. `stratified`: the same share of each label in every split.
+        train_fraction: Share of the messages for training.
+        validation_fraction: Share of the messages for validation; the rest is for testing.
+        seed: Of all that is drawn.
+    """
+
+    balance: Balance = "undersample"
+    split: Split = "chapter"
+    train_fraction: float = 0.7
+    validation_fraction: float = 0.1
+    seed: int = 123
 
 
 @dataclass
 class DataArguments:
-    """Options for the source of the messages, balancing, splitting and the maximum length."""
+    """Options for the source of the messages, the labels, balancing, splitting and the maximum length."""
 
     data_source: Literal["uci", "sample"] | None = option(
         None, "The SMS Spam Collection from UCI, or the messages of the extra [sample] (default: uci).", MESSAGES
@@ -23,7 +48,48 @@ class DataArguments:
     label_column: str | None = option(
         None, "Column of the labels in --data_file (default: label, in any case).", MESSAGES, "NAME"
     )
-    balance: bool = option(True, "Undersample the larger class to the size of the smaller.", MESSAGES)
+    labels: str | None = option(
+        None, "All labels in the order of their ids: a,b,c (default: as the file says, else sorted).", LABELS, "NAMES"
+    )
+    label_map: str | None = option(
+        None, 'Rename and merge labels: "0=spam,1=ham,Smishing=spam" (default: none).', LABELS, "OLD=NEW"
+    )
+    positive_label: str | None = option(
+        None, "Of two labels the one that precision, recall and F1 are about (default: spam, else the second).",
+        LABELS, "NAME",
+    )  # fmt: skip
+    problem_type: ProblemType | None = option(
+        None, "One label for each text, several, or a number (default: as the file says, one or several).", LABELS
+    )
+    balance: Literal["undersample", "none", "oversample", "class_weights", "focal", "true", "false"] | None = option(
+        None,
+        "undersample the more frequent labels, oversample the rarer ones in training, class_weights or focal in the "
+        "loss, or none (default: undersample for ham and spam, else none).",
+        LABELS,
+        "HOW",
+    )
+    prior: str | None = option(
+        None,
+        'Share of labels in real use, "spam=0.13": scores are corrected to it after training (default: not at all).',
+        LABELS,
+        "NAME=SHARE",
+    )
+    deduplicate: bool = option(False, "Keep one of the messages with the same text.", LABELS)
+    split: Split | None = option(
+        None,
+        "How messages are split: chapter (shuffle, then cut), or stratified, with the same share of each label in "
+        "every split (default: chapter for ham and spam, else stratified).",
+        LABELS,
+    )
+    max_train_samples: int | None = option(
+        None, "Use only the first messages of the training split (default: all).", MESSAGES, range=COUNT
+    )
+    max_validation_samples: int | None = option(
+        None, "Use only the first messages of the validation split (default: all).", MESSAGES, range=COUNT
+    )
+    max_test_samples: int | None = option(
+        None, "Use only the first messages of the test split (default: all).", MESSAGES, range=COUNT
+    )
     train_fraction: float = option(0.7, "Share of the messages for training.", MESSAGES, range=FRACTION)
     validation_fraction: float = option(
         0.1, "Share of the messages for validation; the rest is for testing.", MESSAGES, range=FRACTION
@@ -46,9 +112,32 @@ class DataArguments:
     def __post_init__(self) -> None:
         """Check the values, and that something is left for testing."""
         refuse_contradictions({name: value for name, value in vars(self).items() if value is not None})
+        if self.balance in _OLDER_BALANCE:  # it was true or false before there were more ways
+            self.balance = _OLDER_BALANCE[self.balance]  # type: ignore[index]
         check_values(self)
+        self.label_rules()
         if self.train_fraction + self.validation_fraction >= 1:
             raise UserError(
                 f"--train_fraction and --validation_fraction: expected fractions that are below 1 together, found "
                 f"{self.train_fraction} and {self.validation_fraction}."
             )
+
+    def label_rules(self) -> LabelRules:
+        """Return what the options say of the labels.
+
+        Raises:
+            UserError: If they cannot be read.
+        """
+        return LabelRules(
+            names=None if self.labels is None else parse_labels(self.labels),
+            renamed={} if self.label_map is None else parse_label_map(self.label_map),
+            positive=self.positive_label,
+            problem_type=self.problem_type,
+        )
+
+    def plan(self, task: Task) -> Plan:
+        """Return how messages of these labels become splits: the chapter's way where they are its own."""
+        balance: Balance = self.balance or ("undersample" if task.is_spam else "none")  # type: ignore[assignment]
+        stratified = task.problem_type == SINGLE and not task.is_spam
+        split: Split = self.split or ("stratified" if stratified else "chapter")
+        return Plan(balance, split, self.train_fraction, self.validation_fraction, self.split_seed)

@@ -8,7 +8,6 @@ from ..errors import UserError
 from ..system.reading import parse_json
 from .opening import LARGEST_ROW, TextFile
 
-LABEL_NAMES = {"ham": "ham", "spam": "spam", "0": "ham", "1": "spam"}  # in any case
 _MOST_NAMES = 10  # in a message
 
 Wanted = Mapping[str, str | None]
@@ -135,6 +134,12 @@ def list_names(names: Sequence[str]) -> str:
     shown = ", ".join(name if len(name) <= 50 else f"{name[:50]}…" for name in names[:_MOST_NAMES])
     more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
     return f"{shown}{more}" if names else "none"
+
+
+def list_rows(rows: Sequence[int]) -> str:
+    """Return the numbers of the first rows, and how many there are, for messages."""
+    shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
+    return f"{'row' if len(rows) == 1 else f'{len(rows):,} rows:'} {shown}"
 
 
 def show(value: object) -> str:

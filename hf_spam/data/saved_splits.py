@@ -5,6 +5,7 @@ file names that lead out of the folder.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,35 @@ import pyarrow as pa
 
 from ..errors import UserError
 from ..system.reading import describe, parse_json, read_json, read_regular
-from .files import LABEL_NAMES, list_names, read_csv
+from .files import list_names, list_rows, read_csv
+from .labels import HAM_SPAM
 from .opening import LARGEST_FILE, open_text
-from .sources import check_labels, check_texts, list_rows
+from .sources import check_texts
 
 ARROW_FOLDER = "dataset"
 _INDEX = "dataset_dict.json"
 _ENTRY = 2**20  # bytes of a JSON file that describes a split
 
-Messages = tuple[list[str], list[str]]  # texts and labels, "ham" or "spam"
+
+@dataclass(frozen=True)
+class SavedSplit:
+    """The rows of a split as a file has them.
+
+    Attributes:
+        place: The file or folder, for messages.
+        texts: A text for each row.
+        labels: What stands for the label in each row; a name where the file has names for its ids.
+        names: The names in the order of their ids, where the file records them.
+    """
+
+    place: Path
+    texts: list[str]
+    labels: list[object]
+    names: list[str] | None = None
 
 
-def read_saved(folder: Path, splits: Sequence[str]) -> dict[str, Messages]:
-    """Return the texts and labels of each split: of a saved `DatasetDict`, or of CSVs if there is none.
+def read_saved(folder: Path, splits: Sequence[str]) -> dict[str, SavedSplit]:
+    """Return the rows of each split: of three CSVs if they have been edited, else of the saved `DatasetDict`.
 
     Args:
         folder: What `save_splits` or `DatasetDict.save_to_disk` wrote.
@@ -43,13 +60,26 @@ def read_saved(folder: Path, splits: Sequence[str]) -> dict[str, Messages]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{folder}: expected a folder of splits, found none that can be read: {reason}.") from None
-    if candidates:
-        _check_index(candidates[0] / _INDEX, splits)
-        return {name: _read_arrow(candidates[0] / name) for name in splits}
     missing = [f"{name}.csv" for name in splits if f"{name}.csv" not in found]
-    if missing:
+    if missing and not candidates:
         raise UserError(f"{folder}: expected a saved DatasetDict or three CSVs, missing {', '.join(missing)}.")
-    return {name: _read_table(folder / f"{name}.csv") for name in splits}
+    tables = {} if missing else {name: _read_table(folder / f"{name}.csv") for name in splits}
+    if not candidates:
+        return tables
+    _check_index(candidates[0] / _INDEX, splits)
+    saved = {name: _read_arrow(candidates[0] / name) for name in splits}
+    # The CSVs are for reading and editing, so what a person wrote there counts; the names of the ids are the Arrow's.
+    return {name: _edited(tables[name], rows) if tables else rows for name, rows in saved.items()}
+
+
+def _edited(table: SavedSplit, saved: SavedSplit) -> SavedSplit:
+    """Return the rows of a CSV with the names of the split that was saved beside it."""
+    names = saved.names
+    chapters = names is not None and sorted(names) == sorted(HAM_SPAM)  # whose CSVs hold ids
+    ids = {str(id_): name for id_, name in enumerate(names)} if names and chapters else {}
+    labels: list[object] = [ids.get(str(label).strip(), label) for label in table.labels]
+    same = table.texts == saved.texts and list(map(str, labels)) == list(map(str, saved.labels))
+    return saved if same else replace(table, labels=labels, names=names)
 
 
 def _check_index(path: Path, splits: Sequence[str]) -> None:
@@ -60,19 +90,21 @@ def _check_index(path: Path, splits: Sequence[str]) -> None:
         raise UserError(f"{path}: expected the splits {', '.join(splits)}, found {list_names(names)}.")
 
 
-def _read_table(path: Path) -> Messages:
+def _read_table(path: Path) -> SavedSplit:
     with open_text(path, strict=True, limit=LARGEST_FILE) as file:
         rows = [values for _, values in read_csv(file.lines(""), path, {"label": None, "text": None})]
     return _check_rows([text for _, text in rows], [label for label, _ in rows], path)
 
 
-def _check_rows(texts: Sequence[object], labels: Sequence[object], name: object) -> Messages:
+def _check_rows(
+    texts: Sequence[object], labels: Sequence[object], place: Path, names: list[str] | None = None
+) -> SavedSplit:
     if not texts:
-        raise UserError(f"{name}: expected messages, found no rows.")
-    return check_texts(texts, name), check_labels(labels, name)
+        raise UserError(f"{place}: expected messages, found no rows.")
+    return SavedSplit(place, check_texts(texts, place), list(labels), names)
 
 
-def _read_arrow(place: Path) -> Messages:
+def _read_arrow(place: Path) -> SavedSplit:
     """Return the rows of one split of a saved `DatasetDict`."""
     features = read_json(place / "dataset_info.json", _ENTRY).get("features")
     if not isinstance(features, dict):
@@ -88,7 +120,7 @@ def _read_arrow(place: Path) -> Messages:
         labels += table.column("label").to_pylist()
     if names is not None:
         labels = _by_name(labels, names, place)
-    return _check_rows(texts, labels, place)
+    return _check_rows(texts, labels, place, names)
 
 
 def _data_files(place: Path) -> list[Path]:
@@ -153,31 +185,43 @@ def _check_types(schema: pa.Schema, path: Path) -> None:
     text, label = schema.field("text").type, schema.field("label").type
     if not (pa.types.is_string(text) or pa.types.is_large_string(text)):
         raise UserError(f"{path}: expected texts in column 'text', found {text}.")
-    if not (pa.types.is_integer(label) or pa.types.is_string(label) or pa.types.is_large_string(label)):
-        raise UserError(f"{path}: expected 0/1 or ham/spam in column 'label', found {label}.")
+    single = label.value_type if pa.types.is_list(label) or pa.types.is_large_list(label) else label
+    tests = (
+        pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string,
+    )  # fmt: skip
+    if not any(test(single) for test in tests):
+        raise UserError(f"{path}: expected labels or lists of them in column 'label', found {label}.")
 
 
 def _label_names(features: dict[str, Any], path: Path) -> list[str] | None:
     """Return the names of the labels if they are a `ClassLabel`, checked, in the order of their ids."""
     label = features.get("label")
+    if isinstance(label, dict) and label.get("_type") in ("List", "LargeList", "Sequence"):
+        label = label.get("feature")
     if not isinstance(label, dict) or label.get("_type") != "ClassLabel":
         return None
     names = label.get("names")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise UserError(f"{path}: expected a list of the labels' names, found {describe(names)}.")
-    keys = [name.strip().lower() for name in names]
-    if unknown := [name for name, key in zip(names, keys, strict=True) if key not in LABEL_NAMES]:
-        raise UserError(f"{path}: expected labels ham/spam or 0/1, found {list_names(unknown)}.")
-    return [LABEL_NAMES[key] for key in keys]
+    if len(set(names)) < len(names):
+        raise UserError(f"{path}: expected different names of the labels, found {list_names(names)}.")
+    return names
 
 
 def _by_name(labels: list[object], names: list[str], place: Path) -> list[object]:
     """Replace ids by their names."""
-    known = dict(enumerate(names))
-    bad = [row for row, label in enumerate(labels, 1) if not isinstance(label, str) and label not in known]
+    known: dict[object, str] = dict(enumerate(names))
+    named: list[object] = []
+    bad = []
+    for row, label in enumerate(labels, 1):
+        single = label if isinstance(label, list) else [label]
+        found = [one if isinstance(one, str) else known.get(one) for one in single]
+        if None in found:
+            bad.append(row)
+        named.append(found if isinstance(label, list) else found[0])
     if bad:
         raise UserError(
             f"{place}: expected a label from 0 to {len(names) - 1} in every row, "
             f"found {labels[bad[0] - 1]} in {list_rows(bad)}."
         )
-    return [label if isinstance(label, str) else known[label] for label in labels]  # type: ignore[index]
+    return named

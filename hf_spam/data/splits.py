@@ -1,80 +1,56 @@
-"""Balance and split messages exactly as the chapter does, and save and read the splits."""
+"""Splits: a `DatasetDict` whose features name the labels; saved, read, counted and described."""
 
 import csv
 import hashlib
 import json
 import os
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..system.files import atomic_folder
 from ..system.place import find_place, prove_writable
+from .label_reading import read_labels
+from .labels import MULTI, REGRESSION, SCORE, SINGLE, LabelRules, Task
 from .saved_splits import ARROW_FOLDER, read_saved
-from .sources import LABELS
 
 SPLITS = ("train", "validation", "test")
-FEATURES = Features({"text": Value("string"), "label": ClassLabel(names=LABELS)})
+SPAM = Task()  # the chapter's
 
 
-def balance(frame: pd.DataFrame, seed: int = 123) -> pd.DataFrame:
-    """Undersample the larger class to the size of the smaller. Ham comes first, then spam, as in the chapter.
-
-    Args:
-        frame: Columns `Label` and `Text`.
-        seed: The `random_state` of the sampling.
-    """
-    ham, spam = (frame[frame["Label"] == label] for label in LABELS)
-    if len(ham) >= len(spam):
-        return pd.concat([ham.sample(len(spam), random_state=seed), spam])
-    return pd.concat([ham, spam.sample(len(ham), random_state=seed)])
+def features(task: Task) -> Features:
+    """Return the types of a split's columns: the single place where the names of the labels' ids stand."""
+    label: Any = Value("float64") if task.problem_type == REGRESSION else ClassLabel(names=list(task.names))
+    return Features({"text": Value("string"), "label": List(label) if task.problem_type == MULTI else label})
 
 
-def split(
-    frame: pd.DataFrame, train_fraction: float = 0.7, validation_fraction: float = 0.1, seed: int = 123
-) -> DatasetDict:
-    """Shuffle messages and split them into train, validation and test (the rest), with the chapter's rounding.
-
-    Args:
-        frame: Columns `Label` and `Text`.
-        train_fraction: Share of the rows used for training.
-        validation_fraction: Share of the rows used for validation.
-        seed: The `random_state` of the shuffle.
-
-    Returns:
-        A `DatasetDict` of `SPLITS` with the columns `text` and `label`.
-
-    Raises:
-        UserError: If a split would be empty.
-    """
-    shuffled = frame.sample(frac=1, random_state=seed).reset_index(drop=True)
-    train_end = int(len(shuffled) * train_fraction)
-    validation_end = train_end + int(len(shuffled) * validation_fraction)
-    cuts = (shuffled[:train_end], shuffled[train_end:validation_end], shuffled[validation_end:])
-    counts = dict(zip(SPLITS, map(len, cuts), strict=True))
-    if not all(counts.values()):
-        found = ", ".join(f"{number} {name}" for name, number in counts.items())
-        raise UserError(
-            f"expected messages for every split, found {len(shuffled)} that make {found}. "
-            f"Give more messages or other fractions."
-        )
-    return DatasetDict({name: _to_dataset(cut) for name, cut in zip(SPLITS, cuts, strict=True)})
+def task_of(splits: DatasetDict, positive: str | None = None) -> Task:
+    """Return what splits teach, from their features."""
+    label = splits["train"].features["label"]
+    if isinstance(label, ClassLabel):
+        return Task(tuple(label.names), SINGLE, positive)
+    if isinstance(label, Value):
+        return Task((SCORE,), REGRESSION, positive)
+    return Task(tuple(label.feature.names), MULTI, positive)
 
 
-def prepare_splits(
-    messages: pd.DataFrame,
-    *,
-    balanced: bool = True,
-    train_fraction: float = 0.7,
-    validation_fraction: float = 0.1,
-    seed: int = 123,
-) -> DatasetDict:
-    """Balance messages, unless told not to, and split them. The defaults are the chapter's."""
-    return split(balance(messages, seed) if balanced else messages, train_fraction, validation_fraction, seed)
+def to_splits(frames: Mapping[str, pd.DataFrame], task: Task) -> DatasetDict:
+    """Return frames of the columns `Label` and `Text` as a `DatasetDict` with the columns `text` and `label`."""
+    return DatasetDict(
+        {
+            name: Dataset.from_dict(
+                {"text": frame["Text"].tolist(), "label": task.ids(frame["Label"])}, features=features(task)
+            )
+            for name, frame in frames.items()
+        }
+    )
 
 
 def check_new(folder: str | os.PathLike[str]) -> Path:
@@ -91,21 +67,23 @@ def check_new(folder: str | os.PathLike[str]) -> Path:
 
 
 def save_splits(splits: DatasetDict, folder: str | os.PathLike[str]) -> None:
-    """Write the chapter's three CSVs (`Label` as 0/1, `Text`) and, under `dataset/`, the `DatasetDict` itself.
+    """Write three CSVs and, in `dataset/`, the `DatasetDict` itself.
 
+    The CSVs have the chapter's columns: `Label`, with 0 and 1 for ham and spam and the names of others, and `Text`.
     After an error nothing is left.
 
     Raises:
         UserError: See `check_new`.
     """
     folder = check_new(folder)
+    task = task_of(splits)
     with ExitStack() as stack:
         try:
             staging = stack.enter_context(atomic_folder(folder))
         except OSError as error:
             raise UserError(f"{folder}: cannot be written: {error.strerror}. Choose another --output_dir.") from None
         for name, rows in splits.items():
-            frame = pd.DataFrame({"Label": rows["label"], "Text": rows["text"]})
+            frame = pd.DataFrame({"Label": _readable(rows["label"][:], task), "Text": rows["text"]})
             # A bare carriage return would end a row when read back, so quote every text if one contains it.
             quoted: Literal[0, 2] = (
                 csv.QUOTE_NONNUMERIC if frame["Text"].str.contains("\r").any() else csv.QUOTE_MINIMAL
@@ -114,26 +92,58 @@ def save_splits(splits: DatasetDict, folder: str | os.PathLike[str]) -> None:
         splits.save_to_disk(staging / ARROW_FOLDER)
 
 
-def read_splits(folder: str | os.PathLike[str]) -> DatasetDict:
-    """Read splits that `save_splits` wrote, into memory: the `DatasetDict`, or the three CSVs if there is none.
+def _readable(labels: list[Any], task: Task) -> list[Any]:
+    """Return the labels of a split as its CSV has them."""
+    if task.problem_type == REGRESSION or task.is_spam:
+        return labels
+    if task.problem_type == MULTI:
+        return [json.dumps([task.names[id_] for id_ in ids], ensure_ascii=False) for ids in labels]
+    return [task.names[id_] for id_ in labels]
+
+
+def read_splits(folder: str | os.PathLike[str], rules: LabelRules | None = None) -> DatasetDict:
+    """Read splits that `save_splits` wrote, into memory: the CSVs if somebody has edited them, else the `DatasetDict`.
+
+    Args:
+        folder: The folder.
+        rules: What is known of the labels beside what the folder says.
 
     Raises:
         UserError: If the folder holds neither, or see `read_saved`.
     """
     saved = read_saved(Path(folder), SPLITS)
-    return DatasetDict(
-        {name: _to_dataset(pd.DataFrame({"Label": labels, "Text": texts})) for name, (texts, labels) in saved.items()}
-    )
+    rules = (rules or LabelRules()).with_names(saved["train"].names)
+    try:
+        labels, task = read_labels([label for rows in saved.values() for label in rows.labels], folder, rules)
+    except UserError:
+        for rows in saved.values():  # which one it is
+            read_labels(rows.labels, rows.place, rules)
+        raise
+    found = iter(labels)
+    frames = {
+        name: pd.DataFrame({"Label": list(islice(found, len(rows.texts))), "Text": rows.texts})
+        for name, rows in saved.items()
+    }
+    return to_splits(frames, task)
 
 
 def count(splits: DatasetDict) -> pd.DataFrame:
     """Count the messages of each label (columns, and `total`) in each split (rows)."""
-    counts = {
-        name: {label: ids.count(id_) for id_, label in enumerate(LABELS)}
-        for name, ids in ((name, rows["label"][:]) for name, rows in splits.items())
-    }
-    table = pd.DataFrame.from_dict(counts, orient="index")
-    return table.assign(total=table.sum(axis=1))
+    task = task_of(splits)
+    counts = {}
+    for name, rows in splits.items():
+        labels = rows["label"][:]
+        if task.problem_type == REGRESSION:
+            counts[name] = {"total": len(labels)}
+            continue
+        found = Counter(labels if task.problem_type == SINGLE else (id_ for ids in labels for id_ in ids))
+        counts[name] = {count_name(label): found[id_] for id_, label in enumerate(task.names)} | {"total": len(labels)}
+    return pd.DataFrame.from_dict(counts, orient="index")
+
+
+def count_name(label: str) -> str:
+    """Return the column of a label in `count`; `total` is taken."""
+    return f"label {label}" if label == "total" else label
 
 
 def fingerprint(splits: DatasetDict) -> str:
@@ -150,14 +160,11 @@ def repeated(splits: DatasetDict) -> dict[str, int]:
     return {name: sum(text in known for text in splits[name]["text"][:]) for name in SPLITS if name != "train"}
 
 
-def _to_dataset(frame: pd.DataFrame) -> Dataset:
-    ids = [LABELS.index(label) for label in frame["Label"]]
-    return Dataset.from_dict({"text": frame["Text"].tolist(), "label": ids}, features=FEATURES)
-
-
 def describe_splits(splits: DatasetDict, longest: int) -> str:
     """Return one line: how many messages of each label, in which splits, and how long."""
     counts = count(splits)
     sizes = " / ".join(f"{total:,} {name}" for name, total in counts["total"].items())
-    labels = " + ".join(f"{counts[label].sum():,} {label}" for label in LABELS)
-    return f"data   {labels}: {sizes}; longest train text {longest} tokens"
+    names = list(counts.columns)[:-1]
+    labels = " + ".join(f"{counts[label].sum():,} {label}" for label in names[:10])
+    more = f" + {len(names) - 10:,} more labels" if len(names) > 10 else ""
+    return one_line(f"data   {labels}{more}{': ' if names else ''}{sizes}; longest train text {longest} tokens")

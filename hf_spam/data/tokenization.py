@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import tiktoken
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 from tiktoken.load import read_file_cached
 from transformers import GPT2Tokenizer
 
@@ -18,7 +18,9 @@ from ..errors import UserError, install_hint
 from ..network.watchdog import GaveUp, Meter, Patience, watch
 from ..system.files import sha256
 from .encoding import encode, warn_truncated
+from .labels import MULTI, Task
 from .sources import read_wheel_file
+from .splits import task_of
 
 END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 50256
@@ -117,8 +119,13 @@ def build_tokenizer(max_length: int = 1024, bpe_dir: str | os.PathLike[str] | No
 def tokenize(splits: DatasetDict, tokenizer: GPT2Tokenizer, max_length: int) -> DatasetDict:
     """Replace the texts by the columns `input_ids` and `attention_mask`, unpadded; keep `label`.
 
+    Several labels of a text become a row of 0 and 1, as the model's loss takes them.
+
     Texts of more than `max_length` tokens are truncated, with one warning for all splits together.
     """
+    task = task_of(splits)
+    if task.problem_type == MULTI:
+        splits = DatasetDict({name: _with_targets(rows, task) for name, rows in splits.items()})
     tokenized = DatasetDict(
         {
             name: rows.map(
@@ -139,6 +146,10 @@ def tokenize(splits: DatasetDict, tokenizer: GPT2Tokenizer, max_length: int) -> 
     cut = sum(sum(rows["cut"]) for rows in tokenized.values())
     warn_truncated(cut, sum(map(len, tokenized.values())), max_length)
     return tokenized.remove_columns("cut")
+
+
+def _with_targets(rows: Dataset, task: Task) -> Dataset:
+    return Dataset.from_dict({"text": rows["text"][:], "label": task.targets(rows["label"][:])})
 
 
 def _to_ids(batch: dict[str, list[Any]], tokenizer: GPT2Tokenizer, max_length: int) -> dict[str, list[Any]]:

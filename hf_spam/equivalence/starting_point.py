@@ -10,7 +10,7 @@ from transformers import GPT2Tokenizer
 
 from ..conversion.from_gpt2 import GPT2Checkpoint
 from ..data.encoding import longest_text
-from ..data.splits import prepare_splits
+from ..data.sampling import prepare_splits
 from ..data.tokenization import build_tokenizer, gpt2_encoding, tokenize
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from ..data.splits import SPLITS
+from ..data.splits import SPAM, SPLITS
 from ..evaluation.intervals import wilson
 from ..model.gpt import GPTModel
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
@@ -156,7 +156,7 @@ def train_with_trainer(
             rows = subject.tokenized[name]
             if subject.max_steps is not None:
                 rows = rows.select(range(min(len(rows), subject.max_steps * BATCH_SIZE)))
-            accuracies[name] = evaluate_split(trainer, rows)["accuracy"]
+            accuracies[name] = evaluate_split(trainer, rows, SPAM)["accuracy"]
     return Record(recorder.steps, interim.history, accuracies, dict(model.model.named_parameters()))
 
 

@@ -19,13 +19,14 @@ def wilson(successes: int, trials: int) -> Interval | None:
     return float(interval.low), float(interval.high)
 
 
-def intervals(confusion: Sequence[Sequence[int]]) -> dict[str, Interval | None]:
+def intervals(confusion: Sequence[Sequence[int]], positive: int = 1) -> dict[str, Interval | None]:
     """Return the 95 % intervals of the metrics.
 
     F1 is not a share itself, but F1 = 2J / (1 + J) with the share J = TP / (TP + FP + FN): its interval is converted.
 
     Args:
         confusion: Messages by true label (rows) and predicted label (columns). *Shape:* `[num_labels, num_labels]`.
+        positive: The id of the positive one of two labels.
 
     Returns:
         The interval of each metric. With more than two labels there is only `accuracy`, because means over classes are
@@ -34,7 +35,8 @@ def intervals(confusion: Sequence[Sequence[int]]) -> dict[str, Interval | None]:
     total = sum(map(sum, confusion))
     found = {"accuracy": wilson(sum(row[label] for label, row in enumerate(confusion)), total)}
     if len(confusion) == 2:
-        (_, false_positives), (false_negatives, hits) = confusion
+        hits, negative = confusion[positive][positive], 1 - positive
+        false_positives, false_negatives = confusion[negative][positive], confusion[positive][negative]
         jaccard = wilson(hits, hits + false_positives + false_negatives)
         found |= {
             "precision": wilson(hits, hits + false_positives),

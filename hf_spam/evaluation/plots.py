@@ -4,13 +4,15 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..errors import UserError
+from ..errors import UserError, one_line, shorten
 from .history import History
 
 _SUFFIXES = ("pdf", "png")
+_MOST_CELLS = 25  # labels of a confusion matrix whose cells show their numbers
 
 
 def plot_history(history: History, epochs: float, folder: Path) -> list[Path]:
@@ -109,6 +111,40 @@ def plot_losses(runs: Mapping[str, Sequence[float]], folder: Path, name: str) ->
     axes.set_ylabel("Loss")
     axes.legend()
     return _save(figure, folder, name)
+
+
+def plot_confusion(counts: Sequence[Sequence[int]], labels: Sequence[str], folder: Path) -> list[Path]:
+    """Draw a confusion matrix and save it as `confusion-plot.pdf` and `confusion-plot.png`.
+
+    The colour of a cell is its share of the texts with that true label; its number is how many there are.
+
+    Args:
+        counts: Texts by true label (rows) and predicted label (columns). *Shape:* `[num_labels, num_labels]`.
+        labels: The labels' names.
+        folder: Where the files go.
+
+    Returns:
+        The two files.
+    """
+    numbers = np.asarray(counts)
+    shares = numbers / np.maximum(numbers.sum(axis=1, keepdims=True), 1)
+    side = min(2.5 + 0.6 * len(labels), 20)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    names = [shorten(one_line(label), 24).replace("$", r"\$") for label in labels]
+    axes.set_xticks(
+        range(len(names)), names, rotation=45 if len(names) > 2 else 0, ha="right" if len(names) > 2 else "center"
+    )
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("Predicted label")
+    axes.set_ylabel("True label")
+    if len(names) <= _MOST_CELLS:
+        for row, column in np.ndindex(*numbers.shape):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{numbers[row, column]:,}", ha="center", va="center", color=colour)
+    figure.colorbar(image, label="Share of the true label", shrink=0.8)
+    return _save(figure, folder, "confusion-plot")
 
 
 def _save(figure: Figure, folder: Path, name: str) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import pandas as pd
 import torch
 
 from ..data.arguments import DataArguments
-from ..data.loading import load_splits, read_messages
-from ..data.sources import LABELS
+from ..data.labels import LabelRules, Task, task_of_config
+from ..data.loading import prepare, read_messages
 from ..data.splits import SPLITS, fingerprint
 from ..errors import UserError, one_line
 from ..inference.classifier import SpamClassifier
@@ -18,25 +19,43 @@ from ..options import OptionParser, build, merge, read_config, to_argv
 from ..system import processes
 from ..system.reading import is_folder, read_json
 from ..system.run_folder import ARGUMENTS_FILE, METRICS_FILE
-from .metrics import ClassificationMetric, confusion
+from .metrics import format_metric, label_table, metric_names, report_figures
 
+# Options of the data that a report does not ask: the labels are the model's, and `--split` names a split.
+NOT_HERE = ("labels", "problem_type", "prior", "split", "deduplicate")
+_MOST_CELLS = 12  # labels of a confusion matrix on the console
 _FILES = ("data_file", "data_dir")
 _SOURCES = ("data_source", *_FILES)
 # What a checkpoint's arguments.json may say here: which messages, never where anything is written or kept.
-_RECORDED = (
-    *_SOURCES, "text_column", "label_column", "balance", "train_fraction", "validation_fraction", "split_seed",
-    "max_length",
-)  # fmt: skip
+_RECORDED = {field.name for field in fields(DataArguments)} - {"cache_dir", "bpe_dir"}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The messages to report on.
+
+    Attributes:
+        texts: The texts.
+        labels: The label of each, as `Task.ids` returns it.
+        name: What they are called.
+        task: The model's labels.
+    """
+
+    texts: list[str]
+    labels: list[Any]
+    name: str
+    task: Task
 
 
 def choose_messages(
-    model: str, folder: Path, data_options: Mapping[str, Any], split: str | None = None
-) -> tuple[list[str], list[int], str]:
-    """Return the texts and label ids to report on, and a name for them.
+    model: str, folder: Path, config: Any, data_options: Mapping[str, Any], split: str | None = None
+) -> Chosen:
+    """Return the messages to report on.
 
     Args:
         model: The checkpoint as the user named it, for messages.
         folder: The checkpoint's folder, which records the data it was trained on.
+        config: The model's configuration. Its labels are those that the messages must have, in its order.
         data_options: Options of `DataArguments`; other keys are ignored. If they name a source, that source is used
             instead of the checkpoint's own data.
         split: One of `SPLITS`, or `all`. The default is `test` for the checkpoint's own data and `all` for another
@@ -46,17 +65,20 @@ def choose_messages(
         UserError: If no source is named and the checkpoint does not record one, or if its source now gives other
             splits than it was trained on.
     """
+    data_options = {name: value for name, value in data_options.items() if name != "split"}  # here it is a name
     named = any(name in data_options for name in _SOURCES)
     split = split or ("all" if named else "test")
     if not named:
         data_options = merge(recorded_options(model, folder), data_options)
     arguments: DataArguments = build(DataArguments, data_options)
+    task = task_of_config(config, arguments.positive_label)
+    rules = LabelRules(task.names, arguments.label_rules().renamed, task.positive, task.problem_type)
     if split == "all" and arguments.data_dir is None:
-        frame = read_messages(arguments)
+        frame = read_messages(arguments, rules).frame
         if not named:
             _say_what_was_read(model, arguments)
-        return frame["Text"].tolist(), [LABELS.index(label) for label in frame["Label"]], "all messages"
-    splits = load_splits(arguments)
+        return Chosen(frame["Text"].tolist(), task.ids(frame["Label"]), "all messages", task)
+    splits = prepare(arguments, rules).splits
     if not named:
         _say_what_was_read(model, arguments)
     recorded = None if named else recorded_fingerprint(folder)
@@ -65,7 +87,7 @@ def choose_messages(
     chosen = SPLITS if split == "all" else (split,)
     texts = [text for name in chosen for text in splits[name]["text"][:]]
     labels = [label for name in chosen for label in splits[name]["label"][:]]
-    return texts, labels, "all splits" if split == "all" else f"the {split} split"
+    return Chosen(texts, labels, "all splits" if split == "all" else f"the {split} split", task)
 
 
 def _say_what_was_read(model: str, arguments: DataArguments) -> None:
@@ -113,32 +135,27 @@ def recorded_fingerprint(folder: Path) -> str | None:
     return found
 
 
-def report(classifier: SpamClassifier, texts: list[str], labels: list[int]) -> tuple[dict[str, float], pd.DataFrame]:
-    """Return `METRICS` with the mean loss, and the confusion matrix (rows: true labels; columns: predicted labels).
+def report(classifier: SpamClassifier, chosen: Chosen) -> tuple[dict[str, Any], torch.Tensor]:
+    """Return the figures of a model on messages, see `metrics.report_figures`, and the logits.
 
     Several processes share the texts. Each text is scored once, and every process gets the whole report.
 
     Raises:
-        UserError: If the model's labels are not those of the messages.
+        UserError: If there are no messages.
     """
-    require_labels(classifier)
-    logits = processes.gather_shards(classifier.logits(processes.shard(texts)), len(texts))
-    predictions = logits.argmax(dim=1).tolist()
-    figures: dict[str, float] = ClassificationMetric().compute(predictions=predictions, references=labels)
-    figures["loss"] = float(torch.nn.functional.cross_entropy(logits, torch.tensor(labels)))
-    rows, columns = ([f"{side} {label}" for label in LABELS] for side in ("true", "predicted"))
-    return figures, pd.DataFrame(confusion(labels, predictions), index=rows, columns=columns)
+    if not chosen.texts:
+        raise UserError(f"{chosen.name}: expected messages, found none. Name --data_file.")
+    logits = processes.gather_shards(classifier.logits(processes.shard(chosen.texts)), len(chosen.texts))
+    return report_figures(chosen.task, logits, chosen.task.targets(chosen.labels)), logits
 
 
-def require_labels(classifier: SpamClassifier) -> None:
-    """Check that a model's labels are those of the messages, in their order.
-
-    Raises:
-        UserError: If they are not.
-    """
-    found = list(classifier.model.config.id2label.values())
-    if found != LABELS:
-        raise UserError(
-            f"expected a model with the labels {', '.join(LABELS)}, in this order, found {', '.join(found)}. "
-            f"Use hf-spam predict, which names the model's own labels."
-        )
+def describe_report(figures: Mapping[str, Any], task: Task) -> str:
+    """Return the figures in a line, then the confusion matrix or the figures of each label."""
+    names = [*metric_names(task), "loss"]
+    lines = ["  ".join(f"{name} {format_metric(name, figures[name])}" for name in names)]
+    if "confusion" in figures and len(task.names) <= _MOST_CELLS:
+        rows, columns = ([one_line(f"{side} {label}") for label in task.names] for side in ("true", "predicted"))
+        lines.append(pd.DataFrame(figures["confusion"], index=rows, columns=columns).to_string())
+    if "per_label" in figures:
+        lines.append(label_table(figures["per_label"]))
+    return "\n".join(lines)

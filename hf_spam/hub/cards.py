@@ -9,8 +9,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..data.arguments import DataArguments
+from ..data.labels import Task
 from ..errors import UNPRINTABLE, one_line
 
+_MOST_NAMES = 20  # labels in a sentence
 HUB_DATASET = "ucirvine/sms_spam"  # the SMS Spam Collection on the Hub
 
 
@@ -30,16 +32,27 @@ def _environment() -> Environment:
     return environment
 
 
-def describe_preparation(data: DataArguments) -> str:
+_BALANCES = {
+    "none": "All messages are used, without balancing the labels.",
+    "undersample": "Messages of the more frequent labels were dropped at random until all were equally frequent.",
+    "oversample": "In training, messages of the rarer labels were repeated at random until all were equally frequent.",
+    "class_weights": "All messages are used; in the training loss each label weighs the same in total.",
+    "focal": "All messages are used; the training loss is the focal loss.",
+}
+
+
+def describe_preparation(data: DataArguments, task: Task) -> str:
     """Say in a sentence or two how the splits were made."""
     if data.data_dir is not None:
         return "They were already split."
-    kept = "All messages are used, without balancing the labels."
-    if data.balance:
-        kept = "Messages of the more frequent label were dropped at random until both labels were equally frequent."
+    plan = data.plan(task)
+    kept = _BALANCES[plan.balance]
+    if data.deduplicate:
+        kept = f"Of messages with the same text one was kept. {kept}"
     train, validation = round(100 * data.train_fraction), round(100 * data.validation_fraction)
     shares = f"{train}/{validation}/{100 - train - validation}"
-    return f"{kept} The messages are split {shares} at random (seed {data.split_seed})."
+    how = "at random" if plan.split == "chapter" else "at random, with the same share of each label in every split"
+    return f"{kept} The messages are split {shares} {how} (seed {data.split_seed})."
 
 
 def plain(text: object) -> str:
@@ -62,7 +75,10 @@ def _entities(found: re.Match[str]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return " or ".join(f"`{name}`" if re.fullmatch(r"[\w .-]+", name) else plain(name) for name in names)
+    shown = [f"`{name}`" if re.fullmatch(r"[\w .-]+", name) else plain(name) for name in names[:_MOST_NAMES]]
+    if len(names) > _MOST_NAMES:
+        shown.append(f"one of {len(names) - _MOST_NAMES:,} more")
+    return " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 2 else shown)
 
 
 def _quoted(texts: Sequence[str]) -> str:

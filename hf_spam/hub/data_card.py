@@ -3,19 +3,15 @@
 The text is in the template `data_card.md`.
 """
 
+from typing import Any
+
 from datasets import DatasetDict
 from huggingface_hub import DatasetCardData
 
 from ..data.arguments import DataArguments
-from ..data.sources import LABELS
-from ..data.splits import count, fingerprint, repeated
+from ..data.labels import MULTI, REGRESSION, Task
+from ..data.splits import count, count_name, fingerprint, repeated, task_of
 from .cards import HUB_DATASET, describe_preparation, render
-
-# The column types in the Hub's notation.
-_FEATURES = [
-    {"name": "text", "dtype": "string"},
-    {"name": "label", "dtype": {"class_label": {"names": {str(id_): label for id_, label in enumerate(LABELS)}}}},
-]
 
 
 def build_data_card(splits: DatasetDict, source: str, arguments: DataArguments, repository: str) -> str:
@@ -27,7 +23,7 @@ def build_data_card(splits: DatasetDict, source: str, arguments: DataArguments, 
         arguments: How the splits were made.
         repository: `owner/name`, for the usage example.
     """
-    collection, counts = source in ("uci", "sample"), count(splits)
+    collection, counts, task = source in ("uci", "sample"), count(splits), task_of(splits)
     metadata = DatasetCardData(
         pretty_name=repository.split("/")[-1],
         language="en" if collection else None,
@@ -35,9 +31,9 @@ def build_data_card(splits: DatasetDict, source: str, arguments: DataArguments, 
         task_categories=["text-classification"],
         size_categories=_size(sum(map(len, splits.values()))),
         source_datasets=[f"extended|{HUB_DATASET}"] if collection else None,
-        tags=["sms", "spam-detection", "hf-spam"],
+        tags=[*(["sms"] if collection else []), *(["spam-detection"] if task.is_spam else []), "hf-spam"],
         dataset_info={
-            "features": _FEATURES,
+            "features": [{"name": "text", "dtype": "string"}, {"name": "label", **_label_type(task)}],
             "splits": [{"name": name, "num_examples": len(rows)} for name, rows in splits.items()],
         },
         configs=[
@@ -48,15 +44,25 @@ def build_data_card(splits: DatasetDict, source: str, arguments: DataArguments, 
         "metadata": f"{metadata.to_yaml()}\n",
         "repository": repository,
         "total": int(counts["total"].sum()),
-        "labels": LABELS,
+        "labels": task.names,
+        "columns": [count_name(label) for label in task.names] if task.problem_type != REGRESSION else [],
+        "task": task,
         "counts": counts.to_dict(orient="index"),
         "source": source,
-        "preparation": describe_preparation(arguments),
-        "balanced": arguments.balance and arguments.data_dir is None,
+        "preparation": describe_preparation(arguments, task),
+        "balanced": arguments.data_dir is None and arguments.plan(task).balance == "undersample",
         "repeated": repeated(splits),
         "fingerprint": fingerprint(splits),
     }
     return render("data_card.md", facts)
+
+
+def _label_type(task: Task) -> dict[str, Any]:
+    """Return the type of the column of labels in the Hub's notation."""
+    if task.problem_type == REGRESSION:
+        return {"dtype": "float64"}
+    names = {"class_label": {"names": {str(id_): label for id_, label in enumerate(task.names)}}}
+    return {"list": names} if task.problem_type == MULTI else {"dtype": names}
 
 
 def data_file(split: str) -> str:

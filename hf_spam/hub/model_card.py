@@ -4,7 +4,7 @@ The text is in the Jinja template `model_card.md`. The facts come from the files
 nothing that they do not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,9 +14,11 @@ from jinja2 import UndefinedError
 from ..checkpoint.opening import Checkpoint, Kind, open_checkpoint
 from ..conversion.from_gpt2 import HUB_REPOSITORIES
 from ..data.arguments import DataArguments
+from ..data.labels import REGRESSION, Task, task_of_config
+from ..data.splits import count_name
 from ..errors import UserError, one_line
 from ..evaluation.intervals import Interval, intervals, wilson
-from ..evaluation.metrics import METRICS
+from ..evaluation.metrics import REGRESSION_METRICS, metric_names
 from ..inference.classifier import EXAMPLES
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..options import build
@@ -31,8 +33,11 @@ Facts = Mapping[str, Any]
 
 # What a record of another form leads to, up to the template.
 _ODD_RECORDS = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, UndefinedError)
-_RARE_SPAM = 5  # spam in 100 messages: an example of a share that differs from the training data's
+_RARE = 5  # in 100 messages: an example of a share that differs from the training data's
+_MOST_CELLS = 12  # labels of a confusion matrix in a table
 _USE_EXAMPLES = ("You are a winner! Claim your $1000 prize", "Are we still on for dinner?")
+_ANY_EXAMPLES = ("a text", "another text")
+_METRIC_NAMES = {"f1": "F1", "mse": "MSE", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 
 
 def build_model_card(
@@ -59,11 +64,12 @@ def build_model_card(
         "repository": repository,
         "config": config,
         "labels": list((config.id2label or {}).values()),
+        "task": task_of_config(config) if kind != "language model" else None,
         "max_length": min(config.max_text_length, tokenizer.model_max_length if tokenizer else 2**30),
         "remote": "" if kind == "gpt2" else ", trust_remote_code=True",
-        "examples": _USE_EXAMPLES,
+        "examples": _USE_EXAMPLES if kind == "language model" or task_of_config(config).is_spam else _ANY_EXAMPLES,
         "agreement": agreement,
-        **dict.fromkeys(("training", "results", "source", "base_model", "rare")),
+        **dict.fromkeys(("training", "results", "source", "base_model", "rare", "metrics")),
     }
     try:
         if run and kind != "language model":
@@ -87,6 +93,7 @@ def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -
         folder: Where the plots are.
     """
     data, model = build(DataArguments, options), build(ModelArguments, options)
+    task = task_of_config(config, data.positive_label)
     training, environment = run["training"], run["environment"]
     published = model.weights in ("hub", "openai")
     base_model = HUB_REPOSITORIES[model.model_size or "small"] if published else None
@@ -104,21 +111,30 @@ def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -
         "hardware": f"{environment['device']}, {environment['threads']} threads",
         "software": f"{environment['platform']}, {software}",
     }
-    (right, alarms), (misses, hits) = run["splits"]["test"]["confusion"]
+    test = run["splits"]["test"]
+    plan = data.plan(task)
+    balanced = plan.balance == "undersample" and data.data_dir is None
     return {
+        "task": task,
+        "metrics": {name: _METRIC_NAMES.get(name, name.replace("_", ", ")) for name in metric_names(task)},
+        "columns": [count_name(label) for label in task.names] if task.problem_type != REGRESSION else [],
+        "per_label": test.get("per_label"),
+        "confusion": test.get("confusion") if len(task.names) <= _MOST_CELLS else None,
+        "prior": training.get("prior"),
         "training": training,
         "data": run["data"],
         "source": run["data"]["source"],
-        "preparation": describe_preparation(data),
+        "preparation": describe_preparation(data, task),
         "weights": _describe_weights(model.weights, base_model),
         "base_model": base_model,
         "trains": model.trainable.replace("_", " "),
         "facts": facts,
         "options": to_json(public_options(options)),
-        "results": {name: _format_figures(figures) for name, figures in run["splits"].items()},
+        "results": {name: _format_figures(figures, task) for name, figures in run["splits"].items()},
+        "confusion_plot": (folder / "confusion-plot.png").is_file(),
         "plots": [name for name in ("loss", "accuracy") if (folder / f"{name}-plot.png").is_file()],
-        "rare": _rare_spam(right, alarms, misses, hits) if data.balance else None,
-        "figures": run["splits"]["test"],
+        "rare": _rare_positive(test["confusion"], task.positive_id) if balanced and task.is_binary else None,
+        "figures": test,
         "outputs": run["examples"],
     }
 
@@ -132,11 +148,11 @@ def build_metadata(facts: Facts, license: str | None) -> ModelCardData:
         license=one_line(license) if license else license,
         library_name="onnx" if kind == "onnx" else "transformers",
         pipeline_tag="text-generation" if kind == "language model" else "text-classification",
-        tags=["gpt2", "hf-spam", *([] if kind == "language model" else ["sms", "spam-detection"])],
+        tags=["gpt2", "hf-spam", *_tags(facts)],
         language="en" if collection or kind == "language model" else None,
         datasets=[HUB_DATASET] if collection else None,
         base_model=facts["base_model"],
-        metrics=list(METRICS) if facts["results"] else None,
+        metrics=list(facts["metrics"]) if facts["results"] else None,
         widget=_widget(facts),
     )
     if facts["results"]:
@@ -144,16 +160,22 @@ def build_metadata(facts: Facts, license: str | None) -> ModelCardData:
         metadata.eval_results = [
             EvalResult(
                 task_type="text-classification",
-                task_name="Spam detection",
+                task_name="Spam detection" if facts["task"].is_spam else "Text classification",
                 dataset_type=HUB_DATASET if collection else "own-messages",
                 dataset_name="SMS Spam Collection" if collection else "The trainer's own messages",
                 dataset_split="test",
                 metric_type=name,
                 metric_value=round(facts["figures"][name], 4),
             )
-            for name in METRICS
+            for name in facts["metrics"]
         ]
     return metadata
+
+
+def _tags(facts: Facts) -> list[str]:
+    if facts["kind"] == "language model" or not facts["task"].is_spam:
+        return []
+    return ["sms", "spam-detection"] if facts["source"] in (None, "uci", "sample") else ["spam-detection"]
 
 
 def _describe_weights(weights: str, base_model: str | None) -> str:
@@ -164,7 +186,9 @@ def _describe_weights(weights: str, base_model: str | None) -> str:
 
 def _widget(facts: Facts) -> list[dict[str, Any]] | None:
     """Return the examples, with the model's output where it is known."""
-    if facts["results"]:
+    if facts["kind"] == "language model" or not facts["task"].is_spam:
+        return None
+    if facts["results"] and facts["outputs"]:
         return [
             {
                 "text": one_line(it["text"]),
@@ -172,29 +196,32 @@ def _widget(facts: Facts) -> list[dict[str, Any]] | None:
             }
             for it in facts["outputs"]
         ]
-    return [{"text": text} for text in EXAMPLES] if facts["kind"] != "language model" else None
+    return [{"text": text} for text in EXAMPLES]
 
 
 def _read(file: Path) -> Any:
     return read_json(file) if file.is_file() else {}
 
 
-def _format_figures(figures: Facts) -> dict[str, Any]:
-    """Format one split's figures for the card: in % with their intervals."""
-    ranges = intervals(figures["confusion"])
-    shown = {name: _with_interval(figures[name], ranges.get(name)) for name in METRICS}
-    return {**shown, **{name: figures[name] for name in ("loss", "confusion")}, "messages": f"{figures['messages']:,}"}
+def _format_figures(figures: Facts, task: Task) -> dict[str, Any]:
+    """Format one split's figures for the card: shares in % with their intervals."""
+    ranges = intervals(figures["confusion"], task.positive_id) if "confusion" in figures else {}
+    shown = {name: _with_interval(name, figures[name], ranges.get(name)) for name in metric_names(task)}
+    return {"figures": shown, "loss": f"{figures['loss']:.3f}", "messages": f"{figures['messages']:,}"}
 
 
-def _with_interval(share: float, interval: Interval | None) -> str:
-    text = f"{100 * share:.2f} %"
+def _with_interval(name: str, share: float, interval: Interval | None) -> str:
+    text = f"{share:.3f}" if name in REGRESSION_METRICS else f"{100 * share:.2f} %"
     return text if interval is None else f"{text} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
 
 
-def _rare_spam(right: int, alarms: int, misses: int, hits: int) -> dict[str, int] | None:
-    """Return the worst-case precision where spam is rare, from the upper bound of the false-positive rate."""
+def _rare_positive(confusion: Sequence[Sequence[int]], positive: int) -> dict[str, int] | None:
+    """Return the worst-case precision where the positive label is rare, from the upper bound of false positives."""
+    negative = 1 - positive
+    right, alarms = confusion[negative][negative], confusion[negative][positive]
+    misses, hits = confusion[positive][negative], confusion[positive][positive]
     worst = wilson(alarms, right + alarms)
     if worst is None or not hits:
         return None
-    found, wrong = _RARE_SPAM * hits / (hits + misses), (100 - _RARE_SPAM) * worst[1]
-    return {"share": _RARE_SPAM, "precision": round(100 * found / (found + wrong))}
+    found, wrong = _RARE * hits / (hits + misses), (100 - _RARE) * worst[1]
+    return {"share": _RARE, "precision": round(100 * found / (found + wrong))}

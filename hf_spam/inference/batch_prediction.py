@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
-from ..data.files import LABEL_NAMES, header, read_csv, read_table, show
+from ..data.files import header, read_csv, read_table, show
+from ..data.labels import SHORT_HAM_SPAM
 from ..data.opening import TextFile, open_text
 from ..errors import UserError
 from ..system import processes
@@ -157,7 +158,7 @@ def _hash_input(source: Path) -> str:
 def _refuse_labelled(file: TextFile) -> None:
     """Refuse UCI's own format, whose lines are no texts: each begins with a label."""
     first, *rest = header(file) or [""]
-    if rest and first in LABEL_NAMES:
+    if rest and first in SHORT_HAM_SPAM:
         raise UserError(
             f"{file.path}: expected texts, found lines that begin with a label and a tab. "
             f"Take the texts alone: cut -f 2- {file.path} > texts.txt"

@@ -3,9 +3,9 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypeVar, cast, overload
+from typing import Any, Literal, TypeVar, cast, overload
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from ..conversion.to_gpt2 import GPT2Classifier
 from ..conversion.to_onnx import OnnxModel
 from ..data.batching import token_batches
 from ..data.encoding import encode, truncate
+from ..data.labels import MULTI, REGRESSION, task_of_config
 from ..errors import UserError
 from ..network.hub_download import download_repository
 from ..system.reading import is_folder
@@ -41,10 +42,18 @@ EXAMPLES = (
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest label of a text and its probability (softmax), as in `pipeline("text-classification")`."""
+    """A label of a text and its score, as in `pipeline("text-classification")`.
+
+    The score is the label's probability: softmax where a text has one label, sigmoid where it may have several. With
+    regression it is the number itself.
+    """
 
     label: str
     score: float
+
+    def to_dict(self) -> dict[str, str | float]:
+        """Return label and score as the pipeline returns them."""
+        return asdict(self)
 
 
 class SpamClassifier:
@@ -74,7 +83,11 @@ class SpamClassifier:
 
     @classmethod
     def from_pretrained(
-        cls, checkpoint: str | os.PathLike[str], token_budget: int | None = None, precision: Precision = "fp32"
+        cls,
+        checkpoint: str | os.PathLike[str],
+        token_budget: int | None = None,
+        precision: Precision = "fp32",
+        device: str | torch.device | None = None,
     ) -> "SpamClassifier":
         """Load a checkpoint that `hf-spam train` or `hf-spam export` saved, onto a CUDA device if there is one.
 
@@ -83,6 +96,7 @@ class SpamClassifier:
             token_budget: See the class.
             precision: The type of the weights and of the computation. bf16 needs half the memory, and less time if
                 the processor supports it; scores are then exact to two or three digits.
+            device: Where the model runs: `cpu`, `cuda`, `cuda:1`, ... An ONNX export runs on the CPU alone.
 
         Raises:
             UserError: If `checkpoint` is not such a folder or repository, or anything in it is missing, damaged or of
@@ -96,7 +110,7 @@ class SpamClassifier:
             raise UserError(f"--precision: expected {' or '.join(_DTYPES)}, found {precision!r}.")
         opened = open_checkpoint(find_model(checkpoint))
         assert opened.tokenizer is not None  # every classifier has one
-        return cls(_load(opened, precision), opened.tokenizer, token_budget)
+        return cls(_load(opened, precision, _choose_device(device)), opened.tokenizer, token_budget)
 
     @overload
     def __call__(self, texts: str) -> Prediction: ...  # type: ignore[overload-overlap]
@@ -105,13 +119,39 @@ class SpamClassifier:
     def __call__(self, texts: Iterable[str]) -> list[Prediction]: ...
 
     def __call__(self, texts: str | Iterable[str]) -> Prediction | list[Prediction]:
-        """Return the label and score of each text of a list, a Series, an array or a generator; of a string, its own.
+        """Return the likeliest label of each text of a list, a Series, an array or a generator; of a string, its own.
 
         Raises:
             TypeError: If `texts` is anything else.
         """
         found = self._predictions(self.logits(as_list(texts)))
         return found[0] if isinstance(texts, str) else found
+
+    def all_scores(self, texts: str | Iterable[str]) -> Any:
+        """Return the score of every label, `{"ham": 0.9, "spam": 0.1}`, for each text; of a string its own.
+
+        Raises:
+            TypeError: See `__call__`.
+        """
+        found = [dict(zip(self.labels, row, strict=True)) for row in self.scores(self.logits(as_list(texts))).tolist()]
+        return found[0] if isinstance(texts, str) else found
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels' names in the order of their ids."""
+        return list(task_of_config(self.model.config).names)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Turn logits into scores, as the pipeline does: softmax, sigmoid with several labels, or as they are.
+
+        Args:
+            logits: *Shape:* `[N, num_labels]`.
+
+        Returns:
+            *Shape:* `[N, num_labels]`.
+        """
+        kind = task_of_config(self.model.config).problem_type
+        return logits if kind == REGRESSION else logits.sigmoid() if kind == MULTI else logits.softmax(dim=1)
 
     def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[list[Prediction]]:
         """Yield the labels and scores of each chunk. The next chunk is read and tokenized in the meantime."""
@@ -163,8 +203,8 @@ class SpamClassifier:
         return logits
 
     def _predictions(self, logits: Tensor) -> list[Prediction]:
-        scores, ids = logits.softmax(dim=1).max(dim=1)
-        labels = self.model.config.id2label
+        scores, ids = self.scores(logits).max(dim=1)
+        labels = self.labels
         return [Prediction(labels[id_], score) for id_, score in zip(ids.tolist(), scores.tolist(), strict=True)]
 
 
@@ -201,14 +241,28 @@ def find_model(checkpoint: str | os.PathLike[str]) -> Path:
         raise UserError(f"{checkpoint}: found no such folder, and {error}") from None
 
 
-def _load(checkpoint: Checkpoint, precision: Precision) -> Backend:
+def _choose_device(device: str | torch.device | None) -> torch.device | None:
+    try:
+        chosen = None if device is None else torch.device(device)
+        if chosen is not None:
+            torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError):
+        raise UserError(f"device: expected a device of this machine, such as cpu, found {device!r}.") from None
+    return chosen
+
+
+def _load(checkpoint: Checkpoint, precision: Precision, device: torch.device | None = None) -> Backend:
     folder, config = checkpoint.folder, checkpoint.config
     if checkpoint.kind == "onnx":
         if precision != "fp32":
             raise UserError(f"{folder}: an ONNX export has the precision it was exported in. Leave out {precision}.")
+        if device is not None and device.type != "cpu":
+            raise UserError(f"{folder}: an ONNX export runs on the CPU. Leave out the device {device}.")
         return OnnxModel(folder, config)
     loaded = load_model(checkpoint, _DTYPES[precision])
     model = GPT2Classifier(loaded, config) if isinstance(loaded, GPT2ForSequenceClassification) else loaded
+    if device is not None:
+        return model.to(device)  # type: ignore[arg-type]
     # CUDA alone, not every `torch.accelerator`: on Apple's MPS an operator may be missing or inexact, and no test of
     # ours runs there. A Mac gets the CPU, which is slower and right.
     return model.to("cuda") if torch.cuda.is_available() else model  # type: ignore[arg-type]

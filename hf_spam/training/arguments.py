@@ -9,7 +9,7 @@ import torch
 from transformers import TrainingArguments
 
 from ..errors import UserError
-from ..evaluation.metrics import METRICS
+from ..evaluation.metrics import ALL_METRICS
 from ..model.configuration_spam_gpt import Pooling
 from ..options import CHECKPOINTS, EVALUATION, MODEL, PUBLISHING, RECIPE, SPEED, THE_RUN, TRAINERS, option
 from ..values.names import check_branch, check_repository
@@ -213,8 +213,8 @@ class SpamTrainingArguments(TrainingArguments):
             self.metric_for_best_model = "loss"  # as the Trainer does for load_best_model_at_end
         check_before(self)
         metric = (self.metric_for_best_model or "loss").removeprefix("eval_")
-        if metric not in (*METRICS, "loss"):
-            raise UserError(f"--metric_for_best_model: expected {', '.join(METRICS)} or loss, found {metric!r}.")
+        if metric not in (*ALL_METRICS, "loss"):
+            raise UserError(f"--metric_for_best_model: expected {', '.join(ALL_METRICS)} or loss, found {metric!r}.")
         if self.hub_model_id is not None:
             check_repository("hub_model_id", self.hub_model_id)
         if self.hub_revision is not None:

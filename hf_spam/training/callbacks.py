@@ -16,8 +16,10 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ..data.labels import MULTI, REGRESSION, Task, task_of_config
 from ..errors import UserError
 from ..evaluation.history import History, parse_history
+from ..evaluation.metrics import format_metric
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.progress import progress
 from ..system.reading import read_json
@@ -111,7 +113,9 @@ class InterimEstimates(TrainerCallback):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Estimate both accuracies."""
+        """Estimate both accuracies; a regression has none."""
+        if task_of_config(kwargs["model"].config).problem_type == REGRESSION:
+            return
         with self.autocast():
             _, train = estimate(kwargs["model"], self.train, self.eval_iter)
             _, validation = estimate(kwargs["model"], self.validation, self.eval_iter)
@@ -205,22 +209,31 @@ class LogLines(TrainerCallback):
                 f"Step {state.global_step}: running loss {logs['loss']:.4g}, learning rate {logs['learning_rate']:.3g}"
             )
         if "eval_loss" in logs:
-            self.log(
-                f"Epoch {state.epoch:g}, whole validation split: loss {logs['eval_loss']:.3f}, "
-                f"accuracy {logs['eval_accuracy']:.2%}, F1 {logs['eval_f1']:.2%}"
-            )
+            shown = [name for name in ("accuracy", "f1", "mae", "r2") if f"eval_{name}" in logs]
+            names = {"f1": "F1", "mae": "MAE", "r2": "R²"}
+            figures = [f"{names.get(name, name)} {format_metric(name, logs[f'eval_{name}'])}" for name in shown]
+            loss = f"loss {logs['eval_loss']:.3f}"
+            self.log(f"Epoch {state.epoch:g}, whole validation split: {', '.join([loss, *figures])}")
 
 
 @torch.no_grad()
 def estimate(model: SpamGPTForSequenceClassification, batches: DataLoader[Any], limit: int) -> tuple[float, float]:
     """Return the mean of the first `limit` batches' losses, and the share of their messages classified correctly."""
-    was_training = model.training
+    task, was_training = task_of_config(model.config), model.training
     model.eval()
     losses, right, seen = [], 0, 0
     for batch in islice(batches, limit):
         output = model(**send_to_device(batch, model.device))
         losses.append(output.loss.item())
-        right += int((output.logits.argmax(dim=-1) == batch["labels"].to(model.device)).sum())
+        right += _count_right(task, output.logits, batch["labels"].to(model.device))
         seen += len(batch["labels"])
     model.train(was_training)
     return sum(losses) / len(losses), right / seen
+
+
+def _count_right(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> int:
+    if task.problem_type == REGRESSION:
+        return 0
+    if task.problem_type == MULTI:
+        return int(((logits > 0) == (labels > 0)).all(dim=-1).sum())
+    return int((logits.argmax(dim=-1) == labels).sum())

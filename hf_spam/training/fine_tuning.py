@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from transformers import (
     TrainerCallback,
 )
 
-from ..data.splits import SPLITS, count, fingerprint, repeated
+from ..data.arguments import Balance
+from ..data.labels import Task, task_of_config
+from ..data.splits import SPLITS, count, fingerprint, repeated, task_of
 from ..errors import Interrupted, UserError, one_line
-from ..evaluation.metrics import METRICS, build_compute_metrics, confusion
+from ..evaluation.metrics import build_compute_metrics, metric_names, report_figures
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system import processes
 from ..system.files import free_space, is_disk_full
@@ -30,9 +33,10 @@ from .callbacks import EpochEndCheckpoints, InterimEstimates, Log, LogLines, Pro
 from .checkpoints import SealedCheckpoints, list_checkpoints, remove_unsealed
 from .freezing import Trainable, freeze
 from .frozen_prefix import PrefixCache, PrefixCollator, load_or_fill, plan, why_not_cacheable
+from .imbalance import Loss, build_loss, correct_prior, learned_shares
 from .interruption import OrderlyStop, describe_stop
 from .resuming import FirstStep, check_contents, is_finished, load_finished, load_state, resuming_from
-from .run import Run, classify_examples
+from .run import Run, choose_examples, classify_examples
 from .sparse_embedding import Decay, used_rows
 from .trainer import SpamTrainer
 
@@ -49,6 +53,9 @@ def fine_tune(
     arguments: SpamTrainingArguments,
     trainable: Trainable = "last_block",
     *,
+    task: Task | None = None,
+    balance: Balance = "none",
+    prior: Mapping[str, float] | None = None,
     keep_cache: bool = False,
 ) -> Run:
     """Fine-tune with the Trainer, then evaluate on the whole of each split.
@@ -61,6 +68,9 @@ def fine_tune(
         arguments: The Trainer's options and ours. `resume_from_checkpoint` is a folder; see
             `checkpoints.find_checkpoint`.
         trainable: What trains; see `freezing.freeze`.
+        task: The labels; by default those of the splits.
+        balance: `class_weights` or `focal` weigh the labels in the loss; see `imbalance.build_loss`.
+        prior: The share of each label in use, to which the scores are corrected; see `imbalance.correct_prior`.
         keep_cache: Leave the prefix cache in `output_dir`, for a run that is not saved yet and may have to go on.
 
     Raises:
@@ -69,13 +79,18 @@ def fine_tune(
         OSError: If the disk is full.
         Interrupted: If SIGTERM or Ctrl-C came; a checkpoint is saved then.
     """
+    task = task or task_of(texts)
     trained = freeze(model.model, trainable)
     with _sparse_embedding(model, tokenizer, tokenized, arguments, trainable) as decay:
-        trainer, interim = build_trainer(model, tokenizer, tokenized, arguments)
+        trainer, interim = build_trainer(
+            model, tokenizer, tokenized, arguments, task=task, loss=build_loss(balance, texts)
+        )
         print(describe_start(trainer, len(tokenized["train"]), arguments.resume_from_checkpoint))
         cache = use_prefix_cache(trainer, model, tokenized)
         train(trainer, interim, decay)
-        splits = {name: evaluate_split(trainer, tokenized[name]) for name in SPLITS}
+        if prior is not None:
+            correct_prior(model.model.out_head, learned_shares(texts, balance), prior)
+        splits = {name: evaluate_split(trainer, tokenized[name], task) for name in SPLITS}
     processes.wait_for_all()
     if cache is not None and arguments.prefix_cache_dir is None and not keep_cache and processes.rank() == 0:
         cache.remove()
@@ -83,9 +98,9 @@ def fine_tune(
         model=model,
         tokenizer=tokenizer,
         splits=splits,
-        examples=classify_examples(model, tokenizer),
+        examples=classify_examples(model, tokenizer, choose_examples(texts, task)),
         history=interim.history,
-        training=_record_training(trainer, interim, trained),
+        training=_record_training(trainer, interim, trained) | {"balance": balance, "prior": prior},
         data={
             "source": "own",
             "counts": count(texts).to_dict(orient="index"),
@@ -115,12 +130,21 @@ def build_trainer(
     tokenized: DatasetDict,
     arguments: SpamTrainingArguments,
     log: Log = tqdm.write,
+    *,
+    task: Task | None = None,
+    loss: Loss | None = None,
 ) -> tuple[SpamTrainer, InterimEstimates]:
     """Return the Trainer of `fine_tune`, ready to train, and the callback that will hold the interim estimates.
 
     Raises:
-        UserError: If the training split does not fill one batch.
+        UserError: If the training split does not fill one batch, or the best checkpoint is to be chosen by a figure
+            that the task does not have.
     """
+    task = task or task_of_config(model.config)
+    best = (arguments.metric_for_best_model or "loss").removeprefix("eval_")
+    if best not in (*metric_names(task), "loss"):
+        names = ", ".join(metric_names(task))
+        raise UserError(f"--metric_for_best_model: expected for these labels {names} or loss, found {best}.")
     train, batch_size = tokenized["train"], arguments.messages_per_step
     if arguments.dataloader_drop_last and len(train) < batch_size:
         raise UserError(f"expected at least one training batch of {batch_size} messages, found {len(train)}.")
@@ -143,7 +167,8 @@ def build_trainer(
         train_dataset=train,
         eval_dataset=_longest_first(tokenized["validation"]),
         processing_class=tokenizer,
-        compute_metrics=build_compute_metrics(model.model.out_head.out_features),
+        compute_metrics=build_compute_metrics(task),
+        compute_loss_func=loss,
         callbacks=callbacks,
     )
     interim.autocast = trainer.accelerator.autocast
@@ -275,15 +300,10 @@ def _record_training(trainer: SpamTrainer, interim: InterimEstimates, trained: l
     }
 
 
-def evaluate_split(trainer: Trainer, rows: Dataset) -> dict[str, Any]:
-    """Return `METRICS`, `loss`, `messages` and the `confusion` over every row of a tokenized split."""
+def evaluate_split(trainer: Trainer, rows: Dataset, task: Task) -> dict[str, Any]:
+    """Return the figures over every row of a tokenized split; see `evaluation.metrics.report_figures`."""
     output = trainer.predict(_longest_first(rows), metric_key_prefix="split")
-    logits, labels, metrics = output.predictions, output.label_ids, output.metrics or {}
-    return {
-        **{name: metrics[f"split_{name}"] for name in (*METRICS, "loss")},
-        "messages": len(rows),
-        "confusion": confusion(labels, logits.argmax(axis=-1), logits.shape[-1]),  # type: ignore[union-attr,arg-type]
-    }
+    return report_figures(task, output.predictions, output.label_ids)  # type: ignore[arg-type]
 
 
 def _longest_first(rows: Dataset) -> Dataset:

@@ -10,7 +10,8 @@ from transformers import GPT2Tokenizer, set_seed
 
 from ..conversion.from_gpt2 import SIZES, GPT2Checkpoint, fill, load_checkpoint
 from ..data.encoding import longest_text
-from ..data.sources import LABELS
+from ..data.labels import SINGLE, Task
+from ..data.splits import SPAM, task_of
 from ..errors import UserError, one_line
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
@@ -41,7 +42,7 @@ def build_model(
     """
     checkpoint = load_weights(arguments, cache_dir)
     longest = longest_text(tokenizer, splits["train"]["text"][:])
-    config = build_config(arguments, checkpoint, len(tokenizer), max_length, longest)
+    config = build_config(arguments, checkpoint, len(tokenizer), max_length, longest, task_of(splits))
     return initialize_model(config, checkpoint, seed)
 
 
@@ -62,6 +63,7 @@ def build_config(
     vocab_size: int,
     max_length: int | None,
     longest_train_text: int,
+    task: Task = SPAM,
 ) -> SpamGPTConfig:
     """Return the model's configuration.
 
@@ -71,6 +73,7 @@ def build_config(
         vocab_size: The tokenizer's.
         max_length: The longest text in tokens that the options allow, if they limit it.
         longest_train_text: In tokens. Without a `max_length`, `last_position` pads to it, as the chapter does.
+        task: The labels.
 
     Raises:
         UserError: If the options contradict the checkpoint, or its vocabulary is not the tokenizer's.
@@ -94,8 +97,9 @@ def build_config(
         drop_rate=arguments.drop_rate,
         pooling=arguments.pooling,
         pad_to_length=(max_length or min(longest_train_text, context_length)) if read_last_position else None,
-        id2label=dict(enumerate(LABELS)),
-        label2id={label: id_ for id_, label in enumerate(LABELS)},
+        id2label=dict(enumerate(task.names)),
+        label2id={label: id_ for id_, label in enumerate(task.names)},
+        problem_type=None if task.problem_type == SINGLE else task.problem_type,
         attn_implementation=arguments.attn_implementation,  # type: ignore[call-arg]
     )
 

@@ -4,18 +4,19 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+from datasets import DatasetDict
 from transformers import GPT2Tokenizer, PreTrainedTokenizerBase
 
+from ..data.labels import Task, task_of_config
 from ..errors import one_line
 from ..evaluation.history import History
-from ..evaluation.metrics import METRICS
-from ..evaluation.plots import plot_history
+from ..evaluation.metrics import figures_table
+from ..evaluation.plots import plot_confusion, plot_history
 from ..inference.classifier import EXAMPLES, SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.environment import environment
@@ -24,7 +25,7 @@ from ..system.manifest import MANIFEST_FILE
 from ..system.run_folder import METRICS_FILE
 from .checkpoints import require_finite_weights
 
-COLUMNS = (*METRICS, "loss", "messages")
+_MOST_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Run:
     Attributes:
         model: Fine-tuned.
         tokenizer: The one it was fine-tuned with.
-        splits: For each split its `METRICS`, `loss` (mean over the messages), `messages` and their `confusion`.
-        examples: The chapter's two example messages, classified.
+        splits: For each split its figures; see `evaluation.metrics.report_figures`.
+        examples: Messages, classified: the chapter's two with its own data, else some of the test split.
         history: The interim estimates.
         training: Seconds, steps, sizes and options of the training.
         data: Counts and a fingerprint of the splits.
@@ -50,12 +51,22 @@ class Run:
     data: dict[str, Any]
 
 
+def choose_examples(splits: DatasetDict, task: Task) -> tuple[str, ...]:
+    """Return the chapter's two messages for its own task, else a short message of each label from the test split."""
+    if task.is_spam:
+        return EXAMPLES
+    chosen: dict[str, str] = {}
+    for text, label in zip(splits["test"]["text"], splits["test"]["label"], strict=True):
+        chosen[str(label)] = min(chosen.get(str(label), text), text, key=lambda text: (len(text) < 20, len(text)))
+    return tuple(chosen[label] for label in sorted(chosen)[:_MOST_EXAMPLES])
+
+
 def classify_examples(
-    model: SpamGPTForSequenceClassification, tokenizer: PreTrainedTokenizerBase
+    model: SpamGPTForSequenceClassification, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str] = EXAMPLES
 ) -> list[dict[str, Any]]:
-    """Return the chapter's two example messages with their labels and scores."""
-    predictions = SpamClassifier(model, tokenizer)(EXAMPLES)
-    return [{"text": text, **asdict(prediction)} for text, prediction in zip(EXAMPLES, predictions, strict=True)]
+    """Return texts with their labels and scores."""
+    predictions = SpamClassifier(model, tokenizer)(texts)
+    return [{"text": text, **asdict(prediction)} for text, prediction in zip(texts, predictions, strict=True)]
 
 
 def save_run(run: Run, folder: str | os.PathLike[str]) -> None:
@@ -77,7 +88,8 @@ def save_run(run: Run, folder: str | os.PathLike[str]) -> None:
         _move(staging, folder)  # what fails from here on does not lose the weights
         record = {
             "splits": run.splits,
-            "examples": run.examples,
+            # Messages of the user's own are no part of the record, which may be pushed.
+            "examples": [example for example in run.examples if example["text"] in EXAMPLES],
             "training": run.training,
             "data": run.data,
             "history": asdict(run.history),
@@ -87,6 +99,9 @@ def save_run(run: Run, folder: str | os.PathLike[str]) -> None:
         (staging / METRICS_FILE).write_text(text + "\n", encoding="utf-8")
         _move(staging, folder)
         plot_history(run.history, run.training["epochs"], staging)
+        if "confusion" in run.splits["test"]:
+            labels = task_of_config(run.model.config).names
+            plot_confusion(run.splits["test"]["confusion"], labels, staging)
         _move(staging, folder)
 
 
@@ -112,16 +127,15 @@ def describe_run(record: Mapping[str, Any], output_dir: Path) -> str:
         record: A run's `splits`, `examples` and `training`, or what `metrics.json` keeps of them.
         output_dir: Where it is.
     """
-    table = pd.DataFrame.from_dict(record["splits"], orient="index")[list(COLUMNS)]
-    percent = dict.fromkeys(METRICS, "{:.2%}".format)
-    examples = (f"{example['label']:5}{example['score']:.3f}  {example['text']}" for example in record["examples"])
+    width = max((len(example["label"]) for example in record["examples"]), default=0) + 1
+    examples = [f"{it['label']:{width}}{it['score']:.3f}  {it['text']}" for it in record["examples"]]
     lines = [
         f"trained {record['training']['steps']:,} steps in {record['training']['seconds']:.1f} s",
         "",
-        table.to_string(formatters={**percent, "loss": "{:.3f}".format, "messages": "{:,.0f}".format}),
+        figures_table(record["splits"]),
         "",
         *map(one_line, examples),
-        "",
+        *[""] * bool(examples),
         one_line(f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"'),
     ]
     return "\n".join(lines)

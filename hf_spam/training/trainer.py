@@ -20,7 +20,9 @@ from torch.utils.data import DataLoader, RandomSampler, Sampler
 from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput, IntervalStrategy
 
+from ..data.labels import task_of_config
 from ..errors import UserError
+from ..evaluation.metrics import mean_loss
 from ..system.processes import broadcast
 from .arguments import SpamTrainingArguments
 from .checkpoints import STABLE
@@ -108,8 +110,7 @@ class SpamTrainer(Trainer):
             output = super().evaluation_loop(*args, **kwargs)
         metrics = output.metrics or {}
         (loss,) = [name for name in metrics if name.endswith("_loss")]
-        logits, labels = torch.as_tensor(output.predictions), torch.as_tensor(output.label_ids)
-        metrics[loss] = nn.functional.cross_entropy(logits.double(), labels).item()
+        metrics[loss] = mean_loss(task_of_config(self.model.config), output.predictions, output.label_ids)  # type: ignore
         return output
 
 

@@ -15,6 +15,8 @@ from support.loopback_server import Answer, LoopbackServer
 from hf_spam import UserError
 from hf_spam.data import sources
 from hf_spam.data.archive import read_archive
+from hf_spam.data.arguments import DataArguments
+from hf_spam.data.loading import load_splits
 from hf_spam.network import download
 from hf_spam.system import files
 
@@ -200,7 +202,8 @@ BAD_FILES = {
     "two text columns": ("a.csv", "label,text,TEXT\nham,a,b\n", "expected one column 'text', found columns: label, text, TEXT"),
     "one class": ("a.csv", "label,text\nham,a\nham,b\n", r"expected both ham and spam messages, found only 'ham' \(2 rows\)"),
     "no rows": ("a.csv", "label,text\n", "expected both ham and spam messages, found no rows"),
-    "unknown labels": ("a.csv", "label,text\nham,a\njunk,b\n2,c\n", r"expected labels ham/spam or 0/1, found 'junk', '2' in 2 rows: 2, 3"),
+    "a label that is none": ("a.csv", "label,text\nham,a\n,b\n", "expected a label in every row, found '' in row 2"),
+    "numbers": ("a.csv", "label,text\n1.0,a\n0.5,b\n", "found the number 0.5 in row 2. For numbers to be predicted: --problem_type regression"),
     "empty text": ("a.csv", "label,text\nham,a\nspam,\n", "expected a text in every row, found none in row 2"),
     "blank texts": ("a.tsv", "ham\t \nspam\tb\nham\t\n", "expected a text in every row, found none in 2 rows: 1, 3"),
     "missing text": ("a.jsonl", '{"label": 0, "text": "a"}\n{"label": 1}\n', "found none in row 2"),
@@ -226,7 +229,7 @@ BAD_FILES = {
 def test_bad_files(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
     path = write(tmp_path, name, content)
     with pytest.raises(UserError, match=message) as error:
-        sources.read_file(path)
+        load_splits(DataArguments(data_file=str(path)))
     assert str(path) in str(error.value)
     assert list(tmp_path.iterdir()) == [path]  # nothing was extracted or left beside it
 

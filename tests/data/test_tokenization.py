@@ -17,8 +17,7 @@ from tiktoken_ext.openai_public import gpt2
 from transformers import GPT2Tokenizer
 
 from hf_spam import UserError
-from hf_spam.data import sources, tokenization
-from hf_spam.data import splits as data
+from hf_spam.data import sampling, sources, tokenization
 from hf_spam.data.encoding import encode
 from hf_spam.data.tokenization import END_OF_TEXT, END_OF_TEXT_ID, build_tokenizer
 
@@ -87,7 +86,7 @@ def test_saved_and_loaded_without_remote_code(tokenizer: GPT2Tokenizer, tmp_path
 def test_truncation_warns_once_for_all(
     tokenizer: GPT2Tokenizer, messages: pd.DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
-    splits = data.prepare_splits(messages)
+    splits = sampling.prepare_splits(messages)
     with caplog.at_level(logging.WARNING, "hf_spam"):
         tokenized = tokenization.tokenize(splits, tokenizer, max_length=20)
     ids = {name: encode(tokenizer, list(rows["text"])) for name, rows in splits.items()}

@@ -13,9 +13,10 @@ import torch
 
 from hf_spam import GPTModel, SpamGPTConfig
 from hf_spam.conversion.from_gpt2 import GPT2Checkpoint, load_checkpoint
-from hf_spam.data import sources
-from hf_spam.data import splits as data
+from hf_spam.data import sampling, sources
+from hf_spam.data.arguments import Plan
 from hf_spam.data.encoding import longest_text
+from hf_spam.data.splits import SPLITS
 from hf_spam.data.tokenization import build_tokenizer, gpt2_encoding, tokenize
 from hf_spam.equivalence import native_loop
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
@@ -107,19 +108,19 @@ def test_the_whole_log(run: Callable[..., tuple[int, str, str]], tmp_path: Path,
         assert "not spam  Hey, just wanted" in output
     else:
         splits = json.loads((tmp_path / "run" / "metrics.json").read_text())["splits"]
-        found = [100 * splits[name]["accuracy"] for name in data.SPLITS]
+        found = [100 * splits[name]["accuracy"] for name in SPLITS]
         assert found == pytest.approx(WHOLE_SPLITS, abs=100 * ACCURACY)
 
 
 def test_row_16_of_the_variations(small: GPT2Checkpoint, tmp_path: Path) -> None:
     """The last real token is read. The variations shuffle the balanced messages twice, so their splits are others."""
-    balanced = data.balance(sources.read_uci(tmp_path))
-    splits = data.split(balanced.sample(frac=1, random_state=123))
+    balanced = sampling.undersample(sources.read_uci(tmp_path))
+    splits = sampling.prepare_splits(balanced.sample(frac=1, random_state=123), Plan("none"))
     tokenizer = build_tokenizer()
     longest = longest_text(tokenizer, list(splits["train"]["text"]))
     config = build_config(ModelArguments(), small, len(tokenizer), None, longest)
     arguments = SpamTrainingArguments(output_dir=str(tmp_path / "run"), disable_tqdm=True)
     tokenized = tokenize(splits, tokenizer, longest)
     run = fine_tune(initialize_model(config, small, 123), tokenizer, splits, tokenized, arguments, "last_block")
-    found = [run.splits[name]["accuracy"] for name in data.SPLITS]
+    found = [run.splits[name]["accuracy"] for name in SPLITS]
     assert found == pytest.approx([0.9942, 0.9866, 0.9833], abs=ACCURACY)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from transformers import EvalPrediction
 
+from hf_spam.data.labels import Task
 from hf_spam.evaluation.metrics import METRICS, ClassificationMetric, build_compute_metrics
 
 
@@ -39,7 +40,7 @@ def test_spam_is_the_positive_class() -> None:
 
 
 def test_more_classes_are_averaged() -> None:
-    found = ClassificationMetric(num_labels=3).compute(predictions=[0, 1, 1], references=[0, 1, 0])
+    found = ClassificationMetric(Task(("a", "b", "c"))).compute(predictions=[0, 1, 1], references=[0, 1, 0])
     assert found["recall"] == pytest.approx((0.5 + 1 + 0) / 3)  # class 2 never occurs and counts 0
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hf_spam import UserError
+from hf_spam import SpamGPTConfig, UserError
 from hf_spam.data.arguments import DataArguments
 from hf_spam.data.loading import load_splits
 from hf_spam.data.splits import fingerprint
@@ -15,8 +15,8 @@ from hf_spam.evaluation.report import choose_messages, recorded_options
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A checkpoint's folder that records a file of ten messages, without the checkpoint."""
-    rows = "".join(f"{'ham' if n % 2 else 'spam'},text {n}\n" for n in range(20))
+    """A checkpoint's folder that records a file of messages, without the checkpoint."""
+    rows = "".join(f"{'ham' if n % 2 else 'spam'},text {n}\n" for n in range(60))
     (tmp_path / "mine.csv").write_text(f"label,text\n{rows}")
     write(tmp_path, data_file=str(tmp_path / "mine.csv"))
     return tmp_path
@@ -27,7 +27,7 @@ def write(folder: Path, **options: Any) -> None:
 
 
 def choose(folder: Path, **options: Any) -> str:
-    return choose_messages(str(folder), folder, options)[2]
+    return choose_messages(str(folder), folder, SpamGPTConfig(id2label={0: "ham", 1: "spam"}), options).name
 
 
 def test_what_was_read_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +70,7 @@ def test_records_with_other_values(folder: Path, options: dict[str, Any], messag
 def test_a_download_names_no_file_of_this_machine(folder: Path, name: str) -> None:
     write(folder, **{name: str(folder / "mine.csv")})
     with pytest.raises(UserError, match=r"names a file on its author's machine, which is not read\. Name --data_file"):
-        choose_messages("someone/model", folder, {})
+        choose_messages("someone/model", folder, SpamGPTConfig(), {})
     write(folder, data_source="sample")
     assert recorded_options("someone/model", folder) == {"data_source": "sample"}
 

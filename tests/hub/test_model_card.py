@@ -61,6 +61,8 @@ METRICS_SCHEMA = {
         **dict.fromkeys(("steps", "parameters", "trained_parameters", "processes", "batch"), int),
         "best_checkpoint_step": None,
         "precision": str,
+        "balance": str,
+        "prior": None,
         "options": {
             **dict.fromkeys(("learning_rate", "warmup_steps", "weight_decay", "max_grad_norm"), float),
             **dict.fromkeys(("lr_scheduler_type", "optim"), str),
@@ -181,7 +183,7 @@ def test_results(card: str, metrics: dict[str, Any], runs: dict[str, Path]) -> N
     assert f"| **true ham** | {right} | {alarms} |\n| **true spam** | {misses} | {hits} |" in text
     for plot in re.findall(r"!\[.+?\]\((.+?)\)", text):
         assert (runs["sample"] / plot).is_file()
-    assert len(re.findall(r"!\[", text)) == 2
+    assert len(re.findall(r"!\[", text)) == 3
 
 
 def test_the_confusion_is_that_of_the_figures(metrics: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from support.places import ROOT
 from support.warm_process import WarmProcess
 
 from hf_spam import UserError
-from hf_spam.data import sources
+from hf_spam.data import sampling, sources
 from hf_spam.data import splits as data
 from hf_spam.system import processes
 from hf_spam.training import trainer
@@ -124,7 +124,7 @@ def test_every_message_is_evaluated_once(
     """The chapter's 149 and 300 messages, which neither 2 nor 3 processes can share evenly in batches of 32."""
     splits = workplace / "splits"
     if not splits.exists():
-        data.save_splits(data.prepare_splits(sources.read_file(collection)), splits)
+        data.save_splits(sampling.prepare_splits(sources.read_file(collection)), splits)
     for split in ("validation", "test"):
         argv = ["evaluate", alone, "--data_dir", splits, "--split", split]
         reports = [warm.run(argv, workplace, number).splitlines() for number in (count, 1)]

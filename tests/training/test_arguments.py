@@ -55,7 +55,7 @@ def test_the_book_is_the_chapter(tmp_path: Path) -> None:
         0.0,
     )
     assert model.attn_implementation == "eager"
-    assert (data.balance, data.split_seed, data.train_fraction, data.validation_fraction) == (True, 123, 0.7, 0.1)
+    assert (data.balance, data.split_seed, data.train_fraction, data.validation_fraction) == (None, 123, 0.7, 0.1)
     assert (data.max_length, data.data_source, data.data_file) == (None, None, None)
     assert (training.learning_rate, training.weight_decay, training.num_train_epochs) == (5e-5, 0.1, 5)
     assert (training.train_batch_size, training.seed, training.max_grad_norm) == (8, 123, 0.0)
@@ -92,7 +92,7 @@ def test_the_command_line_overrides_the_file_overrides_the_preset(tmp_path: Path
     options = parse(["--config", path, "--seed", "8"])
     assert options["preset"] == "quickstart"
     assert options["model_size"] == "mini"
-    assert (options["learning_rate"], options["seed"], options["balance"]) == (3e-4, 8, False)
+    assert (options["learning_rate"], options["seed"], options["balance"]) == (3e-4, 8, "false")
     assert options["output_dir"] == "outputs/quickstart"
     assert parse(["--config", path, "--preset", "book"])["preset"] == "book"
 

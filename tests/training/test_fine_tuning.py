@@ -17,7 +17,8 @@ from transformers import GPT2Tokenizer, set_seed
 
 from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification, UserError
 from hf_spam.conversion.from_gpt2 import load_checkpoint
-from hf_spam.data import splits as data
+from hf_spam.data import sampling
+from hf_spam.data.labels import Task
 from hf_spam.data.tokenization import tokenize
 from hf_spam.evaluation.plots import plot_values
 from hf_spam.training import fine_tuning as training
@@ -32,7 +33,7 @@ LENGTH = 24
 @pytest.fixture(scope="module")
 def splits(messages: pd.DataFrame) -> DatasetDict:
     """130 balanced real messages: 91 to train, 13 to validate, 26 to test."""
-    return data.prepare_splits(balanced(messages, 65))
+    return sampling.prepare_splits(balanced(messages, 65))
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_splits_are_evaluated_in_batches_of_similar_length(evaluator: SpamTraine
     evaluator.model.register_forward_pre_hook(
         lambda module, args, kwargs: widths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
     )
-    training.evaluate_split(evaluator, tokenized["test"])
+    training.evaluate_split(evaluator, tokenized["test"], Task())
     assert widths == sorted(map(len, tokenized["test"]["input_ids"]), reverse=True)[::4]
 
 
@@ -195,7 +196,7 @@ def test_a_metric_that_is_none_of_ours(
     splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
 ) -> None:
     with pytest.raises(
-        UserError, match="--metric_for_best_model: expected accuracy, precision, recall, f1 or loss, found 'f2'"
+        UserError, match="--metric_for_best_model: expected accuracy, precision, recall, f1, .* or loss, found 'f2'"
     ):
         fine_tune(tiny_model(), tokenizer, splits, tokenized, tmp_path, metric_for_best_model="f2")
 

@@ -13,7 +13,7 @@ from transformers import GPT2Tokenizer
 
 from hf_spam import SpamGPTConfig
 from hf_spam.data import sources
-from hf_spam.data.splits import prepare_splits
+from hf_spam.data.sampling import prepare_splits
 from hf_spam.data.tokenization import tokenize
 from hf_spam.model.gpt import GPTModel
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments

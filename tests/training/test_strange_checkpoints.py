@@ -21,7 +21,7 @@ from support.messages import balanced, write_messages
 from transformers import GPT2Tokenizer
 
 from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification, UserError, save_run
-from hf_spam.data import splits as data
+from hf_spam.data import sampling
 from hf_spam.data.tokenization import tokenize
 from hf_spam.training import fine_tuning as training
 from hf_spam.training.arguments import SpamTrainingArguments
@@ -34,7 +34,7 @@ from hf_spam.values.ranges import Range
 @pytest.fixture(scope="module")
 def splits(messages: pd.DataFrame) -> DatasetDict:
     """40 balanced real messages."""
-    return data.prepare_splits(balanced(messages, 20))
+    return sampling.prepare_splits(balanced(messages, 20))
 
 
 @pytest.fixture(scope="module")
