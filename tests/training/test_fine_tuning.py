@@ -196,7 +196,7 @@ def test_a_metric_that_is_none_of_ours(
     splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path
 ) -> None:
     with pytest.raises(
-        UserError, match="--metric_for_best_model: expected accuracy, precision, recall, f1, .* or loss, found 'f2'"
+        UserError, match=r"--metric_for_best_model: expected accuracy, precision, recall, f1, .* or loss, found 'f2'"
     ):
         fine_tune(tiny_model(), tokenizer, splits, tokenized, tmp_path, metric_for_best_model="f2")
 
