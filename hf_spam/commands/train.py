@@ -10,7 +10,7 @@ from ..data.arguments import DataArguments
 from ..data.encoding import longest_text
 from ..data.loading import load_splits, name_source
 from ..data.splits import describe_splits
-from ..data.tokenization import build_tokenizer, tokenize
+from ..data.tokenization import tokenize
 from ..errors import Interrupted, UserError, one_line
 from ..evaluation.plots import prove_drawable
 from ..hub.contents import model_contents, push_model
@@ -25,7 +25,16 @@ from ..system.run_folder import METRICS_FILE, check_finished, partial_folder, re
 from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
 from ..training.checkpoints import list_checkpoints
 from ..training.fine_tuning import fine_tune
-from ..training.initial_model import build_config, describe_model, initialize_model, load_weights
+from ..training.initial_model import (
+    build_config,
+    describe_model,
+    describe_start,
+    initialize_model,
+    limit_length,
+    load_tokenizer,
+    load_weights,
+    special_ids,
+)
 from ..training.run import describe_run, save_run
 from ..values.set_up import until_first_step
 from ..values.trainer_options import refuse_fixed
@@ -103,18 +112,21 @@ def main(options: dict[str, Any]) -> None:
         checkpoint = find_start(job)
         repository = prepare_hub(job, token) if options.get("push_to_hub") and processes.rank() == 0 else None
         weights = load_weights(job.model, job.data.cache_dir)
+        tokenizer = load_tokenizer(weights, job.data.bpe_dir)
         splits = load_splits(job.data)
         source = name_source(job.data)  # now: the file may be gone after hours of training
-        tokenizer = build_tokenizer(bpe_dir=job.data.bpe_dir)
     longest = longest_text(tokenizer, splits["train"]["text"][:])
     print(describe_splits(splits, longest))
-    config = build_config(job.model, weights, len(tokenizer), job.data.max_length, longest)
-    tokenizer.model_max_length = job.data.max_length or config.max_text_length  # cut later texts as in training
+    config = build_config(job.model, weights, len(tokenizer), job.data.max_length, longest, special_ids(tokenizer))
+    limit_length(tokenizer, config, weights, job.data.max_length)
     tokenized = tokenize(splits, tokenizer, tokenizer.model_max_length)
 
     model = initialize_model(config, weights, job.training.seed)
+    base_model, start = weights.repository if weights else None, describe_start(weights, tokenizer)
     del weights  # as large as the model
     print(describe_model(model, job.model))
+    if start is not None:
+        print(start)
     if processes.rank() == 0:
         prove_drawable()
         check_room(job, model, len(tokenized["train"]))
@@ -131,6 +143,7 @@ def main(options: dict[str, Any]) -> None:
             raise
         if processes.rank() == 0:
             run.data["source"] = source
+            run.training["base_model"] = base_model
             save_run(run, folder)
     print(describe_run(vars(run), job.place))
     if repository is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from transformers import GPT2Tokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ..errors import one_line
 from ..evaluation.history import History
@@ -42,7 +42,7 @@ class Run:
     """
 
     model: SpamGPTForSequenceClassification
-    tokenizer: GPT2Tokenizer
+    tokenizer: PreTrainedTokenizerFast
     splits: dict[str, dict[str, Any]]
     examples: list[dict[str, Any]]
     history: History
