@@ -89,9 +89,15 @@ def load_tokenizer(
     return build_tokenizer(bpe_dir=bpe_dir)
 
 
-def special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int | None]:
-    """Return the special ids of a tokenizer as the fields of a configuration."""
-    return {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """Return the special ids of a tokenizer as the fields of a configuration; one that it lacks is the padding's."""
+    ids = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    if ids["pad_token_id"] is None:
+        raise UserError(
+            "expected a tokenizer with a padding token, found one without. Name it: tokenizer.pad_token = "
+            "tokenizer.eos_token."
+        )
+    return {name: ids["pad_token_id"] if id_ is None else id_ for name, id_ in ids.items()}
 
 
 def limit_length(
@@ -111,7 +117,7 @@ def build_config(
     vocab_size: int,
     max_length: int | None,
     longest_train_text: int,
-    ids: Mapping[str, int | None] | None = None,
+    ids: Mapping[str, int] | None = None,
 ) -> SpamGPTConfig:
     """Return the model's configuration.
 
