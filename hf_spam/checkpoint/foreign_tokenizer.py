@@ -136,10 +136,13 @@ def _vocabulary(content: Mapping[str, Any], path: Path) -> dict[str, int]:
     model, added = content.get("model"), content.get("added_tokens") or []
     listed = model.get("vocab") if isinstance(model, dict) else None
     if isinstance(listed, list):  # of pieces and their scores
-        listed = {piece[0]: id_ for id_, piece in enumerate(listed) if isinstance(piece, list) and len(piece) == 2}
-    if not isinstance(listed, dict) or not isinstance(added, list):
+        whole = all(isinstance(piece, list) and piece and isinstance(piece[0], str) for piece in listed)
+        listed = {piece[0]: id_ for id_, piece in enumerate(listed)} if whole else None
+    if not isinstance(listed, dict):
         raise UserError(f"{path}: expected a vocabulary of tokens to ids, found {describe(listed)}.")
-    tokens = {token.get("content"): token.get("id") for token in added if isinstance(token, dict)}
+    if not isinstance(added, list) or not all(isinstance(token, dict) for token in added):
+        raise UserError(f"{path}: expected a list of added_tokens, found {describe(added)}.")
+    tokens: dict[Any, Any] = {str(token.get("content")): token.get("id") for token in added}
     vocabulary = {**listed, **tokens}
     if not all(isinstance(token, str) and type(id_) is int and id_ >= 0 for token, id_ in vocabulary.items()):
         raise UserError(f"{path}: expected a vocabulary of tokens to ids, found other values in it.")

@@ -118,7 +118,9 @@ def load_checkpoint(
         checkpoint = GPT2Checkpoint(**from_own.read(folder))
     else:
         checkpoint = _read_gpt2(folder, repository or weights, with_tokenizer and not published)
-    checkpoint = replace(checkpoint, repository=repository)
+    checkpoint = replace(checkpoint, repository=repository, tokenizer=checkpoint.tokenizer if with_tokenizer else None)
+    if with_tokenizer and not published and checkpoint.tokenizer is None:
+        checkpoint = replace(checkpoint, notes=(*checkpoint.notes, "no tokenizer there: GPT-2's"))
     with torch.device("meta"):  # before anything of these sizes is allocated
         _match(GPTModel(SpamGPTConfig(**checkpoint.sizes, pad_token_id=0)), checkpoint)
     for name, expected in SIZES.get(size or "", {}).items():

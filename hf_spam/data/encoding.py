@@ -61,8 +61,11 @@ def special_counts(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
     """Return how many special tokens a tokenizer puts before and after every text. GPT-2's puts none."""
     if not tokenizer.num_special_tokens_to_add():
         return 0, 0
-    mask = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
-    return mask.index(0), mask[::-1].index(0)
+    for text in ("a", "一", *tokenizer.get_vocab()):  # not every vocabulary has a token for every character
+        mask = tokenizer(text, return_special_tokens_mask=True)["special_tokens_mask"]
+        if 0 in mask:
+            return mask.index(0), mask[::-1].index(0)
+    return 0, 0
 
 
 def longest_text(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:

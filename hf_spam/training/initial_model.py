@@ -199,9 +199,7 @@ def describe_start(checkpoint: GPT2Checkpoint | None, tokenizer: PreTrainedToken
         return None
     place = f"{checkpoint.repository} on the Hub" if checkpoint.repository else f"the folder {checkpoint.source}"
     facts = [place, *checkpoint.notes]
-    if checkpoint.tokenizer is None:
-        facts.append("no tokenizer there: GPT-2's")
-    else:
+    if checkpoint.tokenizer is not None:
         vocab_size = checkpoint.sizes["vocab_size"]
         rest = "" if len(tokenizer) == vocab_size else f" of {vocab_size:,} that the model has"
         facts.insert(1, f"with its own tokenizer: {len(tokenizer):,} tokens{rest}")
