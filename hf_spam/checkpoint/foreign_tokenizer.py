@@ -193,7 +193,7 @@ def _build_general(
     """
     tokenizer = build_general_tokenizer(content, settings, config.vocab_size, config.pad_token_id, path)
     for token in dict.fromkeys(map(str, named.values())):
-        id_, last = tokenizer.convert_tokens_to_ids(token), token[-1]
+        id_, last = tokenizer.get_vocab()[token], token[-1]
         plain = len(tokenizer("")["input_ids"])
         if len(token) < 2 or _count(tokenizer, f"a{token}a", id_) <= (_count(tokenizer, "", id_) if plain else 0):
             continue

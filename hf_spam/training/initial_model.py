@@ -152,10 +152,11 @@ def build_config(
     context_length = sizes["context_length"]
     if max_length is not None and max_length > context_length:
         raise UserError(f"expected a max_length within the context of {context_length} tokens, found {max_length}.")
+    special: dict[str, Any] = dict(ids or {})
     read_last_position = arguments.pooling == "last_position"
     return SpamGPTConfig(
         **sizes,
-        **(ids or {}),
+        **special,
         drop_rate=arguments.drop_rate,
         pooling=arguments.pooling,
         pad_to_length=(max_length or min(longest_train_text, context_length)) if read_last_position else None,
