@@ -194,8 +194,7 @@ def _build_general(
     tokenizer = build_general_tokenizer(content, settings, config.vocab_size, config.pad_token_id, path)
     for token in dict.fromkeys(map(str, named.values())):
         id_, last = tokenizer.get_vocab()[token], token[-1]
-        plain = len(tokenizer("")["input_ids"])
-        if len(token) < 2 or _count(tokenizer, f"a{token}a", id_) <= (_count(tokenizer, "", id_) if plain else 0):
+        if len(token) < 2 or _count(tokenizer, f"a{token}a", id_) <= _count(tokenizer, "", id_):
             continue
         pattern = f"(?<={re.escape(token[:-1])}){re.escape(last)}"
         split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
