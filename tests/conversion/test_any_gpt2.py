@@ -256,6 +256,39 @@ def test_from_weights_to_labels(
     assert run("evaluate", out)[0] == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["german", "japanese, padded", "unigram", "chinese"])
+def test_all_that_is_done_with_a_run(run: Run, folders: Callable[[str], Path], tmp_path: Path, way: str) -> None:
+    """It is resumed with the same end, evaluated, predicted with, verified, exported, pushed, and started from."""
+    rows = write_rows(tmp_path / "rows.csv")
+
+    def done(*argv: object) -> str:
+        code, output, error = run(*argv)
+        assert code == 0, error
+        return output
+
+    argv = ["train", "--weights", folders(way), "--data_file", rows, "--max_steps", "6", "--save_strategy", "steps"]
+    argv += ["--save_steps", "2", "--save_total_limit", "9", "--keep_checkpoints", "true", "--disable_tqdm", "true"]
+    done(*argv, "--output_dir", tmp_path / "run", "--learning_rate", "1e-2")
+    again = ["--resume_from_checkpoint", tmp_path / "run" / "checkpoint-2", "--data_file", rows]
+    done("train", *again, "--output_dir", tmp_path / "resumed")
+    classifier = SpamClassifier.from_pretrained(tmp_path / "run")
+    texts = [*TEXTS, "a b c d e f g " * 20, "Gewinnen Sie jetzt 5"]
+    expected = classifier.logits(texts)
+    assert torch.equal(SpamClassifier.from_pretrained(tmp_path / "resumed").logits(texts), expected)
+    done("verify", tmp_path / "run")
+    done("evaluate", tmp_path / "run")
+    done("predict", tmp_path / "run", "--input", rows, "--output", tmp_path / "scored.jsonl")
+    assert len((tmp_path / "scored.jsonl").read_text().splitlines()) == 80
+    done("export", tmp_path / "run", "--format", "gpt2", "--output_dir", tmp_path / "gpt2")
+    found = SpamClassifier.from_pretrained(tmp_path / "gpt2").logits(texts)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    done("push", tmp_path / "run", "you/x", "--dry_run", "--output_dir", tmp_path / "pushed")
+    assert torch.equal(SpamClassifier.from_pretrained(tmp_path / "pushed").logits(texts), expected)
+    output = done("train", "--weights", tmp_path / "gpt2", *argv[3:], "--output_dir", tmp_path / "more")
+    assert "of its GPT2ForSequenceClassification the head is left out" in output
+
+
 @pytest.mark.parametrize("kind", ["checkpoint", "language model"])
 def test_a_run_of_ours_starts_another(tmp_path: Path, kind: Kind) -> None:
     """The body is taken, the head is new, and texts are no longer cut to the earlier run's length."""
