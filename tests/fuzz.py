@@ -20,6 +20,7 @@ import datasets
 with atheris.instrument_imports(include=["hf_spam"]):
     from hf_spam import SpamGPTConfig, UserError
     from hf_spam.checkpoint.configuration import parse_configuration, read_gpt2_sizes
+    from hf_spam.checkpoint.general_tokenizer import build_general_tokenizer
     from hf_spam.checkpoint.tensors import check_headers
     from hf_spam.checkpoint.tokenizer import build_tokenizer, parse_settings
     from hf_spam.commands import train
@@ -77,7 +78,13 @@ def gpt2_sizes(data: bytes) -> None:
 
 def tokenizer(data: bytes) -> None:
     content, settings = parse_json(data, "tokenizer.json"), parse_settings({"pad_token": "z"}, Path("settings"))
-    assert len(build_tokenizer(content, settings, CONFIG, Path("tokenizer.json"))) == CONFIG.vocab_size
+    assert len(build_tokenizer(content, settings, CONFIG, Path("tokenizer.json"))) <= CONFIG.vocab_size
+
+
+def general_tokenizer(data: bytes) -> None:
+    content, settings = parse_json(data, "tokenizer.json"), parse_settings({"pad_token": "z"}, Path("settings"))
+    found = build_general_tokenizer(content, settings, CONFIG.vocab_size, CONFIG.pad_token_id, Path("tokenizer.json"))
+    assert max(found.get_vocab().values()) < CONFIG.vocab_size
 
 
 def settings(data: bytes) -> None:
@@ -143,6 +150,15 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
             b'{"added_tokens": [{"id": 3, "content": "z", "special": true}], "normalizer": null, "pre_tokenizer": '
             b'{"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "z": 3, "<|endoftext|>": 4}, '
             b'"merges": [["a", "b"]]}}'
+        ],
+    ),
+    "general_tokenizer": (
+        general_tokenizer,
+        [
+            b'{"added_tokens": [{"id": 3, "content": "z", "special": true, "single_word": false, "lstrip": false, '
+            b'"rstrip": false, "normalized": false}], "normalizer": {"type": "NFKC"}, "pre_tokenizer": {"type": '
+            b'"Metaspace", "replacement": "_", "prepend_scheme": "always", "split": true}, "model": {"type": "Unigram", '
+            b'"unk_id": 0, "vocab": [["a", -1.0], ["b", -2.0], ["ab", -1.5], ["z", 0.0]], "byte_fallback": false}}'
         ],
     ),
     "settings": (

@@ -114,6 +114,7 @@ def shorten(step: Step) -> str:
         return command
     if "--help" in command or "--resume_from_checkpoint" in command:
         return command
+    command = command.replace("--weights dbmdz/german-gpt2", "--weights ./gpt2")
     extra = ["--max_steps 2"]
     if "quickstart" in command:
         extra += ["--model_size tiny"]

@@ -45,12 +45,13 @@ _GPT2_SIZES = {
 # What the book's model fixes: the value, and transformers' default, which the file may leave out.
 _GPT2_FIXED: dict[str, tuple[object, object]] = {
     "model_type": ("gpt2", None),
-    "activation_function": ("gelu_new", "gelu_new"),
+    "activation_function": ("gelu_new", "gelu_new"),  # or another name of it; see below
     "layer_norm_epsilon": (1e-5, 1e-5),
     "scale_attn_weights": (True, True),
     "scale_attn_by_inverse_layer_idx": (False, False),
     "add_cross_attention": (False, False),
 }
+_SAME_ACTIVATION = ("gelu_pytorch_tanh", "gelu_fast", "gelu_python_tanh")  # the same function up to rounding
 
 
 def read_configuration(folder: Path) -> tuple[Kind, SpamGPTConfig]:
@@ -97,8 +98,12 @@ def read_gpt2_sizes(values: Mapping[str, Any], path: Path) -> dict[str, int]:
     """
     for name, (expected, default) in _GPT2_FIXED.items():
         found = values.get(name, default)
+        if name == "activation_function" and found in _SAME_ACTIVATION:
+            continue
         if found != expected or isinstance(found, bool) != isinstance(expected, bool):
             raise UserError(f"{path}: expected {name} {expected!r}, found {found!r}.")
+    if "quantization_config" in values:
+        raise UserError(f"{path}: expected weights as they were trained, found a quantization_config.")
     sizes = {
         ours: whole(values.get(theirs, default), theirs, path, 1, LARGEST[ours])
         for ours, (theirs, default) in _GPT2_SIZES.items()

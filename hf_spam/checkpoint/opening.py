@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import GPT2ForSequenceClassification, GPT2Tokenizer, PreTrainedModel
+from transformers import GPT2ForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast
 
 from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
@@ -55,7 +55,7 @@ class Checkpoint:
     folder: Path
     kind: Kind
     config: SpamGPTConfig
-    tokenizer: GPT2Tokenizer | None
+    tokenizer: PreTrainedTokenizerFast | None
 
 
 def open_checkpoint(folder: Path, kinds: Collection[Kind] = CLASSIFIERS) -> Checkpoint:

@@ -1,41 +1,68 @@
-"""Read a folder's tokenizer: GPT-2's byte-level BPE, whose ids are those of the model.
+"""Read a folder's tokenizer, whose ids are the model's: GPT-2's byte-level BPE, or what `tokenizer.json` describes.
 
-It is built from the vocabulary and the merges of `tokenizer.json`, as transformers builds a `GPT2Tokenizer`. Nothing
-else of the two files has an effect but the settings below.
+GPT-2's is built from the vocabulary and the merges of `tokenizer.json`, as transformers builds a `GPT2Tokenizer`; see
+`general_tokenizer` for the others. Nothing else of the two files has an effect but the settings below.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import AddedToken, GPT2Tokenizer
+from transformers import AddedToken, GPT2Tokenizer, PreTrainedTokenizerFast
 
 from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..system.reading import describe, read_json
 from .configuration import whole
 from .files import find_file, require_file
+from .general_tokenizer import build_general_tokenizer, building
 
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
-_CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend")
-_SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
+END_OF_TEXT = "<|endoftext|>"  # what `GPT2Tokenizer` adds where no other special token is named
+GPT2_CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast")
+_GENERAL_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
+SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
 _FLAGS = ("add_prefix_space", "split_special_tokens", "add_bos_token")
 _LONGEST = 2**63 - 1
 _REMEDY = "Save it again with the model: tokenizer.save_pretrained(folder)."
 
 
-def read_tokenizer(folder: Path, config: SpamGPTConfig) -> GPT2Tokenizer:
-    """Return the tokenizer of the model in a folder.
+def read_tokenizer(folder: Path, config: SpamGPTConfig) -> PreTrainedTokenizerFast:
+    """Return the tokenizer of the model in a folder, the same as transformers' `AutoTokenizer`.
 
     Raises:
-        UserError: If a file is missing or damaged, it is no byte-level BPE, or its ids are not the model's.
+        UserError: If a file is missing or damaged, its class is not one that we save, or its ids are not the model's.
     """
     path = require_file(folder, TOKENIZER, _REMEDY)
     settings_path = require_file(folder, TOKENIZER_CONFIG, _REMEDY)
-    settings = parse_settings(read_json(settings_path), settings_path)
+    values, content = read_json(settings_path), read_json(path)
+    settings = parse_settings(values, settings_path)
     settings.setdefault("model_max_length", config.max_text_length)
-    return build_tokenizer(read_json(path), settings, config, path)
+    if values.get("tokenizer_class") in _GENERAL_CLASSES and not is_plain_bpe(content):
+        return build_general_tokenizer(content, settings, config.vocab_size, config.pad_token_id, path)
+    return build_tokenizer(content, settings, config, path)
+
+
+def is_plain_bpe(content: Mapping[str, Any]) -> bool:
+    """Tell whether a `tokenizer.json` describes what a `GPT2Tokenizer` makes of its vocabulary and merges."""
+    model, before, after = (content.get(part) for part in ("model", "pre_tokenizer", "post_processor"))
+    if not isinstance(model, dict) or not isinstance(before, dict) or content.get("normalizer") is not None:
+        return False
+    usual: dict[str, tuple[object, ...]] = {
+        "type": ("BPE", None),
+        "dropout": (None,),
+        "unk_token": (None, END_OF_TEXT),
+    }
+    usual |= dict.fromkeys(("continuing_subword_prefix", "end_of_word_suffix"), (None, ""))
+    usual |= dict.fromkeys(("fuse_unk", "byte_fallback", "ignore_merges"), (None, False))
+    return (
+        all(model.get(name) in values for name, values in usual.items())
+        and before.get("type") == "ByteLevel"
+        and before.get("use_regex", True) is True
+        and (after is None or (isinstance(after, dict) and after.get("type") in ("ByteLevel", "TemplateProcessing")))
+        and not (isinstance(after, dict) and after.get("special_tokens"))
+    )
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -64,12 +91,12 @@ def build_tokenizer(
         tokens.values()
     ) != list(range(len(tokens))):
         raise UserError(f"{path}: expected one token for each id from 0, found ids that are missing or taken twice.")
-    if len(tokens) != config.vocab_size:
+    if len(tokens) > config.vocab_size:  # fewer are usual: vocabularies are padded to a multiple of a round number
         raise UserError(
             f"{path}: expected the {config.vocab_size:,} tokens of the model's vocabulary, found {len(tokens):,}: the "
             f"tokenizer of another model."
         )
-    for name in _SPECIAL:
+    for name in SPECIAL:
         token = settings.get(name)
         if token is not None and str(token) not in tokens:
             raise UserError(f"{path}: expected the {name} {str(token)!r} in the vocabulary, found none.")
@@ -79,18 +106,14 @@ def build_tokenizer(
             f"{path}: expected the padding to be id {config.pad_token_id}, as in config.json, found "
             f"{tokens[str(padding)]}: the tokenizer of another model."
         )
-    try:
+    with building(path):
         tokenizer = GPT2Tokenizer(
             vocab=vocabulary,
             merges=merges,  # type: ignore[arg-type]
             added_tokens_decoder=added,
             **settings,
         )
-    except BaseException as error:  # the library's panics derive from no other class
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        raise UserError(f"{path}: expected a tokenizer that can be built: {error}.") from None
-    if len(tokenizer) != config.vocab_size:  # it has added a special token that the vocabulary lacks
+    if len(tokenizer) != len(tokens):  # it has added a special token that the vocabulary lacks
         raise UserError(
             f"{path}: expected the special tokens {', '.join(tokenizer.all_special_tokens)} in the vocabulary."
         )
@@ -104,9 +127,18 @@ def parse_settings(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
         UserError: If a setting has a wrong type or value.
     """
     class_ = values.get("tokenizer_class")
-    if class_ is not None and class_ not in _CLASSES:
+    if class_ is not None and class_ not in (*GPT2_CLASSES, *_GENERAL_CLASSES):
         raise UserError(f"{path}: expected the tokenizer_class GPT2Tokenizer, found {class_!r}.")
-    settings: dict[str, Any] = {name: _token(values[name], name, path) for name in _SPECIAL if values.get(name)}
+    return parse_effective(values, path)
+
+
+def parse_effective(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the same whatever the class is; see `parse_settings`.
+
+    Raises:
+        UserError: If a setting has a wrong type or value.
+    """
+    settings: dict[str, Any] = {name: parse_token(values[name], name, path) for name in SPECIAL if values.get(name)}
     length = values.get("model_max_length")
     if isinstance(length, float) and length.is_integer() and length > 0:
         length = int(length)  # transformers' "no limit" is 1e30
@@ -152,11 +184,16 @@ def _read_added_tokens(tokens: object, path: Path) -> dict[int, AddedToken]:
     added = {}
     for token in tokens:
         id_ = whole(token.get("id"), "the id of an added token", path, 0, 2**20)
-        added[id_] = _token({name: value for name, value in token.items() if name != "id"}, "added token", path)
+        added[id_] = parse_token({name: value for name, value in token.items() if name != "id"}, "added token", path)
     return {id_: token if isinstance(token, AddedToken) else AddedToken(token) for id_, token in added.items()}
 
 
-def _token(value: object, name: str, path: Path) -> str | AddedToken:
+def parse_token(value: object, name: str, path: Path) -> str | AddedToken:
+    """Return a special token that a stranger's file gives, as a text or with its flags.
+
+    Raises:
+        UserError: If it is none.
+    """
     if isinstance(value, dict) and isinstance(value.get("content"), str) and value["content"]:
         flags = {
             flag: value[flag] for flag in ("single_word", "lstrip", "rstrip", "normalized", "special") if flag in value

@@ -71,6 +71,11 @@ def main(options: dict[str, Any]) -> None:
         )
     output_dir = check_writable(output_dir, options.get("overwrite_output_dir", False))
     classifier, original = load_checkpoint(options["model"])
+    if not to_onnx_format and classifier.tokenizer("a")["input_ids"][-1] == original.config.pad_token_id:
+        raise UserError(
+            f"{model}: expected a tokenizer that ends no text with its padding token, by which transformers' GPT-2 "
+            f"finds the end of a text, found one that does. Export to ONNX instead."
+        )
     converted = None if to_onnx_format else to_gpt2(original)
     chosen = choose_messages(options["model"], model, original.config, options, options.get("split"))
     before = classifier.logits(chosen.texts)

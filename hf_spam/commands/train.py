@@ -11,7 +11,7 @@ from ..data.encoding import longest_text
 from ..data.labels import SINGLE
 from ..data.loading import Prepared, name_source, prepare
 from ..data.splits import describe_splits
-from ..data.tokenization import build_tokenizer, tokenize
+from ..data.tokenization import tokenize
 from ..errors import Interrupted, UserError, one_line
 from ..evaluation.plots import prove_drawable
 from ..hub.contents import model_contents, push_model
@@ -27,7 +27,16 @@ from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
 from ..training.checkpoints import list_checkpoints
 from ..training.fine_tuning import fine_tune
 from ..training.imbalance import complete_prior, describe_mix, learned_shares, parse_prior
-from ..training.initial_model import build_config, describe_model, initialize_model, load_weights
+from ..training.initial_model import (
+    build_config,
+    describe_model,
+    describe_start,
+    initialize_model,
+    limit_length,
+    load_tokenizer,
+    load_weights,
+    special_ids,
+)
 from ..training.run import describe_run, save_run
 from ..values.set_up import until_first_step
 from ..values.trainer_options import refuse_fixed
@@ -105,20 +114,25 @@ def main(options: dict[str, Any]) -> None:
         checkpoint = find_start(job)
         repository = prepare_hub(job, token) if options.get("push_to_hub") and processes.rank() == 0 else None
         weights = load_weights(job.model, job.data.cache_dir)
+        tokenizer = load_tokenizer(weights, job.data.bpe_dir)
         prepared = prepare(job.data)
         splits, task = prepared.splits, prepared.task
         source = name_source(job.data)  # now: the file may be gone after hours of training
-        tokenizer = build_tokenizer(bpe_dir=job.data.bpe_dir)
     longest = longest_text(tokenizer, splits["train"]["text"][:])
     learned, prior = learned_mix(job, prepared)
     print(*describe_data(prepared, longest, learned, prior), sep="\n")
-    config = build_config(job.model, weights, len(tokenizer), job.data.max_length, longest, task)
-    tokenizer.model_max_length = job.data.max_length or config.max_text_length  # cut later texts as in training
+    config = build_config(
+        job.model, weights, len(tokenizer), job.data.max_length, longest, special_ids(tokenizer), task=task
+    )
+    limit_length(tokenizer, config, weights, job.data.max_length)
     tokenized = tokenize(splits, tokenizer, tokenizer.model_max_length)
 
     model = initialize_model(config, weights, job.training.seed)
+    base_model, start = weights.repository if weights else None, describe_start(weights, tokenizer)
     del weights  # as large as the model
     print(describe_model(model, job.model))
+    if start is not None:
+        print(start)
     if processes.rank() == 0:
         prove_drawable()
         check_room(job, model, len(tokenized["train"]))
@@ -144,6 +158,7 @@ def main(options: dict[str, Any]) -> None:
             raise
         if processes.rank() == 0:
             run.data["source"] = source
+            run.training["base_model"] = base_model
             save_run(run, folder)
     print(describe_run(vars(run), job.place))
     if repository is not None:

@@ -1,27 +1,30 @@
 """Copy a GPT-2 checkpoint into our models, with every key accounted for and every shape checked.
 
-A checkpoint comes from the Hub (by size), from a local folder that transformers wrote, or, with the extra `openai`,
-from a folder in OpenAI's TensorFlow format.
+A checkpoint comes from the Hub (by size or by name), from a local folder that transformers wrote, from a run of ours,
+or, with the extra `openai`, from a folder in OpenAI's TensorFlow format.
 """
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast
 
 from ..checkpoint.configuration import CONFIG, read_gpt2_sizes
 from ..checkpoint.files import find_file, require_file
+from ..checkpoint.foreign_tokenizer import read_foreign_tokenizer
 from ..checkpoint.tensors import INDEX, OLD_MASKS, SINGLE, State, find_weights, load_tensors, unpickle_tensors
 from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.gpt import GPTModel
 from ..network.hub_download import download_repository
-from ..system.reading import is_folder, read_json
-from . import from_openai
+from ..system.reading import read_json
+from . import from_openai, from_own
+from .finding import ALTERNATIVES, find_weights_folder
 
 # `tiny` and `mini` are not published: `tiny` is for tests, and the quickstart trains `mini`, both from random weights.
 SIZES: dict[str, dict[str, int]] = {
@@ -38,6 +41,13 @@ HUB_REPOSITORIES = {
     "large": "openai-community/gpt2-large",
     "xl": "openai-community/gpt2-xl",
 }
+# The heads of transformers' other GPT-2s, by what `architectures` says: the first words of their tensors' names.
+_HEADS = {
+    "['GPT2ForSequenceClassification']": "score.",
+    "['GPT2ForTokenClassification']": "classifier.",
+    "['GPT2ForQuestionAnswering']": "qa_outputs.",
+    "['GPT2DoubleHeadsModel']": "multiple_choice_head.",
+}
 # For each tensor: a row (None: it has no rows), and the first values of that row in the published small checkpoint.
 _SMALL_VALUES = {
     "wte.weight": (0, [-0.11010301, -0.03926672, 0.03310751, 0.13382645, -0.04847569]),
@@ -52,25 +62,38 @@ class GPT2Checkpoint:
 
     Attributes:
         sizes: The fields of `SpamGPTConfig` that the checkpoint determines.
-        state: The tensors, named as in transformers' `GPT2Model` (`wte.weight`, `h.0.attn.c_attn.weight`, ...).
+        state: The tensors, named as in transformers' `GPT2Model` (`wte.weight`, `h.0.attn.c_attn.weight`, ...), or,
+            of a run of ours, as in the book.
         source: The folder it was read from, for messages.
+        repository: The one on the Hub that it comes from, `owner/name`.
+        tokenizer: Its own, ready for messages, if it was asked for and is there.
+        notes: What the user should know of it.
     """
 
     sizes: dict[str, Any]
     state: State
     source: str
+    repository: str | None = None
+    tokenizer: PreTrainedTokenizerFast | None = None
+    notes: tuple[str, ...] = ()
 
 
 def load_checkpoint(
-    weights: str, size: str | None = None, cache_dir: str | os.PathLike[str] | None = None
+    weights: str,
+    size: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    *,
+    with_tokenizer: bool = False,
 ) -> GPT2Checkpoint:
     """Read a GPT-2 checkpoint.
 
     Args:
-        weights: `hub`, `openai`, or a local folder in either format.
+        weights: `hub`, `openai`, a local folder in either format or with a run of ours, or a repository on the Hub;
+            see `finding.find_weights_folder`.
         size: `small`, `medium`, `large` or `xl`: the checkpoint that `hub` and `openai` download (default: small). A
-            folder must hold a checkpoint of this size, if one is given.
+            folder or repository must hold a checkpoint of this size, if one is given.
         cache_dir: Where `openai` keeps its download; `hub` uses the Hugging Face cache.
+        with_tokenizer: Read its own tokenizer, too, before the weights. `hub` and `openai` have GPT-2's.
 
     Raises:
         UserError: If the checkpoint cannot be read or downloaded, or is not a GPT-2 of that size.
@@ -81,18 +104,23 @@ def load_checkpoint(
         if size not in HUB_REPOSITORIES:
             sizes = ", ".join(HUB_REPOSITORIES)
             raise UserError(f"expected a published size ({sizes}) for the weights {weights!r}, found {size!r}.")
+    repository = None
     if weights == "hub":
-        folder = _download_from_hub(HUB_REPOSITORIES[size or "small"])
+        repository = HUB_REPOSITORIES[size or "small"]
+        folder = _download_from_hub(repository)
     elif weights == "openai":
         folder = from_openai.download_checkpoint(size or "small", cache_dir)
     else:
-        folder = Path(weights)
-        if not is_folder(folder):
-            raise UserError(f"expected weights hub, openai, random or a folder, found no folder {weights!r}.")
+        folder, repository = find_weights_folder(weights)
     if find_file(folder, from_openai.HPARAMS) is not None:
         checkpoint = GPT2Checkpoint(*from_openai.read(folder), source=str(folder))
+    elif from_own.is_own(folder):
+        checkpoint = GPT2Checkpoint(**from_own.read(folder))
     else:
-        checkpoint = GPT2Checkpoint(_read_sizes(folder), _read_state(folder), source=str(folder))
+        checkpoint = _read_gpt2(folder, repository or weights, with_tokenizer and not published)
+    checkpoint = replace(checkpoint, repository=repository, tokenizer=checkpoint.tokenizer if with_tokenizer else None)
+    if with_tokenizer and not published and checkpoint.tokenizer is None:
+        checkpoint = replace(checkpoint, notes=(*checkpoint.notes, "no tokenizer there: GPT-2's"))
     with torch.device("meta"):  # before anything of these sizes is allocated
         _match(GPTModel(SpamGPTConfig(**checkpoint.sizes, pad_token_id=0)), checkpoint)
     for name, expected in SIZES.get(size or "", {}).items():
@@ -182,6 +210,8 @@ def to_book_names(checkpoint: GPT2Checkpoint) -> State:
     Raises:
         UserError: If a tensor's name is not one of GPT-2's.
     """
+    if "tok_emb.weight" in checkpoint.state:
+        return dict(checkpoint.state)  # a run of ours
     book: State = {}
     for name, tensor in checkpoint.state.items():
         in_block = re.fullmatch(r"h\.(\d+)\.(.+)", name)
@@ -221,16 +251,23 @@ def _download_from_hub(repository: str) -> Path:
     try:
         return download_repository(repository, ["config.json", "model*.safetensors", "model.safetensors.index.json"])
     except UserError as error:
-        raise UserError(
-            error,
-            "Alternatives: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
-            "or --preset quickstart (no download at all).",
-        ) from None
+        raise UserError(error, ALTERNATIVES) from None
 
 
-def _read_sizes(folder: Path) -> dict[str, Any]:
+def _read_gpt2(folder: Path, source: str, with_tokenizer: bool) -> GPT2Checkpoint:
     path = require_file(folder, CONFIG, "Name a folder with a GPT-2 that transformers saved.")
-    return read_gpt2_sizes(read_json(path), path)
+    values = read_json(path)
+    sizes = read_gpt2_sizes(values, path)
+    vocab_size, length = sizes["vocab_size"], sizes["context_length"]
+    own = read_foreign_tokenizer(folder, vocab_size, length, values, source) if with_tokenizer else None
+    state, head = _read_state(folder), _HEADS.get(str(values.get("architectures")))
+    notes: tuple[str, ...] = ()
+    if head is not None:
+        state = {name: tensor for name, tensor in state.items() if not name.startswith(head)}
+        notes = (f"of its {values['architectures'][0]} the head is left out",)
+    if own is None:
+        return GPT2Checkpoint(sizes, state, str(folder), notes=notes)
+    return GPT2Checkpoint(sizes, state, str(folder), tokenizer=own.tokenizer, notes=(*notes, *own.notes))
 
 
 def _read_state(folder: Path) -> State:

@@ -113,7 +113,7 @@ class DataArguments:
         """Check the values, and that something is left for testing."""
         refuse_contradictions({name: value for name, value in vars(self).items() if value is not None})
         if self.balance in _OLDER_BALANCE:  # it was true or false before there were more ways
-            self.balance = _OLDER_BALANCE[self.balance]  # type: ignore[index]
+            self.balance = _OLDER_BALANCE[self.balance]
         check_values(self)
         self.label_rules()
         if self.train_fraction + self.validation_fraction >= 1:

@@ -6,7 +6,7 @@ Prediction needs only this module; `tokenization`, which builds tokenizers and t
 import logging
 import re
 
-from transformers import GPT2Tokenizer, PreTrainedTokenizerBase
+from transformers import GPT2Tokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +37,35 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int
 
 
 def begin(tokenizer: PreTrainedTokenizerBase, text: str, max_length: int) -> str:
-    """Return a beginning of a text that has more than `max_length` tokens, the same as the whole; else the text."""
+    """Return a beginning of a text that has more than `max_length` tokens, the same as the whole; else the text.
+
+    Only GPT-2's way of dividing a text is known to allow this, and only without added tokens inside it.
+    """
     if len(text) <= _LONGEST_TOKEN * max_length or not isinstance(tokenizer, GPT2Tokenizer):
+        return text
+    specials_stay_text = tokenizer.split_special_tokens and seen_special_tokens(tokenizer) == set()
+    if not specials_stay_text or special_counts(tokenizer) != (0, 0):
         return text
     longest = max(_LONGEST_TOKEN, *map(len, tokenizer.get_vocab()))  # a character of a token stands for a byte
     end = _WORD_END.search(text, longest * max_length + 1)
     return text[: end.start()] if end else text
+
+
+def seen_special_tokens(tokenizer: PreTrainedTokenizerFast) -> set[str]:
+    """Return the added tokens that are tokens inside a text even if special ones are not."""
+    added = tokenizer.backend_tokenizer.get_added_tokens_decoder().values()
+    return {token.content for token in added if not token.special}
+
+
+def special_counts(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """Return how many special tokens a tokenizer puts before and after every text. GPT-2's puts none."""
+    if not tokenizer.num_special_tokens_to_add():
+        return 0, 0
+    for text in ("a", "一", *tokenizer.get_vocab()):  # not every vocabulary has a token for every character
+        mask = tokenizer(text, return_special_tokens_mask=True)["special_tokens_mask"]
+        if 0 in mask:
+            return mask.index(0), mask[::-1].index(0)
+    return 0, 0
 
 
 def longest_text(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:
@@ -50,10 +73,17 @@ def longest_text(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:
     return max(map(len, encode(tokenizer, texts)))
 
 
-def truncate(ids: list[list[int]], max_length: int) -> list[list[int]]:
-    """Truncate texts to `max_length` tokens, with one warning that gives the number of truncated texts."""
+def cut(ids: list[int], max_length: int, after: int = 0) -> list[int]:
+    """Return `max_length` tokens as transformers does: a text's first, and the `after` special ones at its end."""
+    if len(ids) <= max_length:
+        return ids
+    return ids[: max(0, max_length - after)] + (ids[-min(after, max_length) :] if after else [])
+
+
+def truncate(ids: list[list[int]], max_length: int, after: int = 0) -> list[list[int]]:
+    """Truncate texts to `max_length` tokens, with one warning that gives the number of truncated texts; see `cut`."""
     warn_truncated(sum(len(row) > max_length for row in ids), len(ids), max_length)
-    return [row[:max_length] for row in ids]
+    return [cut(row, max_length, after) for row in ids]
 
 
 def warn_truncated(cut: int, total: int, max_length: int) -> None:

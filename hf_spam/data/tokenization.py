@@ -4,6 +4,7 @@ The files are identified by the hashes that tiktoken pins, so any copy of them w
 """
 
 import json
+import logging
 import os
 import uuid
 from pathlib import Path
@@ -12,15 +13,17 @@ from typing import Any
 import tiktoken
 from datasets import Dataset, DatasetDict
 from tiktoken.load import read_file_cached
-from transformers import GPT2Tokenizer
+from transformers import GPT2Tokenizer, PreTrainedTokenizerFast
 
 from ..errors import UserError, install_hint
 from ..network.watchdog import GaveUp, Meter, Patience, watch
 from ..system.files import sha256
-from .encoding import encode, warn_truncated
+from .encoding import cut, encode, special_counts, warn_truncated
 from .labels import MULTI, Task
 from .sources import read_wheel_file
 from .splits import task_of
+
+logger = logging.getLogger(__name__)
 
 END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 50256
@@ -116,13 +119,32 @@ def build_tokenizer(max_length: int = 1024, bpe_dir: str | os.PathLike[str] | No
     )
 
 
-def tokenize(splits: DatasetDict, tokenizer: GPT2Tokenizer, max_length: int) -> DatasetDict:
+def see_added_tokens(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Make special tokens that somebody added to a tokenizer tokens inside a message.
+
+    transformers has one switch for all of them, so the marker `<|endoftext|>` is then one, too, with a warning.
+    """
+    own = {tokenizer.bos_token, tokenizer.eos_token, tokenizer.unk_token, tokenizer.pad_token}
+    added = [str(token) for token in tokenizer.all_special_tokens if str(token) not in own]
+    if added and tokenizer.split_special_tokens:
+        tokenizer.split_special_tokens = False
+        logger.warning(
+            "the added special tokens %s count as such inside a message, and so does %s. With tokenizer.add_tokens "
+            "instead of add_special_tokens only the added ones do.",
+            ", ".join(map(repr, added)),
+            tokenizer.eos_token,
+        )
+
+
+def tokenize(splits: DatasetDict, tokenizer: PreTrainedTokenizerFast, max_length: int) -> DatasetDict:
     """Replace the texts by the columns `input_ids` and `attention_mask`, unpadded; keep `label`.
 
-    Several labels of a text become a row of 0 and 1, as the model's loss takes them.
-
-    Texts of more than `max_length` tokens are truncated, with one warning for all splits together.
+    Several labels of a text become a row of 0 and 1, as the model's loss takes them. Texts of more than `max_length`
+    tokens are truncated, with one warning for all splits together. For special tokens that somebody added to the
+    tokenizer, see `see_added_tokens`.
     """
+    see_added_tokens(tokenizer)
+    _, after = special_counts(tokenizer)
     task = task_of(splits)
     if task.problem_type == MULTI:
         splits = DatasetDict({name: _with_targets(rows, task) for name, rows in splits.items()})
@@ -131,7 +153,7 @@ def tokenize(splits: DatasetDict, tokenizer: GPT2Tokenizer, max_length: int) -> 
             name: rows.map(
                 _to_ids,
                 batched=True,
-                fn_kwargs={"tokenizer": tokenizer, "max_length": max_length},
+                fn_kwargs={"tokenizer": tokenizer, "max_length": max_length, "after": after},
                 remove_columns=["text"],
                 desc="Tokenizing",
                 # Without a cache, and with a fingerprint of its own: to compute one, datasets would pickle the whole
@@ -152,9 +174,11 @@ def _with_targets(rows: Dataset, task: Task) -> Dataset:
     return Dataset.from_dict({"text": rows["text"][:], "label": task.targets(rows["label"][:])})
 
 
-def _to_ids(batch: dict[str, list[Any]], tokenizer: GPT2Tokenizer, max_length: int) -> dict[str, list[Any]]:
+def _to_ids(
+    batch: dict[str, list[Any]], tokenizer: PreTrainedTokenizerFast, max_length: int, after: int
+) -> dict[str, list[Any]]:
     ids = encode(tokenizer, batch["text"])
-    kept = [row[:max_length] for row in ids]
+    kept = [cut(row, max_length, after) for row in ids]
     return {
         "input_ids": kept,
         "attention_mask": [[1] * len(row) for row in kept],

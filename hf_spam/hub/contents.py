@@ -62,10 +62,13 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
     if CARD_FILE not in contents:
         contents = {CARD_FILE: build_model_card(folder, repository, license, checkpoint).encode(), **contents}
     contents |= {name: (_MODEL / name).read_bytes() for name in CODE if name in contents}
+    metrics = contents.get(METRICS_FILE)
+    training = parse_json(metrics, folder / METRICS_FILE).get("training") if isinstance(metrics, bytes) else None
+    base_model = training.get("base_model") if isinstance(training, dict) else None
     for name in (ARGUMENTS_FILE, AGREEMENT_FILE):
         record = contents.get(name)
         if isinstance(record, bytes):
-            options = public_options(parse_json(record, folder / name))
+            options = public_options(parse_json(record, folder / name), base_model)
             contents[name] = f"{json.dumps(options, indent=2, ensure_ascii=False)}\n".encode()
     check_private(contents, folder)
     # Not of the card, which its owner edits on the Hub.

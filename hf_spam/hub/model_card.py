@@ -26,6 +26,7 @@ from ..system.environment import PACKAGES
 from ..system.reading import read_json
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE
 from ..training.arguments import ModelArguments
+from ..values.names import check_repository
 from .cards import HUB_DATASET, describe_preparation, render, to_json
 from .privacy import public_options
 
@@ -49,7 +50,7 @@ def build_model_card(
         folder: Written by `hf-spam train`, `hf-spam export` or `save_pretrained`.
         repository: `owner/name`, for the usage examples.
         license: The Hub's identifier. By default the licence of what the weights were made from: `mit` for GPT-2,
-            `apache-2.0` for random weights; none if the messages are the user's.
+            `apache-2.0` for random weights, none for another repository's; none if the messages are the user's.
         checkpoint: The folder, if it has been opened already.
 
     Raises:
@@ -69,7 +70,7 @@ def build_model_card(
         "remote": "" if kind == "gpt2" else ", trust_remote_code=True",
         "examples": _USE_EXAMPLES if kind == "language model" or task_of_config(config).is_spam else _ANY_EXAMPLES,
         "agreement": agreement,
-        **dict.fromkeys(("training", "results", "source", "base_model", "rare", "metrics")),
+        **dict.fromkeys(("training", "results", "source", "base_model", "openai", "rare", "metrics")),
     }
     try:
         if run and kind != "language model":
@@ -96,7 +97,9 @@ def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -
     task = task_of_config(config, data.positive_label)
     training, environment = run["training"], run["environment"]
     published = model.weights in ("hub", "openai")
-    base_model = HUB_REPOSITORIES[model.model_size or "small"] if published else None
+    base_model = HUB_REPOSITORIES[model.model_size or "small"] if published else training.get("base_model")
+    if base_model is not None:
+        check_repository("base_model", base_model)
     chosen = training["options"]
     software = ", ".join(f"{name} {environment[name]}" for name in ("python", *PACKAGES))
     facts = {
@@ -127,9 +130,10 @@ def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -
         "preparation": describe_preparation(data, task),
         "weights": _describe_weights(model.weights, base_model),
         "base_model": base_model,
+        "openai": base_model in HUB_REPOSITORIES.values(),
         "trains": model.trainable.replace("_", " "),
         "facts": facts,
-        "options": to_json(public_options(options)),
+        "options": to_json(public_options(options, base_model)),
         "results": {name: _format_figures(figures, task) for name, figures in run["splits"].items()},
         "confusion_plot": (folder / "confusion-plot.png").is_file(),
         "plots": [name for name in ("loss", "accuracy") if (folder / f"{name}-plot.png").is_file()],
@@ -143,7 +147,7 @@ def build_metadata(facts: Facts, license: str | None) -> ModelCardData:
     """Return the metadata that the Hub reads for its filters, leaderboards and widget."""
     collection, kind = facts["source"] in ("uci", "sample"), facts["kind"]
     if license is None and (facts["training"] is None or collection):
-        license = "mit" if facts["base_model"] else "apache-2.0"
+        license = "mit" if facts["openai"] else None if facts["base_model"] else "apache-2.0"
     metadata = ModelCardData(
         license=one_line(license) if license else license,
         library_name="onnx" if kind == "onnx" else "transformers",
@@ -180,7 +184,8 @@ def _tags(facts: Facts) -> list[str]:
 
 def _describe_weights(weights: str, base_model: str | None) -> str:
     if base_model is not None:
-        return f"GPT-2's weights ([{base_model}](https://huggingface.co/{base_model}))"
+        whose = "GPT-2's weights" if base_model in HUB_REPOSITORIES.values() else "a GPT-2 with its own tokenizer"
+        return f"{whose} ([{base_model}](https://huggingface.co/{base_model}))"
     return "random weights" if weights == "random" else "the weights in a local GPT-2 folder"
 
 

@@ -29,17 +29,25 @@ _TOKEN = re.compile(
 )
 _ASSIGNED = re.compile(rf"(?i)(?:{'|'.join(_SECRET_WORDS)})[\w\"' -]*[:=]")
 _PLACE = re.compile(r"^(?:[/~]|\.\.?[/\\]|[A-Za-z]:[\\/]|\\\\|file:)")
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
 _DEEPEST = 20
 _TEXT_SUFFIXES = (".json", ".md", ".py")
 
 
-def public_options(options: Mapping[str, Any]) -> dict[str, Any]:
+def public_options(options: Mapping[str, Any], base_model: object = None) -> dict[str, Any]:
     """Return a run's options without secrets and private places; other paths are reduced to the file's name.
 
     Numbers, booleans, null and plain words stay, also within lists and objects.
+
+    Args:
+        options: The options.
+        base_model: The repository on the Hub that the run's weights came from, whose name is no path.
     """
     kept = {name: value for name, value in options.items() if name not in _PRIVATE_OPTIONS}
-    return _public(kept, 0)
+    public: dict[str, Any] = _public(kept, 0)
+    if isinstance(base_model, str) and _REPOSITORY.fullmatch(base_model) and kept.get("weights") == base_model:
+        public["weights"] = base_model
+    return public
 
 
 class _Dropped:

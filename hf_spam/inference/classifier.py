@@ -17,7 +17,7 @@ from ..conversion.backend import Backend, mask_after
 from ..conversion.to_gpt2 import GPT2Classifier
 from ..conversion.to_onnx import OnnxModel
 from ..data.batching import token_batches
-from ..data.encoding import encode, truncate
+from ..data.encoding import encode, special_counts, truncate
 from ..data.labels import MULTI, REGRESSION, task_of_config
 from ..errors import UserError
 from ..network.hub_download import download_repository
@@ -180,7 +180,10 @@ class SpamClassifier:
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         max_length = min(self.tokenizer.model_max_length, self.model.config.max_text_length)
-        return truncate(encode(self.tokenizer, list(texts), max_length), max_length) if texts else []
+        if not texts:
+            return []
+        _, after = special_counts(self.tokenizer)
+        return truncate(encode(self.tokenizer, list(texts), max_length), max_length, after)
 
     @torch.inference_mode()
     def _score(self, ids: list[list[int]]) -> Tensor:

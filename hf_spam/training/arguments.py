@@ -66,10 +66,14 @@ class ModelArguments:
     """Which GPT, from which weights, and what of it trains."""
 
     weights: str = option(
-        "hub", "hub, random, openai (needs the extra [openai]), or a local GPT-2 folder.", MODEL, "WEIGHTS"
+        "hub",
+        "hub, random, openai (needs the extra [openai]), or any GPT-2 with its own tokenizer: a folder, else a "
+        "repository OWNER/NAME on the Hub, else gpt2[-medium|-large|-xl] or distilgpt2; or a run of ours.",
+        MODEL,
+        "WEIGHTS",
     )
     model_size: Literal["tiny", "mini", "small", "medium", "large", "xl"] | None = option(
-        None, "Width and depth (default: small; for a local folder, the folder's).", MODEL
+        None, "Width and depth (default: small; for a folder or repository, its own).", MODEL
     )
     context_length: int | None = option(
         None, "Longest text in tokens, with --weights random (default: 1024).", MODEL, range=LENGTH

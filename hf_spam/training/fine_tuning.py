@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import (
     EarlyStoppingCallback,
-    GPT2Tokenizer,
+    PreTrainedTokenizerFast,
     PrinterCallback,
     ProgressCallback,
     Trainer,
@@ -47,7 +47,7 @@ _ADAMW = ("adamw_torch", "adamw_torch_fused")  # to a row without a gradient the
 
 def fine_tune(
     model: SpamGPTForSequenceClassification,
-    tokenizer: GPT2Tokenizer,
+    tokenizer: PreTrainedTokenizerFast,
     texts: DatasetDict,
     tokenized: DatasetDict,
     arguments: SpamTrainingArguments,
@@ -112,7 +112,7 @@ def fine_tune(
 
 def _sparse_embedding(
     model: SpamGPTForSequenceClassification,
-    tokenizer: GPT2Tokenizer,
+    tokenizer: PreTrainedTokenizerFast,
     tokenized: DatasetDict,
     arguments: SpamTrainingArguments,
     trainable: Trainable,
@@ -126,7 +126,7 @@ def _sparse_embedding(
 
 def build_trainer(
     model: SpamGPTForSequenceClassification,
-    tokenizer: GPT2Tokenizer,
+    tokenizer: PreTrainedTokenizerFast,
     tokenized: DatasetDict,
     arguments: SpamTrainingArguments,
     log: Log = tqdm.write,

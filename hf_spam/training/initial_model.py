@@ -1,17 +1,19 @@
 """Options → a model with its starting weights."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from datasets import DatasetDict
 from torch import nn
-from transformers import GPT2Tokenizer, set_seed
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast, set_seed
 
 from ..conversion.from_gpt2 import SIZES, GPT2Checkpoint, fill, load_checkpoint
 from ..data.encoding import longest_text
 from ..data.labels import SINGLE, Task
 from ..data.splits import SPAM, task_of
+from ..data.tokenization import END_OF_TEXT_ID, build_tokenizer
 from ..errors import UserError, one_line
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
@@ -20,7 +22,7 @@ from .arguments import ModelArguments
 
 def build_model(
     arguments: ModelArguments,
-    tokenizer: GPT2Tokenizer,
+    tokenizer: PreTrainedTokenizerBase,
     splits: DatasetDict,
     *,
     max_length: int | None = None,
@@ -38,11 +40,19 @@ def build_model(
         cache_dir: Where downloads are kept; see `network.download.cache_folder`.
 
     Raises:
-        UserError: If the weights cannot be had or do not fit the options.
+        UserError: If the weights cannot be had or do not fit the options or the tokenizer.
     """
     checkpoint = load_weights(arguments, cache_dir)
+    own = None if checkpoint is None else checkpoint.tokenizer
+    if checkpoint is not None and own is not None and tokenizer.get_vocab() != own.get_vocab():
+        raise UserError(
+            f"{checkpoint.source}: expected the tokenizer of these weights, found one with another vocabulary. Load "
+            f"it with transformers.AutoTokenizer."
+        )
     longest = longest_text(tokenizer, splits["train"]["text"][:])
-    config = build_config(arguments, checkpoint, len(tokenizer), max_length, longest, task_of(splits))
+    config = build_config(
+        arguments, checkpoint, len(tokenizer), max_length, longest, special_ids(tokenizer), task=task_of(splits)
+    )
     return initialize_model(config, checkpoint, seed)
 
 
@@ -54,7 +64,54 @@ def load_weights(arguments: ModelArguments, cache_dir: str | os.PathLike[str] | 
     """
     if arguments.weights == "random":
         return None
-    return load_checkpoint(arguments.weights, arguments.model_size, cache_dir)
+    return load_checkpoint(arguments.weights, arguments.model_size, cache_dir, with_tokenizer=True)
+
+
+def load_tokenizer(
+    checkpoint: GPT2Checkpoint | None, bpe_dir: str | os.PathLike[str] | None = None
+) -> PreTrainedTokenizerFast:
+    """Return the tokenizer of a checkpoint: its own, or GPT-2's where it has none and GPT-2's vocabulary.
+
+    Args:
+        checkpoint: From `load_weights`; `None` for random weights, which take GPT-2's.
+        bpe_dir: Where GPT-2's is; see `data.tokenization.load_bpe`.
+
+    Raises:
+        UserError: If the checkpoint has no tokenizer and another vocabulary.
+    """
+    if checkpoint is None:
+        return build_tokenizer(bpe_dir=bpe_dir)
+    if checkpoint.tokenizer is not None:
+        return checkpoint.tokenizer
+    if checkpoint.sizes["vocab_size"] != END_OF_TEXT_ID + 1:
+        raise UserError(
+            f"{checkpoint.source}: expected a tokenizer beside weights with a vocabulary of "
+            f"{checkpoint.sizes['vocab_size']:,} tokens (GPT-2's has {END_OF_TEXT_ID + 1:,}), found none. Save the "
+            f"one that they were trained with there: tokenizer.save_pretrained(FOLDER)."
+        )
+    return build_tokenizer(bpe_dir=bpe_dir)
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """Return the special ids of a tokenizer as the fields of a configuration; one that it lacks is the padding's."""
+    ids = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    if ids["pad_token_id"] is None:
+        raise UserError(
+            "expected a tokenizer with a padding token, found one without. Name it: tokenizer.pad_token = "
+            "tokenizer.eos_token."
+        )
+    return {name: ids["pad_token_id"] if id_ is None else id_ for name, id_ in ids.items()}
+
+
+def limit_length(
+    tokenizer: PreTrainedTokenizerBase,
+    config: SpamGPTConfig,
+    checkpoint: GPT2Checkpoint | None,
+    max_length: int | None,
+) -> None:
+    """Make a tokenizer cut later texts as in training: to `max_length`, or what the model and its own files allow."""
+    own = None if checkpoint is None or checkpoint.tokenizer is None else checkpoint.tokenizer.model_max_length
+    tokenizer.model_max_length = max_length or min(config.max_text_length, own or config.max_text_length)
 
 
 def build_config(
@@ -63,6 +120,8 @@ def build_config(
     vocab_size: int,
     max_length: int | None,
     longest_train_text: int,
+    ids: Mapping[str, int] | None = None,
+    *,
     task: Task = SPAM,
 ) -> SpamGPTConfig:
     """Return the model's configuration.
@@ -73,6 +132,7 @@ def build_config(
         vocab_size: The tokenizer's.
         max_length: The longest text in tokens that the options allow, if they limit it.
         longest_train_text: In tokens. Without a `max_length`, `last_position` pads to it, as the chapter does.
+        ids: The tokenizer's `special_ids`, unless it is GPT-2's.
         task: The labels.
 
     Raises:
@@ -80,20 +140,29 @@ def build_config(
     """
     if checkpoint is None:
         sizes: dict[str, Any] = {
+            "vocab_size": vocab_size,
             "context_length": arguments.context_length or 1024,
             **SIZES[arguments.model_size or "small"],
         }
     else:
         sizes = checkpoint.sizes
-        for name, expected in (("vocab_size", vocab_size), ("context_length", arguments.context_length)):
+        own = checkpoint.tokenizer  # read with these sizes: it may have fewer tokens
+        if own is not None:
+            longest_train_text = min(longest_train_text, own.model_max_length)
+        for name, expected in (
+            ("vocab_size", vocab_size if own is None else None),
+            ("context_length", arguments.context_length),
+        ):
             if expected is not None and sizes[name] != expected:
                 raise UserError(f"{checkpoint.source}: expected {name} {expected}, found {sizes[name]}.")
     context_length = sizes["context_length"]
     if max_length is not None and max_length > context_length:
         raise UserError(f"expected a max_length within the context of {context_length} tokens, found {max_length}.")
+    special: dict[str, Any] = dict(ids or {})
     read_last_position = arguments.pooling == "last_position"
     return SpamGPTConfig(
         **sizes,
+        **special,
         drop_rate=arguments.drop_rate,
         pooling=arguments.pooling,
         pad_to_length=(max_length or min(longest_train_text, context_length)) if read_last_position else None,
@@ -130,3 +199,16 @@ def describe_model(model: SpamGPTForSequenceClassification, arguments: ModelArgu
         f"model  {config.n_layers} layers × {config.emb_dim} wide, {millions:.1f} M parameters, "
         f"weights: {arguments.weights}; trains: {arguments.trainable}; read at: {config.pooling}"
     )
+
+
+def describe_start(checkpoint: GPT2Checkpoint | None, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Return a line on what a checkpoint brings with it, if it is not one of the chapter's."""
+    if checkpoint is None or (checkpoint.tokenizer is None and not checkpoint.notes):
+        return None
+    place = f"{checkpoint.repository} on the Hub" if checkpoint.repository else f"the folder {checkpoint.source}"
+    facts = [place, *checkpoint.notes]
+    if checkpoint.tokenizer is not None:
+        vocab_size = checkpoint.sizes["vocab_size"]
+        rest = "" if len(tokenizer) == vocab_size else f" of {vocab_size:,} that the model has"
+        facts.insert(1, f"with its own tokenizer: {len(tokenizer):,} tokens{rest}")
+    return one_line(f"start  {'; '.join(facts)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import DatasetDict
-from transformers import GPT2Tokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ..data.labels import Task, task_of_config
 from ..errors import one_line
@@ -43,7 +43,7 @@ class Run:
     """
 
     model: SpamGPTForSequenceClassification
-    tokenizer: GPT2Tokenizer
+    tokenizer: PreTrainedTokenizerFast
     splits: dict[str, dict[str, Any]]
     examples: list[dict[str, Any]]
     history: History

@@ -127,7 +127,10 @@ def test_a_checkpoint_that_does_not_fit(
 
 
 def test_folders_that_hold_no_checkpoint(gpt2_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="expected weights hub, openai, random or a folder, found no folder 'none'"):
+    with pytest.raises(
+        UserError,
+        match=r"expected weights hub, openai, random, gpt2, .* or a repository OWNER/NAME, found no folder .none.",
+    ):
         load_checkpoint("none")
     with pytest.raises(UserError, match=r"expected config\.json in it, found none"):
         load_checkpoint(str(tmp_path))

@@ -1,13 +1,15 @@
 """Very long texts: cut before they are encoded whole, and nobody can tell.   pytest tests/data/test_encoding.py"""
 
+import copy
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import GPT2Tokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import AddedToken, GPT2Tokenizer
 
-from hf_spam.data.encoding import begin, encode
+from hf_spam.data.encoding import begin, encode, special_counts, truncate
 
 words = st.sampled_from(
     ["word", "it's", "I'LL", " ", "  ", "\n", "\t", "\r\n", "\u00a0", "\u3000", "\u2028", "\x1c", "\x85", "\u180e", "\u200b",
@@ -23,6 +25,32 @@ def test_the_first_tokens_of_the_whole(tokenizer: GPT2Tokenizer, text: str, leng
     (whole,), (beginning,) = encode(tokenizer, [text]), encode(tokenizer, [text], length)
     assert beginning[:length] == whole[:length]
     assert (len(beginning) > length) == (len(whole) > length)  # the warning counts the same
+
+
+def test_added_tokens_turn_the_shortcut_off(tokenizer: GPT2Tokenizer) -> None:
+    """They may reach across the end of a word, and take in any number of spaces."""
+    text = "word " * 3000
+    assert len(begin(tokenizer, text, 5)) < 1000
+    added = copy.deepcopy(tokenizer)
+    added.add_tokens([AddedToken("word word", rstrip=True)])
+    assert begin(added, text, 5) == text
+    assert encode(added, [text], 5) == encode(added, [text])
+    shown = copy.deepcopy(tokenizer)
+    shown.split_special_tokens = False
+    assert begin(shown, text, 5) == text
+
+
+def test_special_tokens_around_a_text_are_kept(tokenizer: GPT2Tokenizer) -> None:
+    """A text that is cut has the ids that transformers gives it."""
+    own = copy.deepcopy(tokenizer)
+    names = {"single": "<|endoftext|> $A ! !", "special_tokens": [("<|endoftext|>", 50256), ("!", 0)]}
+    own.backend_tokenizer.post_processor = TemplateProcessing(pair="$A $B", **names)
+    before, after = special_counts(own)
+    assert (before, after) == (1, 2)
+    for length in (3, 4, 10, 100):
+        (ids,) = truncate(encode(own, ["a b c d e f g"]), length, after)
+        assert ids == own("a b c d e f g", truncation=True, max_length=length)["input_ids"]
+    assert special_counts(tokenizer) == (0, 0)
 
 
 @pytest.mark.parametrize("words", ["Win a prize, call now! ", "aGVsbG8+d29ybGQ/IHNw"], ids=["words", "base64"])

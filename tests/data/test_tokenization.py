@@ -1,5 +1,6 @@
 """One encoding, two tokenizers: equal ids on every message and on any text.   pytest tests/data/test_tokenization.py"""
 
+import copy
 import logging
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.loopback_server import Answer, LoopbackServer
 from tiktoken_ext.openai_public import gpt2
-from transformers import GPT2Tokenizer
+from transformers import AutoTokenizer, GPT2Tokenizer
 
 from hf_spam import UserError
 from hf_spam.data import sampling, sources, tokenization
@@ -62,6 +63,27 @@ def test_the_chapters_example(tokenizer: GPT2Tokenizer) -> None:
 def test_the_marker_in_a_text_stays_text(tokenizer: GPT2Tokenizer) -> None:
     assert END_OF_TEXT_ID not in tokenizer(f"free {END_OF_TEXT} prize")["input_ids"]
     assert tokenizer.decode(tokenizer(END_OF_TEXT)["input_ids"]) == END_OF_TEXT
+
+
+def test_special_tokens_that_somebody_added_are_tokens(
+    tokenizer: GPT2Tokenizer, messages: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Transformers has one switch for all: the marker is one, too, and that is said. Of `add_tokens` it is not."""
+    splits = sampling.prepare_splits(messages.head(40).assign(Text=lambda rows: rows["Text"] + f" [URL]{END_OF_TEXT}"))
+    for add in ("tokens", "special tokens"):
+        own = copy.deepcopy(tokenizer)
+        if add == "tokens":
+            own.add_tokens(["[URL]"])
+        else:
+            own.add_special_tokens({"extra_special_tokens": ["[URL]"]})
+        caplog.clear()
+        ids = tokenization.tokenize(splits, own, 1024)["train"]["input_ids"][0]
+        said = "the added special tokens '[URL]' count as such inside a message, and so does <|endoftext|>"
+        assert (said in caplog.text) == (add == "special tokens")
+        assert (ids.count(50257), ids.count(END_OF_TEXT_ID)) == (1, int(add == "special tokens"))
+        own.save_pretrained(tmp_path / add)
+        loaded = AutoTokenizer.from_pretrained(tmp_path / add, trust_remote_code=False)
+        assert loaded(splits["train"]["text"][0])["input_ids"] == ids
 
 
 def test_padding(tokenizer: GPT2Tokenizer) -> None:

@@ -60,6 +60,7 @@ METRICS_SCHEMA = {
         **dict.fromkeys(("seconds", "epochs"), float),
         **dict.fromkeys(("steps", "parameters", "trained_parameters", "processes", "batch"), int),
         "best_checkpoint_step": None,
+        "base_model": None,
         "precision": str,
         "balance": str,
         "prior": None,
