@@ -173,16 +173,26 @@ def test_other_kinds_are_named(models: dict[str, Path]) -> None:
         SpamClassifier.from_pretrained(models["weights"])
 
 
-def test_labels_that_are_not_the_messages_are_not_counted(
-    model: Path, run: Callable[..., tuple[int, str, str]]
-) -> None:
-    """Both names swapped is a right model of its own: predicted with, but never reported on as if they were not."""
-    config(id2label={"0": "spam", "1": "ham"}, label2id={"spam": 0, "ham": 1})(model)
-    assert run("predict", model, "hi")[0] == 0
-    Path("mine.csv").write_text("label,text\n" + "ham,a\nspam,b\n" * 20)
-    code, output, error = run("evaluate", model, "--data_file", "mine.csv")
+def test_labels_are_counted_by_their_names(model: Path, run: Callable[..., tuple[int, str, str]]) -> None:
+    """Both names swapped is a right model of its own, which is right where the other was wrong."""
+    Path("mine.csv").write_text("label,text\n" + "ham,hello there\nspam,win a prize\n" * 20)
+    shares = []
+    for names in (("ham", "spam"), ("spam", "ham")):
+        ids = {name: id_ for id_, name in enumerate(names)}
+        config(id2label={str(id_): name for name, id_ in ids.items()}, label2id=ids)(model)
+        predicted = [
+            line.split("\t")[0] for line in run("predict", model, "hello there", "win a prize")[1].splitlines()
+        ]
+        right = (predicted[0] == "ham") + (predicted[1] == "spam")
+        code, output, _ = run("evaluate", model, "--data_file", "mine.csv")
+        assert code == 0
+        assert f"accuracy {right / 2:.2%}" in output
+        shares.append(right / 2)
+    assert sum(shares) == 1
+    Path("other.csv").write_text("label,text\nham,a\nfraud,b\n")
+    code, output, error = run("evaluate", model, "--data_file", "other.csv")
     assert (code, output) == (2, "")
-    assert "expected a model with the labels ham, spam, in this order, found spam, ham" in error
+    assert "other.csv: expected labels spam, ham, found 'fraud' in row 2" in error
 
 
 def test_messages_are_safe(model: Path) -> None:
