@@ -3,7 +3,7 @@
 import re
 import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import UserError
 
@@ -62,6 +62,7 @@ class Part:
         notes: What was recognised, a line each.
         classes: The names of the labels of a column, in the order of their ids, where the file records them.
         rows: Yields the number of each row, from 1, and its values by column, as they are in the file.
+        remarks: What was seen in the rows, once they are read, a line each.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Part:
     notes: list[str]
     classes: dict[str, list[str]]
     rows: Callable[[], Rows]
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

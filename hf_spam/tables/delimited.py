@@ -70,10 +70,22 @@ def _table(text: Text, dialect: Dialect, wanted: Wanted) -> Part:
     if (dialect.delimiter, text.source.suffix) not in ((",", ".csv"), ("\t", ".tsv")):
         notes.append(f"fields are separated by {_NAMES[dialect.delimiter]}")
 
-    def rows() -> Rows:
-        return _numbered(text, dialect, columns, header)
+    if '\\"' in text.head and dialect.quotes != "escaped":
+        notes.append("backslashes before quotes are read as part of the text")
+    unnamed = [column for column, given in zip(columns, raw, strict=True) if not given.strip()][raw[0] == "" :]
+    remarks: list[str] = []
 
-    return Part(name, columns, texts, labels, notes, {}, rows)
+    def rows() -> Rows:
+        left: list[int] = []
+        for number, row in _numbered(text, dialect, columns, header):
+            if any(row[column] for column in unnamed):
+                left.append(number)
+            yield number, row
+        if left:
+            also = f"{len(left):,} rows have something in columns without a name (the first is row {left[0]:,})"
+            remarks[:] = [f"{name}: {also}, which are left out"]
+
+    return Part(name, columns, texts, labels, notes, {}, rows, remarks)
 
 
 def _by_content(

@@ -21,7 +21,7 @@ Quotes = Literal["enclosing", "escaped", "literal", "collection"]
 DELIMITERS = {",": ".csv", "\t": ".tsv", ";": "", "|": "", " ": ""}  # and the suffix that says so
 TABLE_SUFFIXES = {".csv", ".tsv", ".tab", ".psv"}
 _SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
-_SAMPLE = 2**18  # characters
+_SAMPLE = 2**20  # characters
 _ENOUGH = 2_000  # rows of a sample
 _HEADER = set.union(*TEXT_NAMES, *LABEL_NAMES) - LABEL_WORDS
 _EMPTY = {"", "NA", "NaN", "NULL", "None"}
@@ -86,24 +86,21 @@ def _recognises(header: list[str], names: Sequence[str]) -> bool:
 
 def _find_quotes(head: str, cut: bool, delimiter: str, newline: str) -> tuple[Quotes | None, list[list[str]]]:
     """Return what quotes mean under a delimiter, `None` if rows have several widths, and the first rows."""
-    enclosing = _sample(head, cut, delimiter, "enclosing", newline)
-    literal = _sample(head, cut, delimiter, "literal", newline) if delimiter != " " else None
-    if _is_even(enclosing):
-        if enclosing == literal or not _is_even(literal):
-            return "enclosing", enclosing or []
-        # Both fit. A program that quotes doubles the quotes inside, or quotes all its texts.
-        if delimiter in ",;" or _is_quoted(literal or []):
-            return "enclosing", enclosing or []
-        return "literal", literal or []
+    enclosing, whole = _sample(head, cut, delimiter, "enclosing", newline)
+    # Between tabs and vertical bars, quotes may be text; between commas and semicolons they always enclose.
+    literal = _sample(head, cut, delimiter, "literal", newline)[0] if delimiter in "\t|" else []
+    if whole and _is_even(enclosing):
+        # Where both fit: a program that quotes doubles the quotes inside, or quotes all its texts.
+        if enclosing == literal or not _is_even(literal) or _is_quoted(literal):
+            return "enclosing", enclosing
+        return "literal", literal
     if _is_even(literal):
-        return "literal", literal or []
-    escaped = _sample(head, cut, delimiter, "escaped", newline) if '\\"' in head else None
-    if _is_even(escaped):
-        return "escaped", escaped or []
-    return None, enclosing or literal or []
+        return "literal", literal
+    escaped, whole = _sample(head, cut, delimiter, "escaped", newline) if '\\"' in head else ([], False)
+    return ("escaped", escaped) if whole and _is_even(escaped) else (None, enclosing)
 
 
-def _is_even(rows: list[list[str]] | None) -> bool:
+def _is_even(rows: list[list[str]]) -> bool:
     """Tell whether all rows have one width of at least two, but for a header that has no name for R's numbers."""
     if not rows:
         return False
@@ -142,8 +139,8 @@ def _is_plain(field: str) -> bool:
     return True
 
 
-def _sample(head: str, cut: bool, delimiter: str, quotes: Quotes, newline: str) -> list[list[str]] | None:
-    """Return the first rows, or `None` if they cannot be parsed."""
+def _sample(head: str, cut: bool, delimiter: str, quotes: Quotes, newline: str) -> tuple[list[list[str]], bool]:
+    """Return the first rows, up to one that cannot be parsed, and whether there is none."""
     rows: list[list[str]] = []
     last: list[str] | None = None
     try:
@@ -152,11 +149,11 @@ def _sample(head: str, cut: bool, delimiter: str, quotes: Quotes, newline: str) 
                 rows.append(last)
             last = row
             if len(rows) == _ENOUGH:
-                return rows
+                return rows, True
     except UserError as error:
         # The sample may end within a quote; what comes before counts.
-        return [*rows, last] if cut and rows and last is not None and "never closed" in str(error) else None
-    return rows if cut or last is None else [*rows, last]
+        return rows if last is None else [*rows, last], cut and len(rows) > 0 and "never closed" in str(error)
+    return rows if last is None or (cut and rows) else [*rows, last], True
 
 
 def settle_quotes(dialect: Dialect, lines: Iterable[str]) -> Dialect:

@@ -163,7 +163,10 @@ def _without_mark(start: bytes) -> str | None:
     pairs = len(start) // 2
     even, odd = start[0 : 2 * pairs : 2].count(0), start[1 : 2 * pairs : 2].count(0)
     for name, more, fewer in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
-        if not fewer and more > pairs // 10:
+        # Of English nearly half of the bytes; else at least those of all line ends.
+        end, step = ("\n".encode(name), start[: 2 * pairs])
+        ends = sum(step[at : at + 2] == end for at in range(0, 2 * pairs, 2))
+        if not fewer and (more > 0.4 * pairs > 2 or (ends and ends >= 0.9 * step.count(b"\n"))):
             return name
     return None
 

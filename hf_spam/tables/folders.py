@@ -7,13 +7,14 @@ from itertools import takewhile
 from pathlib import Path
 
 from ..errors import UserError
+from ..system.reading import is_folder
 from .columns import Part, Rows, Wanted, list_names
 from .dialects import TABLE_SUFFIXES
 from .encodings import open_text
 from .json_rows import JSON_SUFFIXES
 from .opening import LARGEST_FILE, open_source, text_suffix
 from .saved import INDEX, STATE, check_inside, read_dataset, read_saved
-from .table import Table, join, open_sources, read_source
+from .table import Paths, Table, join, open_sources, open_table, read_source
 
 ALL = "all"  # the only table of a folder without splits
 _SPLITS = {
@@ -55,6 +56,43 @@ def read_folder(
         UserError: If it is none of these, or see `open_table`.
     """
     return _Folder(Path(folder), Wanted(text_column, label_column, needs_label), encoding, strict).read()
+
+
+def read_tables(
+    paths: Paths,
+    *,
+    encoding: str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    needs_label: bool = True,
+    strict: bool = True,
+) -> dict[str, Table]:
+    """Return the tables of a folder as `read_folder` does, or the one table of files as `open_table` does, as `all`.
+
+    Args:
+        paths: A folder, or see `open_table`; so the other arguments.
+        encoding: See there.
+        text_column: See there.
+        label_column: See there.
+        needs_label: See there.
+        strict: See there.
+
+    Raises:
+        UserError: See `read_folder` and `open_table`.
+    """
+    wanted = Wanted(text_column, label_column, needs_label)
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if len(given) == 1 and is_folder(given[0]):
+        return _Folder(Path(given[0]), wanted, encoding, strict).read()
+    table = open_table(
+        paths,
+        encoding=encoding,
+        text_column=text_column,
+        label_column=label_column,
+        needs_label=needs_label,
+        strict=strict,
+    )
+    return {ALL: table}
 
 
 class _Folder:

@@ -174,8 +174,10 @@ def read_pieces(name: object, file: BinaryIO, limit: int | None) -> Iterator[byt
                 raise UserError(f"{name}: expected at most {limit:,} bytes, decompressed, found more. Split it.")
             yield piece
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        if kind and not (isinstance(error, OSError) and error.errno):
-            raise UserError(f"{name}: expected {kind} data, found damaged or truncated ones ({error}).") from None
+        if not (isinstance(error, OSError) and error.errno):
+            raise UserError(
+                f"{name}: expected {kind or 'sound'} data, found damaged or truncated ones ({error})."
+            ) from None
         raise UserError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
 

@@ -67,6 +67,11 @@ class Table:
                 self.read += 1
                 yield Place(part.name, number), row
 
+    @property
+    def remarks(self) -> list[str]:
+        """What was seen in the rows, once they are read, a line each."""
+        return [remark for part in self._parts for remark in part.remarks]
+
     def text(self, place: Place, row: Row) -> str:
         r"""Return the text of a row; several columns are joined by "\n", without those that are empty.
 
