@@ -18,7 +18,7 @@ _DIRECTORY = 16 * 2**20  # bytes of the list of members
 _END = 65_557  # the end record and the longest comment
 _NO_DATA = {"readme", "license", "licence", "copying", "citation", "about", "manifest"}
 _OTHER = {".md", ".pdf", ".html", ".htm", ".png", ".jpg", ".py", ".r", ".ipynb", ".rst", ".bib"}
-_FAULTS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, NotImplementedError)
+_FAULTS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 def members(archive: Source) -> list[Source]:
@@ -32,7 +32,7 @@ def members(archive: Source) -> list[Source]:
     with archive.seekable() as file:
         _check_directory(archive.name, file)
         with _reading(archive.name), zipfile.ZipFile(file) as found:
-            infos = [info for info in found.infolist() if not info.is_dir()]
+            infos = [info for info in found.infolist() if info.filename and not info.filename.endswith("/")]
     names = [info.filename for info in infos]
     for name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name.replace("\\", "/")).parts:
@@ -41,7 +41,7 @@ def members(archive: Source) -> list[Source]:
         return [archive]
     if "mimetype" in names and "content.xml" in names:
         raise UserError(f"{archive.name}: expected a table, found an OpenDocument file. Save it as .xlsx or CSV.")
-    data = sorted((info for info in infos if _is_data(info.filename)), key=lambda info: info.filename)
+    data = sorted((info for info in infos if is_data(info.filename)), key=lambda info: info.filename)
     if not data or len({info.filename for info in data}) < len(data):
         raise UserError(
             f"{archive.name}: expected an archive with a table or texts, found members: {list_names(names)}."
@@ -55,7 +55,8 @@ def members(archive: Source) -> list[Source]:
     return [_member(archive, info.filename) for info in data]
 
 
-def _is_data(name: str) -> bool:
+def is_data(name: str) -> bool:
+    """Tell whether a file may hold data by its name: it is not hidden, no README and no picture."""
     path = PurePosixPath(name)
     hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
     return not (hidden or path.stem.lower() in _NO_DATA or path.suffix.lower() in _OTHER)

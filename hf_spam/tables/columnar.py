@@ -39,10 +39,11 @@ def read_columnar(source: Source, wanted: Wanted) -> Part:
     with source.seekable() as file, _refusing(source.name, kind):
         schema = next(batches(source.name, file))
         assert isinstance(schema, pa.Schema)
-    if len(set(schema.names)) < len(schema.names):
-        raise UserError(f"{source.name}: expected columns of different names, found {list_names(schema.names)}.")
-    chosen = choose_columns(schema.names, wanted.text_column, wanted.label_column, wanted.needs_label, source.name)
-    classes = recorded_classes(schema, source.name)
+        names = list(schema.names)
+        classes = recorded_classes(schema, source.name)
+    if len(set(names)) < len(names):
+        raise UserError(f"{source.name}: expected columns of different names, found {list_names(names)}.")
+    chosen = choose_columns(names, wanted.text_column, wanted.label_column, wanted.needs_label, source.name)
 
     def rows() -> Rows:
         number = 0
@@ -57,7 +58,7 @@ def read_columnar(source: Source, wanted: Wanted) -> Part:
                         yield number, row
 
     notes = [f"read as {kind.split(' ', 1)[1].removesuffix(' file')}"] if source.suffix not in _SUFFIXES else []
-    return Part(source.name, list(schema.names), chosen.texts, chosen.labels, notes, classes, rows)
+    return Part(source.name, names, chosen.texts, chosen.labels, notes, classes, rows)
 
 
 _SUFFIXES = {".parquet", ".arrow", ".feather", ".ipc"}

@@ -4,6 +4,7 @@ import re
 import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ..errors import UserError
 
@@ -83,6 +84,7 @@ class Chosen:
     labels: list[str]
 
 
+@lru_cache(maxsize=2**12)
 def normalise(name: str) -> str:
     """Return a name in lower case with one underscore between its words."""
     return re.sub(r"[\s\-_/.]+", "_", name.strip().lower()).strip("_")

@@ -7,7 +7,16 @@ from itertools import islice
 
 from ..errors import UserError
 from .columns import Part, Rows, Wanted, choose_columns, unique_names
-from .dialects import TABLE_SUFFIXES, Dialect, find_dialect, has_header, label_position, parse, settle_quotes
+from .dialects import (
+    TABLE_SUFFIXES,
+    Dialect,
+    find_dialect,
+    guess_positions,
+    has_header,
+    label_position,
+    parse,
+    settle_quotes,
+)
 from .encodings import HEAD, Text
 
 _NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars", " ": "spaces"}
@@ -96,9 +105,10 @@ def _by_content(
         return columns, []
     label = label_position(sample) if len(columns) == 2 else None
     if label is None:
+        text_like, label_like = guess_positions(sample)
         raise UserError(
             f"{name}: expected a header, or two columns of which one holds labels, found {len(columns)} columns and "
-            f"no header. Say which by their numbers: --text_column 2 --label_column 1"
+            f"no header. Say which by their numbers: --text_column {text_like + 1} --label_column {label_like + 1}"
         )
     return [columns[1 - label]], [columns[label]]
 

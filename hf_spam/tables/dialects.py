@@ -67,21 +67,22 @@ def find_dialect(head: str, whole: bool, suffix: str, names: Sequence[str], pref
     for delimiter in delimiters:
         quotes, rows = _find_quotes(head, cut, delimiter, newline)
         header = [normalise(name) for name in rows[0]] if rows else []
-        named = len(header) > 1 and (bool(_HEADER & set(header)) or {normalise(name) for name in names} <= set(header))
+        named = len(header) > 1 and _names_columns(header, names)
         by_suffix = _SUFFIXES.get(suffix) == delimiter
         even = quotes is not None
         if prefer_lines and suffix not in TABLE_SUFFIXES and not (named or (even and delimiter == "\t")):
             continue
         if even or named or by_suffix:
-            rank = (even, named and _recognises(header, names), by_suffix)
+            rank = (even, named, by_suffix)
             found.append((rank, Dialect(delimiter, quotes or "enclosing", newline, rows)))
     if not found:
         return None
     return max(found, key=lambda each: each[0])[1]  # of equals the first
 
 
-def _recognises(header: list[str], names: Sequence[str]) -> bool:
-    return bool(_HEADER & set(header)) or bool({normalise(name) for name in names} & set(header))
+def _names_columns(header: Sequence[str], names: Sequence[str]) -> bool:
+    """Tell whether a row has a name that is known, or all that the user gave."""
+    return bool(_HEADER & set(header)) or (bool(names) and {normalise(name) for name in names} <= set(header))
 
 
 def _find_quotes(head: str, cut: bool, delimiter: str, newline: str) -> tuple[Quotes | None, list[list[str]]]:
@@ -162,7 +163,11 @@ def settle_quotes(dialect: Dialect, lines: Iterable[str]) -> Dialect:
     A program that writes tabs or vertical bars may quote fields or leave quotes as they are, and one reading can merge
     rows of the other. Between commas and semicolons a quote always encloses.
     """
-    if dialect.delimiter not in "\t|" or any('"' in field for row in dialect.sample for field in row):
+    if (
+        dialect.delimiter not in "\t|"
+        or not dialect.sample
+        or any('"' in field for row in dialect.sample for field in row)
+    ):
         return dialect
     marks = (f'{dialect.delimiter}"', f'{dialect.delimiter} "')
     begin: list[str] = []
@@ -248,7 +253,7 @@ def has_header(rows: Sequence[Sequence[str]], names: Sequence[str]) -> bool:
     label of another row. In doubt it does: then names that are not known are refused.
     """
     first, rest = [normalise(name) for name in rows[0]], rows[1:]
-    if _HEADER & set(first) or (names and {normalise(name) for name in names} <= set(first)) or not rows[0][0].strip():
+    if _names_columns(first, names) or not rows[0][0].strip():
         return True
     if len(first) > 1 and first == [str(number) for number in range(len(first))]:  # pandas' names of nameless columns
         return True
@@ -256,6 +261,14 @@ def has_header(rows: Sequence[Sequence[str]], names: Sequence[str]) -> bool:
     if label is None:
         return not any(name in LABEL_WORDS for name in first)
     return not (first[label] in LABEL_WORDS or rows[0][label] in {row[label] for row in rest if len(row) > label})
+
+
+def guess_positions(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """Return which columns look like texts and labels, for messages: the longest, and the most alike of the others."""
+    columns = list(zip(*rows, strict=False))
+    text = max(range(len(columns)), key=lambda position: sum(map(len, columns[position])))
+    others = [position for position in range(len(columns)) if position != text]
+    return text, min(others, key=lambda position: (len(set(columns[position])), position), default=text)
 
 
 def label_position(rows: Sequence[Sequence[str]]) -> int | None:

@@ -222,7 +222,7 @@ def _eight_bits(source: Source, strict: bool, notes: list[str]) -> Text:
     if name is None:
         raise UserError(
             f"{source.name}, line {line:,}: expected UTF-8 or an encoding that can be recognised, found byte "
-            f"0x{value:02x} at offset {offset}. Name it: --encoding windows-1252"
+            f"0x{value:02x} at offset {offset}. Name it with --encoding."
         )
     return Text(source, name, "strict" if strict else "replace", [*notes, f"read as {_shown(name)}"])
 

@@ -2,12 +2,14 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
 from ..errors import UserError
 from ..system.reading import is_folder
+from .archive import is_data
 from .columns import Part, Rows, Wanted, list_names
 from .dialects import TABLE_SUFFIXES
 from .encodings import open_text
@@ -25,8 +27,8 @@ _SHARD = re.compile(r"(?i)([a-z]+)(?:[-_.]\d+(?:-of-\d+)?(?:-[0-9a-f]+)?)?")
 _TABLES = TABLE_SUFFIXES | JSON_SUFFIXES | {".parquet", ".arrow", ".feather", ".xlsx", ".zip"}
 _WITHOUT_LABELS = {"unsup", "unlabeled", "unlabelled"}  # aclImdb has texts without labels
 _MOST = 1_000_000  # files
-
-Read = Callable[[list[Path]], Table]
+_MOST_CLASSES = 50  # of a file each
+_COPY = "dataset"  # where `hf-spam data` saves a `DatasetDict` beside its CSVs
 
 
 def read_folder(
@@ -99,11 +101,11 @@ class _Folder:
     def __init__(self, path: Path, wanted: Wanted, encoding: str | None, strict: bool) -> None:
         self.path, self.wanted, self.encoding, self.strict = path, wanted, encoding, strict
         try:
-            found = sorted(each for each in path.iterdir() if not each.name.startswith((".", "__MACOSX")))
+            found = sorted(each for each in path.iterdir() if each.is_dir() or is_data(each.name))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"{path}: expected a folder, found none that can be read: {reason}.") from None
-        self.folders = [each for each in found if each.is_dir()]
+        self.folders = [each for each in found if each.is_dir() and is_data(each.name)]
         self.files = [each for each in found if not each.is_dir()]
         self.names = {each.name for each in found}
 
@@ -116,18 +118,20 @@ class _Folder:
             return read_saved(self.path, self.wanted)
         if STATE in self.names and "dataset_info.json" in self.names:
             return {ALL: read_dataset(self.path, self.wanted)}
+        copy = self.inside(_COPY).read() if (self.path / _COPY / INDEX).exists() else {}
         if files := self._split_files():
             # Beside the copy that `hf-spam data` saves, they are what a user edits.
-            return {name: self._tables(paths) for name, paths in files.items()}
-        if "dataset" in self.names and (self.path / "dataset" / INDEX).exists():
-            return self.inside("dataset").read()
+            tables = {name: self._tables(paths) for name, paths in files.items()}
+            return {name: _named(table, copy[name]) if name in copy else table for name, table in tables.items()}
+        if copy:
+            return copy
         if splits := {_SPLITS[each.name.lower()]: each for each in self.folders if each.name.lower() in _SPLITS}:
             return {name: self.inside(each.name).one() for name, each in sorted(splits.items(), key=_order)}
         if table := self._classes():
             return {ALL: table}
-        tables = [path for path in self.files if text_suffix(path.name) in _TABLES]
-        if tables:
-            return {ALL: self._tables(tables)}
+        paths = [path for path in self.files if text_suffix(path.name) in _TABLES]
+        if paths or len(self.files) == 1:
+            return {ALL: self._tables(paths or self.files)}
         if len(self.folders) == 1:  # `data/` of a repository, `enron1/` of an archive
             return self.inside(self.folders[0].name).read()
         raise UserError(
@@ -169,7 +173,7 @@ class _Folder:
                 left = [each.name for each in self.folders if each not in folders]
                 return self._joined([part for part in parts if part], f"left out: {', '.join(left)}" if left else "")
         files = [each for each in self.files if each.suffix.lower() == ".txt"]
-        if len(files) > 1 and not self.folders and len(files) == len(self.files):
+        if 1 < len(files) <= _MOST_CLASSES and not self.folders and len(files) == len(self.files):
             names = _without_common([each.stem for each in files])
             return self._joined([self._lines(*each) for each in zip(files, names, strict=True)], "")
         return None
@@ -179,7 +183,7 @@ class _Folder:
         classes = ", ".join(dict.fromkeys(part.notes[0] for part in parts))
         return Table(
             table.name, table.columns, table.text_columns, table.label_columns,
-            [f"labels are the names of folders or files: {classes}", *([note] if note else [])], None, 0, parts,
+            [f"labels are the names of folders or files: {classes}", *([note] if note else [])], None, parts,
         )  # fmt: skip
 
     def _texts(self, folder: Path) -> Part | None:
@@ -211,6 +215,24 @@ class _Folder:
                 yield number, {"text": line, "label": label}
 
         return Part(str(path), ["text", "label"], ["text"], ["label"], [label], {}, rows)
+
+
+def _named(table: Table, copy: Table) -> Table:
+    """Return a table of CSVs with the names of its labels' ids, which the copy beside it records."""
+    if copy.label_names is None or len(table.label_columns) != 1:
+        return table
+    (column,) = table.label_columns
+
+    def with_ids(part: Part) -> Part:
+        def rows() -> Rows:
+            for number, row in part.rows():
+                label = row[column]
+                is_id = isinstance(label, str) and label.isascii() and label.isdigit()
+                yield number, {**row, column: int(str(label))} if is_id else row
+
+        return replace(part, rows=rows, classes={column: list(copy.label_names or [])})
+
+    return join([with_ids(part) for part in table.parts], table.name)
 
 
 def _order(item: tuple[str, object]) -> int:

@@ -175,6 +175,8 @@ def _values(text: Text) -> Any:
 
 def _numbered(values: Iterator[object], name: str) -> Rows:
     for number, value in enumerate(values, 1):
+        if isinstance(value, str):
+            value = {"text": value}
         if not isinstance(value, dict):
             raise UserError(f"{name}, row {number}: expected a JSON object, found {describe(value)}.")
         yield number, value

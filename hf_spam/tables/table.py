@@ -43,6 +43,7 @@ class Table:
         label_columns: The columns of the labels; several for multi-label.
         notes: What was recognised, a line each.
         label_names: The names of the labels in the order of their ids, where the file records them as a `ClassLabel`.
+        parts: The files.
         read: The rows that were read so far.
     """
 
@@ -52,8 +53,8 @@ class Table:
     label_columns: list[str]
     notes: list[str]
     label_names: list[str] | None
+    parts: list[Part] = field(repr=False)
     read: int = 0
-    _parts: list[Part] = field(default_factory=list, repr=False)
 
     def rows(self) -> Iterator[tuple[Place, Row]]:
         """Yield each row as it is in its file, all columns, and where it stands. Each call begins anew.
@@ -62,7 +63,7 @@ class Table:
             UserError: If a file is damaged or a row does not fit. No row is left out.
         """
         self.read = 0
-        for part in self._parts:
+        for part in self.parts:
             for number, row in part.rows():
                 self.read += 1
                 yield Place(part.name, number), row
@@ -70,7 +71,7 @@ class Table:
     @property
     def remarks(self) -> list[str]:
         """What was seen in the rows, once they are read, a line each."""
-        return [remark for part in self._parts for remark in part.remarks]
+        return [remark for part in self.parts for remark in part.remarks]
 
     def text(self, place: Place, row: Row) -> str:
         r"""Return the text of a row; several columns are joined by "\n", without those that are empty.
@@ -195,4 +196,4 @@ def join(parts: Sequence[Part], name: str | None = None) -> Table:
     shown = name or (first.name if len(parts) == 1 else f"{first.name} and {len(parts) - 1} more")
     notes = [f"columns: texts {', '.join(first.texts)}" + (f"; labels {', '.join(first.labels)}" * bool(first.labels))]
     notes += dict.fromkeys(note for part in parts for note in part.notes)
-    return Table(shown, columns, first.texts, first.labels, notes, first.classes.get(label or ""), 0, list(parts))
+    return Table(shown, columns, first.texts, first.labels, notes, first.classes.get(label or ""), list(parts))

@@ -49,7 +49,7 @@ def check(folder: pytest.TempPathFactory, name: str, content: bytes, expected: A
     try:
         found = rows(open_table(path, **options))
     except UserError as error:
-        assert "\n" not in str(error)
+        assert "\n" not in str(error)  # noqa: PT017
         return
     assert found == expected
 
@@ -67,7 +67,7 @@ def write(rows: Any, **options: Any) -> str:
     return buffer.getvalue()
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     pairs=pairs,
     delimiter=st.sampled_from([",", ";", "|", "\t"]),
@@ -88,7 +88,7 @@ def test_any_csv(
     check(tmp_path_factory, f"a{suffix}", content, pairs)
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(pairs=pairs, delimiter=st.sampled_from([",", ";", "|", "\t"]), columns=st.permutations(["text", "label", "n"]))
 def test_all_quoted(
     tmp_path_factory: pytest.TempPathFactory, pairs: Pairs, delimiter: str, columns: list[str]
@@ -98,7 +98,7 @@ def test_all_quoted(
     must(tmp_path_factory, "a.csv", write(table, delimiter=delimiter, quoting=csv.QUOTE_ALL).encode(), pairs)
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(pairs=pairs, quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC]), sep=st.sampled_from([",", ";", "\t", "|"]))  # fmt: skip
 def test_any_frame(tmp_path_factory: pytest.TempPathFactory, pairs: Pairs, quoting: Any, sep: str) -> None:
     """As pandas writes it, which leaves a bare carriage return without quotes."""
@@ -111,7 +111,7 @@ literal = st.text(characters, min_size=1, max_size=8) | st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(
     pairs=st.lists(st.tuples(st.sampled_from(["ham", "spam"]), literal), min_size=2, max_size=8),
     header=st.booleans(),
@@ -139,7 +139,7 @@ def test_literal_quotes_far_into_a_file(tmp_path: Path) -> None:
         assert rows(open_table(tmp_path / "a.tsv")) == [*plain, *late]
 
 
-@settings(max_examples=60)
+@settings(max_examples=24)
 @given(pairs=pairs, indent=st.sampled_from([None, 0, 2]), ascii_=st.booleans(), suffix=st.sampled_from([".json", ".jsonl", ".txt", ".csv"]))  # fmt: skip
 def test_any_json(
     tmp_path_factory: pytest.TempPathFactory, pairs: Pairs, indent: int | None, ascii_: bool, suffix: str
@@ -160,7 +160,7 @@ def test_any_json(
         must(tmp_path_factory, f"a{suffix}", content, pairs)
 
 
-@settings(max_examples=40)
+@settings(max_examples=16)
 @given(
     pairs=pairs, suffix=st.sampled_from([".parquet", ".csv"]), compression=st.sampled_from(["zstd", "snappy", None])
 )
@@ -179,7 +179,7 @@ def test_any_columns(
     must(tmp_path_factory, f"a{suffix}", sink.getvalue(), pairs)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(pairs=pairs)
 def test_any_sheet(tmp_path_factory: pytest.TempPathFactory, pairs: Pairs) -> None:
     openpyxl = pytest.importorskip("openpyxl")
