@@ -16,7 +16,7 @@ _TEXT = (
 )
 _LABEL = (
     "labels category categories class classes v1 target targets sentiment is_spam isspam spam spam_ham ham_spam type "
-    "label_text label_name intent y classification"
+    "label_text label_name intent y classification email_type text_type class_index airline_sentiment"
 )
 TEXT_NAMES = ({"text"}, set(_TEXT.split()), {"subject", "title", "headline"})
 LABEL_NAMES = ({"label"}, set(_LABEL.split()))

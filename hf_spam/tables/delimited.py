@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 
 from ..errors import UserError
 from .columns import Part, Rows, Wanted, choose_columns, unique_names
@@ -116,7 +115,13 @@ def _by_content(
 def _numbered(text: Text, dialect: Dialect, columns: list[str], header: bool) -> Rows:
     name, width = text.source.name, len(columns)
     rows = parse(text.lines(dialect.newline), dialect.delimiter, dialect.quotes, name)
-    for number, row in enumerate(islice(rows, int(header), None), 1):
+    first = next(rows, []) if header else None
+    for number, row in enumerate(rows, 1):
+        if row == first and width > 1:
+            raise UserError(
+                f"{name}: cannot be parsed: row {number} repeats the header. If two files were joined, give them one "
+                f"by one, or remove the row."
+            )
         if len(row) != width:
             raise UserError(
                 f"{name}: cannot be parsed: row {number} has {len(row)} field{'s' * (len(row) != 1)}, expected "

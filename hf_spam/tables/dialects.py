@@ -268,7 +268,9 @@ def guess_positions(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
     columns = list(zip(*rows, strict=False))
     text = max(range(len(columns)), key=lambda position: sum(map(len, columns[position])))
     others = [position for position in range(len(columns)) if position != text]
-    return text, min(others, key=lambda position: (len(set(columns[position])), position), default=text)
+    return text, min(
+        others, key=lambda position: (len({*columns[position]}) == 1, len({*columns[position]})), default=text
+    )
 
 
 def label_position(rows: Sequence[Sequence[str]]) -> int | None:

@@ -35,8 +35,8 @@ _NAMES = {"cp932": "shift_jis"}
 _FEW = 0.05  # share of bytes above 127, below which a text is English or nearly so
 _SAMPLE = 2**17
 
+_HINT = re.compile(r"sep=.\r?\n")
 _HIGH = re.compile(rb"[\x80-\xff]+")
-_LINES = re.compile(rb"[^\n]*[\x80-\xff][^\n]*\n?")
 _UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 
 
@@ -57,6 +57,9 @@ class Text:
         self.whole = len(start) < HEAD
         decoder = codecs.getincrementaldecoder(encoding)("replace")
         self.head = decoder.decode(start, final=self.whole)
+        # Excel's hint at the delimiter, which is found without it.
+        self._skip = 1 if _HINT.match(self.head) else 0
+        self.head = _HINT.sub("", self.head, count=1)
 
     def lines(self, newline: str) -> Iterator[str]:
         r"""Yield the lines with their ends.
@@ -79,7 +82,8 @@ class Text:
                             f"{self.source.name}, line {number:,}: expected at most {LARGEST_ROW:,} characters, found "
                             f"more. Put each message on a line of its own."
                         )
-                    yield line
+                    if number > self._skip:
+                        yield line
         except UnicodeError as error:
             raise UserError(
                 f"{self.source.name}, after line {number:,}: expected {self.encoding}, found {_bad(error)}. "
@@ -201,7 +205,8 @@ class _Counts:
                 self.valid += len(valid)
                 self.valid_bytes += sum(map(len, valid))
                 if len(self.sample) < _SAMPLE:
-                    self.sample += b"".join(_LINES.findall(piece))[:_SAMPLE]
+                    lines = (line for line in piece.splitlines(keepends=True) if not line.isascii())
+                    self.sample += b"".join(lines)[:_SAMPLE]
             self.size += len(piece)
             line += piece.count(b"\n")
 

@@ -139,7 +139,7 @@ def excel_semicolon(folder: Path) -> Shape:
     """Excel's CSV on a German or French machine."""
     rows = [("service", "Ihr Paket, Nr. 5, kommt heute"), ("betrug", "Bitte zahlen Sie 1,99 €; jetzt"), ("ham", "Schöne Grüße\nDeine Käthe"), ("ham", "Bis später für ein „Bier“")]  # fmt: skip
     text = _csv([["Nachricht", "Kategorie"], *([text, label] for label, text in rows)], delimiter=";", lineterminator="\r\n")  # fmt: skip
-    return Shape(_save(folder / "export.csv", text, "cp1252"), list(rows), {"text_column": "Nachricht", "label_column": "Kategorie"})  # fmt: skip
+    return Shape(_save(folder / "export.csv", "sep=;\r\n" + text, "cp1252"), list(rows), {"text_column": "Nachricht", "label_column": "Kategorie"})  # fmt: skip
 
 
 def excel_unicode_text(folder: Path) -> Shape:

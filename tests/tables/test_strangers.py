@@ -10,6 +10,7 @@ import re
 import resource
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -76,6 +77,7 @@ SHAPES: dict[str, tuple[str, str]] = {
     "two of labels": ("type,category,text\na,b,c\n", "expected one of labels (which of type, category?)"),
     "no table": ("Hello\nHow are you? Fine, thanks\n", "expected a table of texts and labels, found lines that are none"),
     "a comma too many": (LABELLED + "ham,Hi, there\n", "row 3 has 3 fields, expected 2. Put quotes around texts that contain ','."),
+    "two files in one": (LABELLED + LABELLED, "row 3 repeats the header. If two files were joined, give them one by one"),
     "texts alone": ("text\nhi\n", "expected one of labels, found columns: text"),
     "no sense": ("ham,x\nham,y\n\x01\n", "expected"),
 }  # fmt: skip
@@ -250,6 +252,18 @@ def test_large_files_are_streamed(tmp_path: Path, kind: str) -> None:
     found = open_table(path)
     assert sum(1 for _ in found.rows()) == 2_000_001
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 2**10  # KiB
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("content", [b"a" * 2**22 + b"\xe9\n", b"[" * 2**20, b'"' * 2**20, b"\t" * 2**20, b'{"a":' * 2**18, b",\n" * 2**19, b'\\"' * 2**19])  # fmt: skip
+def test_no_long_work(tmp_path: Path, content: bytes) -> None:
+    """What could make a pattern or a parser begin again and again takes no longer than other files of its size."""
+    for name in ("a.csv", "a.json", "a"):
+        (tmp_path / name).write_bytes(content)
+        began = time.process_time()
+        with suppress(UserError):
+            rows(open_table(tmp_path / name))
+        assert time.process_time() - began < 5
 
 
 def test_a_bomb_is_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
