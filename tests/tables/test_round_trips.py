@@ -273,6 +273,15 @@ def test_one_byte_of_windows(tmp_path: Path, text: str) -> None:
         assert rows(open_table(tmp_path / "a.csv", encoding=encoding)) == expected
 
 
+def test_few_bytes_are_windows(tmp_path: Path) -> None:
+    """Kaggle's spam.csv was damaged before it was published; its few odd bytes are no Polish."""
+    damaged = (
+        b"ham,I\xe5\xd5m home soon and don\x89\xdb\xf7t want to\nspam,Win \xe5\xa3100 now\nham,\xcc_ hi \xcc\xf6\n"
+    )
+    (tmp_path / "a.csv").write_bytes(b"label,text\n" + damaged + b"ham,See you at eight then\n" * 20)
+    assert rows(open_table(tmp_path / "a.csv"))[0] == ("ham", "IåÕm home soon and don‰Û÷t want to")
+
+
 @pytest.mark.slow
 @settings(max_examples=3000, deadline=None)
 @given(data=st.data())
