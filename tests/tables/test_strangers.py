@@ -65,6 +65,19 @@ def test_archives(tmp_path: Path, key: str) -> None:
         assert SAID.get(key, message) in str(error.value)
 
 
+def test_members_of_archives(tmp_path: Path) -> None:
+    """None that leads outside; and what macOS adds is no data."""
+    csv = LABELLED.encode()
+    for member in ("/a.csv", "../a.csv", "a/../../a.csv", "..\\a.csv"):
+        (tmp_path / "a.zip").write_bytes(strange.zip_of(**{member: csv, "b.csv": csv}))
+        with pytest.raises(UserError, match="points outside the archive"):
+            open_table(tmp_path / "a.zip")
+    (tmp_path / "a.zip").write_bytes(strange.zip_of(**{"a.csv": csv, "__MACOSX/a.csv": b"\0", "README.txt": b"about"}))
+    assert rows(open_table(tmp_path / "a.zip")) == EXPECTED
+    (tmp_path / "a.zip").write_bytes(strange.zip_of(**{"b.csv": csv, "a.csv": csv}))
+    assert rows(open_table(tmp_path / "a.zip")) == EXPECTED * 2
+
+
 @pytest.mark.parametrize(("name", "content"), strange.GOOD.values(), ids=strange.GOOD)
 def test_messages_in_any_form(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
