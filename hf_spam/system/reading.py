@@ -72,7 +72,7 @@ def parse_json(data: bytes | str, name: object) -> dict[str, Any]:
     """
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
-        value = json.loads(text, object_pairs_hook=_unique)
+        value = json.loads(text, object_pairs_hook=unique_keys)
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: expected JSON in UTF-8, found byte 0x{error.object[error.start]:02x}.") from None
     except RecursionError:
@@ -90,7 +90,12 @@ def describe(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs of a JSON object as a dict.
+
+    Raises:
+        ValueError: If a key stands there twice.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()
