@@ -19,6 +19,7 @@ from transformers import (
     TrainerCallback,
 )
 
+from ..conversion.to_book import as_book
 from ..data.splits import SPLITS, count, fingerprint, repeated
 from ..errors import Interrupted, UserError, one_line
 from ..evaluation.metrics import METRICS, build_compute_metrics, confusion
@@ -69,7 +70,7 @@ def fine_tune(
         OSError: If the disk is full.
         Interrupted: If SIGTERM or Ctrl-C came; a checkpoint is saved then.
     """
-    trained = freeze(model.model, trainable)
+    trained = freeze(model, trainable)
     with _sparse_embedding(model, tokenizer, tokenized, arguments, trainable) as decay:
         trainer, interim = build_trainer(model, tokenizer, tokenized, arguments)
         print(describe_start(trainer, len(tokenized["train"]), arguments.resume_from_checkpoint))
@@ -143,7 +144,7 @@ def build_trainer(
         train_dataset=train,
         eval_dataset=_longest_first(tokenized["validation"]),
         processing_class=tokenizer,
-        compute_metrics=build_compute_metrics(model.model.out_head.out_features),
+        compute_metrics=build_compute_metrics(model.num_labels),
         callbacks=callbacks,
     )
     interim.autocast = trainer.accelerator.autocast
@@ -260,7 +261,7 @@ def _precision(trainer: Trainer) -> str:
 def _record_training(trainer: SpamTrainer, interim: InterimEstimates, trained: list[str]) -> dict[str, Any]:
     """Return what `metrics.json` keeps of the training. `trained` names the parameters of the GPT that trained."""
     arguments, model = trainer.args, trainer.model
-    parameters = {name: parameter.numel() for name, parameter in model.model.named_parameters()}  # type: ignore
+    parameters = {name: parameter.numel() for name, parameter in as_book(model).named_parameters()}  # type: ignore[arg-type]
     return {
         "seconds": round(interim.seconds, 2),
         "steps": trainer.state.global_step,
