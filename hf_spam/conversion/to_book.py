@@ -18,7 +18,7 @@ def as_book(model: AnyGPT) -> GPTModel:
         return model
     book = GPTModel.__new__(GPTModel)
     nn.Module.__init__(book)
-    book.config = model.config  # type: ignore[assignment]
+    book.config = model.config
     for name, module in model.model.named_children():
         book.add_module(name, module)
     book.out_head = model.score if isinstance(model, SpamGPTForSequenceClassification) else model.lm_head

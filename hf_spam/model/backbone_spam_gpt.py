@@ -76,7 +76,7 @@ class SpamGPTPreTrainedModel(PreTrainedModel):
         for name in [name for name in state_dict if name.startswith(f"{prefix}{_OLD_HEAD}")]:
             new = f"{prefix}{self.head_name}.{name.removeprefix(prefix + _OLD_HEAD)}"
             state_dict[new] = state_dict.pop(name)
-        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """Save as transformers does. The code beside the weights serves every Auto class, not only this model's."""
@@ -118,7 +118,8 @@ class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
         super().__init__(config)
         self.build(config, SpamGPTBlock)
         for number, block in enumerate(self.trf_blocks):
-            block.att.layer_idx = number
+            attention: Any = block.att
+            attention.layer_idx = number
         self.part = part
         self.post_init()
 
@@ -126,7 +127,7 @@ class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
         if not self.part:
             super().init_weights()
 
-    @capture_outputs
+    @capture_outputs  # type: ignore[untyped-decorator]
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -180,7 +181,7 @@ class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
         alone = not explicit and all(it is None for it in (attention_mask, position_ids, cache))
         if alone and input_ids is not None:
             states = self.hidden(input_ids, at, prefix_states, prefix_blocks)
-            return BaseModelOutputWithPast(last_hidden_state=states)  # type: ignore[arg-type]
+            return BaseModelOutputWithPast(last_hidden_state=states)
 
         if inputs_embeds is None:
             inputs_embeds = self.tok_emb(input_ids)  # [B, T, C]
@@ -195,7 +196,7 @@ class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
         )
         for block in self.trf_blocks:
             x = block(x, None, mask, cache, explicit)
-        kept = {CACHE: cache} if use_cache else {}
+        kept: dict[str, Any] = {CACHE: cache} if use_cache else {}
         return BaseModelOutputWithPast(last_hidden_state=self.final_norm(x), **kept)
 
     def _positions(

@@ -10,6 +10,8 @@ alone. This is the same function with the same gradients, without the positions 
 `layers_spam_gpt` and `modeling_spam_gpt`, which derive from the classes here.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -158,7 +160,7 @@ class TransformerBlock(nn.Module):
 class GPTBackbone(nn.Module):
     """Everything but the head: the embeddings, the blocks and the final norm."""
 
-    config: SpamGPTConfig
+    config: Any
 
     def build(self, config: SpamGPTConfig, block: type[TransformerBlock] = TransformerBlock) -> None:
         """Create the modules. A method, because `__init__` is transformers' own in one of the subclasses."""

@@ -51,7 +51,9 @@ class SpamGPTAttention(MultiHeadAttention):
             drop_rate = self.dropout.p if self.training else 0.0
             # A mask is left out where causality says it all, and where a single position sees every key.
             causal = mask is None and x.shape[1] > 1
-            context = F.scaled_dot_product_attention(queries, keys, values, mask, drop_rate, causal)
+            context = F.scaled_dot_product_attention(
+                queries, keys, values, attn_mask=mask, dropout_p=drop_rate, is_causal=causal
+            )
         return self.out_proj(context.transpose(1, 2).reshape(x.shape))
 
     def _weighted(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import GenerationMixin
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast, SequenceClassifierOutputWithPast
-from transformers.utils import can_return_tuple
+from transformers.utils.generic import can_return_tuple
 
 from .backbone_spam_gpt import CACHE, SpamGPTModel, SpamGPTPreTrainedModel, check_mask
 from .configuration_spam_gpt import SpamGPTConfig
@@ -58,12 +58,12 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
 
     def __init__(self, config: SpamGPTConfig) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
+        self.num_labels: int = config.num_labels  # type: ignore[assignment]
         self.model = SpamGPTModel(config, part=True)
-        self.score = nn.Linear(config.emb_dim, config.num_labels)
+        self.score = nn.Linear(config.emb_dim, self.num_labels)
         self.post_init()
 
-    @can_return_tuple
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -137,7 +137,7 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
         logits = score_at(self.score, outputs.last_hidden_state, last)  # [B, num_labels]
         loss = None if labels is None else self._loss(logits, labels, num_items_in_batch)
         kept = {name: outputs[name] for name in (CACHE, "hidden_states", "attentions") if name in outputs}
-        return SequenceClassifierOutputWithPast(loss=loss, logits=logits, **kept)  # type: ignore[arg-type]
+        return SequenceClassifierOutputWithPast(loss=loss, logits=logits, **kept)
 
     def _read(self, input_ids: Tensor, attention_mask: Tensor | None, pad: int | None = None) -> tuple[Tensor, Tensor]:
         """Return ids with padding on the right alone, `[B, T]`, and the position of each row to read, `[B]`."""
@@ -204,7 +204,7 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
         given = {"labels": labels, "pooled_logits": logits, "config": config}
         if num_items_in_batch is None:
             return self.loss_function(**given)
-        whole = not labels.is_floating_point() and config.num_labels > 1
+        whole = not labels.is_floating_point() and self.num_labels > 1
         if config.problem_type == "single_label_classification" or (config.problem_type is None and whole):
             return self.loss_function(**given, num_items_in_batch=num_items_in_batch)
         # Those of regression and of several labels know nothing of the step, and would grow with its batches.
@@ -225,7 +225,7 @@ class SpamGPTForCausalLM(SpamGPTPreTrainedModel, GenerationMixin):
         self.lm_head = nn.Linear(config.emb_dim, config.vocab_size, bias=False)
         self.post_init()
 
-    @can_return_tuple
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -288,4 +288,4 @@ class SpamGPTForCausalLM(SpamGPTPreTrainedModel, GenerationMixin):
             items = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **items)
         kept = {name: outputs[name] for name in (CACHE, "hidden_states", "attentions") if name in outputs}
-        return CausalLMOutputWithPast(loss=loss, logits=logits, **kept)  # type: ignore[arg-type]
+        return CausalLMOutputWithPast(loss=loss, logits=logits, **kept)
