@@ -216,7 +216,7 @@ def _random_model(job: Job, **options: Any) -> SpamGPTForSequenceClassification:
     arguments = build(ModelArguments, {"model_size": job.model_size, **options})
     config = build_config(arguments, None, len(tokenizer), None, longest)
     model = initialize_model(config, None, seed=123)
-    freeze(model.model)
+    freeze(model)
     return model.to("cuda") if torch.cuda.is_available() else model  # type: ignore[arg-type]
 
 

@@ -83,7 +83,7 @@ def continues(job: Job, checkpoint: Path | None) -> bool:
 
 def check_room(job: Job, model: SpamGPTForSequenceClassification, messages: int) -> None:
     """Refuse a run that would not fit on the disk beside what is there. What an unfinished run holds is reused."""
-    freeze(model.model, job.model.trainable)
+    freeze(model, job.model.trainable)
     needed = bytes_needed(model, job.training, messages)
     require_room(job.place, needed - folder_size(partial_folder(job.place)))
 

@@ -20,6 +20,7 @@ from transformers import (
     TrainerCallback,
 )
 
+from ..conversion.to_book import as_book
 from ..data.arguments import Balance
 from ..data.labels import Task, task_of_config
 from ..data.splits import SPLITS, count, fingerprint, repeated, task_of
@@ -80,7 +81,7 @@ def fine_tune(
         Interrupted: If SIGTERM or Ctrl-C came; a checkpoint is saved then.
     """
     task = task or task_of(texts)
-    trained = freeze(model.model, trainable)
+    trained = freeze(model, trainable)
     with _sparse_embedding(model, tokenizer, tokenized, arguments, trainable) as decay:
         trainer, interim = build_trainer(
             model, tokenizer, tokenized, arguments, task=task, loss=build_loss(balance, texts)
@@ -89,7 +90,7 @@ def fine_tune(
         cache = use_prefix_cache(trainer, model, tokenized)
         train(trainer, interim, decay)
         if prior is not None:
-            correct_prior(model.model.out_head, learned_shares(texts, balance), prior)
+            correct_prior(model.score, learned_shares(texts, balance), prior)
         splits = {name: evaluate_split(trainer, tokenized[name], task) for name in SPLITS}
     processes.wait_for_all()
     if cache is not None and arguments.prefix_cache_dir is None and not keep_cache and processes.rank() == 0:
@@ -285,7 +286,7 @@ def _precision(trainer: Trainer) -> str:
 def _record_training(trainer: SpamTrainer, interim: InterimEstimates, trained: list[str]) -> dict[str, Any]:
     """Return what `metrics.json` keeps of the training. `trained` names the parameters of the GPT that trained."""
     arguments, model = trainer.args, trainer.model
-    parameters = {name: parameter.numel() for name, parameter in model.model.named_parameters()}  # type: ignore
+    parameters = {name: parameter.numel() for name, parameter in as_book(model).named_parameters()}  # type: ignore[arg-type]
     return {
         "seconds": round(interim.seconds, 2),
         "steps": trainer.state.global_step,

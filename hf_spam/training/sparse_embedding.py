@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..model.gpt import GPTModel
+from ..model.gpt import GPTBackbone
 from .checkpoints import checkpoint_folder
 
 _FILE = "used_rows.json"
@@ -104,7 +104,7 @@ class Decay(TrainerCallback):
 
 
 @contextmanager
-def used_rows(gpt: GPTModel, tokenized: DatasetDict, pad_token_id: int) -> Iterator[Decay]:
+def used_rows(gpt: GPTBackbone, tokenized: DatasetDict, pad_token_id: int) -> Iterator[Decay]:
     """Train only the embedding rows that occur in `tokenized`; restore the whole embedding on exit.
 
     Args:
