@@ -34,7 +34,7 @@ ROOMS = [
     {"tables"},
     {"data", "conversion"},
     {"inference"},
-    {"evaluation"},
+    {"evaluation", "trainable"},
     {"training"},
     {"equivalence", "hub", "starting"},
     {"benchmarks"},

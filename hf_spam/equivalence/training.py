@@ -15,8 +15,9 @@ from ..data.splits import SPAM, SPLITS
 from ..evaluation.intervals import wilson
 from ..model.gpt import GPTModel
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
-from ..training.fine_tuning import build_trainer, evaluate_split, use_prefix_cache
-from ..training.freezing import Trainable, freeze
+from ..trainable.freezing import Trainable, freeze
+from ..training.fine_tuning import build_trainer, use_prefix_cache
+from ..training.recording import evaluate_split
 from . import native_loop
 from .comparison import Comparison, Value, compare, compare_records
 from .recorder import StepRecorder

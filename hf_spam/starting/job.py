@@ -13,9 +13,9 @@ from ..system.files import folder_size, write_atomically
 from ..system.place import require_room
 from ..system.reading import read_json
 from ..system.run_folder import ARGUMENTS_FILE, check_writable, partial_folder
+from ..trainable.freezing import freeze
 from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
 from ..training.checkpoints import bytes_needed, remove_unsealed
-from ..training.freezing import freeze
 from ..training.resuming import find_checkpoint, set_aside_later
 from ..values.set_up import suspects
 from .stored_options import PLACES

@@ -47,8 +47,8 @@ from hf_spam.equivalence.training import (
     train_with_trainer,
 )
 from hf_spam.model import gpt, layers_spam_gpt
+from hf_spam.trainable.frozen_prefix import PrefixCache
 from hf_spam.training.fine_tuning import SpamTrainer
-from hf_spam.training.frozen_prefix import PrefixCache
 
 Patch = pytest.MonkeyPatch
 ALL = "all, dropout 0"

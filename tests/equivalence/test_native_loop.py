@@ -16,7 +16,7 @@ from hf_spam import GPTModel, SpamGPTConfig, SpamGPTForSequenceClassification, U
 from hf_spam.conversion.to_book import as_book
 from hf_spam.data.tokenization import gpt2_encoding
 from hf_spam.equivalence import native_loop
-from hf_spam.training.freezing import freeze
+from hf_spam.trainable.freezing import freeze
 
 PAD = 50256
 

@@ -21,9 +21,9 @@ from hf_spam.data import sampling
 from hf_spam.data.labels import Task
 from hf_spam.data.tokenization import tokenize
 from hf_spam.evaluation.plots import plot_values
+from hf_spam.trainable.freezing import Trainable
 from hf_spam.training import fine_tuning as training
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
-from hf_spam.training.freezing import Trainable
 from hf_spam.training.initial_model import build_config, initialize_model
 from hf_spam.training.trainer import SpamTrainer
 

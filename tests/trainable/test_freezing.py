@@ -1,11 +1,11 @@
-"""What trains and what does not.   pytest tests/training/test_freezing.py"""
+"""What trains and what does not.   pytest tests/trainable/test_freezing.py"""
 
 import pytest
 import torch
 
 from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification
 from hf_spam.conversion.to_book import as_book
-from hf_spam.training.freezing import Trainable, freeze
+from hf_spam.trainable.freezing import Trainable, freeze
 
 HEAD = {"out_head"}
 LAST = HEAD | {"final_norm", "trf_blocks.2"}
