@@ -256,7 +256,15 @@ print(json.dumps([[found["score"] for found in classify(texts, batch_size=size, 
 """
 
 
-@pytest.mark.parametrize(("way", "options"), [("german", []), ("japanese, padded", ["--pooling", "last_position"])])
+@pytest.mark.parametrize(
+    ("way", "options"),
+    [
+        pytest.param("german", [], marks=pytest.mark.slow),
+        ("japanese, padded", []),
+        pytest.param("japanese, padded", ["--pooling", "last_position"], marks=pytest.mark.slow),
+    ],
+    ids=["german", "japanese", "japanese, last_position"],
+)
 def test_from_weights_to_labels(
     run: Run, warm_bare: WarmProcess, folders: Callable[[str], Path], tmp_path: Path, way: str, options: list[str]
 ) -> None:
