@@ -180,7 +180,7 @@ class OptionParser(HfArgumentParser):
         return found, rest
 
     def _without_last(self, argv: Sequence[str] | None) -> list[str] | None:
-        """Return what was typed with the last value of an option of several as an argument: `--data_file a.csv MODEL`."""
+        """Return what was typed with an option's last value as an argument: `--data_file a.csv MODEL`."""
         words = list(sys.argv[1:] if argv is None else argv)
         for start, word in enumerate(words):
             action = self._option_string_actions.get(word)

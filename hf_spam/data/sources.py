@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -128,8 +129,8 @@ def open_tables(arguments: DataArguments) -> dict[str, Table] | None:
     Raises:
         UserError: If they cannot be read, or are splits of which none is known.
     """
-    columns = {"text_column": arguments.text_column, "label_column": arguments.label_column}
-    how = {**columns, "encoding": arguments.encoding}
+    columns: dict[str, Any] = {"text_column": arguments.text_column, "label_column": arguments.label_column}
+    how: dict[str, Any] = {**columns, "encoding": arguments.encoding}
     if arguments.data_file is not None:
         return _known_splits(read_tables(locate(arguments.data_file), **how))
     if arguments.data_dir is not None:
@@ -157,7 +158,7 @@ def _known_splits(tables: Mapping[str, Table]) -> dict[str, Table]:
         return dict(tables)
     named = {split_name(name): table for name, table in tables.items()}
     left = [name for name in tables if split_name(name) is None]
-    known = {name: named[name] for name in ("train", "validation", "test") if name in named}
+    known: dict[str, Table] = {name: named[name] for name in ("train", "validation", "test") if name in named}
     if not known:
         if len(tables) == 1:
             return {ALL: next(iter(tables.values()))}

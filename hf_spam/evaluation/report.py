@@ -113,13 +113,13 @@ def recorded_options(model: str, folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{model}: its {ARGUMENTS_FILE} names {what}, which is not read. Name --data_file or --dataset_name."
         )
-    if "-" in found.get("data_file", ()):
-        raise UserError(f"{model}: its messages came from standard input. Name --data_file.")
     parser = OptionParser(DataArguments, prog="hf-spam evaluate", description=None)
     try:
         options: dict[str, Any] = parser.given(to_argv(found, parser))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    if "-" in options.get("data_file", []):
+        raise UserError(f"{model}: its messages came from standard input. Name --data_file.")
     return options
 
 

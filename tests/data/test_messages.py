@@ -139,7 +139,7 @@ def test_what_training_needs(tmp_path: Path) -> None:
             {"train_file": write_csv(tmp_path / "a.csv", ROWS), "test_file": every},
             "expected every label among the messages for training, found no scam",
         ),
-        ({"data_file": every, "dataset_split": "train"}, "--dataset_split: expected it with --dataset_name"),
+        ({"dataset_split": "train"}, "--dataset_split: expected it with --dataset_name"),
     ]
     for options, message in cases:
         with pytest.raises(UserError, match=message):
