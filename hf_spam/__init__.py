@@ -1,6 +1,6 @@
 """Fine-tune a from-scratch GPT as a text classifier the Hugging Face way.
 
-Importing the package makes its models known to transformers, whichever is imported first. `pipeline`,
+Importing the package makes its models known to transformers, whichever is imported first. `pipeline`, `AutoModel`,
 `AutoModelForSequenceClassification` and `AutoModelForCausalLM` then load its checkpoints without remote code.
 
 It imports neither torch nor transformers, which takes seconds: each public name is imported on first use.
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .data.tokenization import build_tokenizer, tokenize
     from .equivalence.native_loop import load_state
     from .inference.classifier import Prediction, SpamClassifier
+    from .model.backbone_spam_gpt import SpamGPTModel
     from .model.configuration_spam_gpt import SpamGPTConfig
     from .model.gpt import GPTModel
     from .model.modeling_spam_gpt import SpamGPTForCausalLM, SpamGPTForSequenceClassification
@@ -36,6 +37,7 @@ else:  # hidden from type checkers, which would take any name for one of ours
         "SpamGPTConfig": "model.configuration_spam_gpt",
         "SpamGPTForCausalLM": "model.modeling_spam_gpt",
         "SpamGPTForSequenceClassification": "model.modeling_spam_gpt",
+        "SpamGPTModel": "model.backbone_spam_gpt",
         "SpamTrainingArguments": "training.arguments",
         "build_model": "training.initial_model",
         "build_tokenizer": "data.tokenization",
@@ -65,6 +67,7 @@ __all__ = [
     "SpamGPTConfig",
     "SpamGPTForCausalLM",
     "SpamGPTForSequenceClassification",
+    "SpamGPTModel",
     "SpamTrainingArguments",
     "UserError",
     "build_model",

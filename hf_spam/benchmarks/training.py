@@ -33,9 +33,9 @@ from ..data.tokenization import build_tokenizer, gpt2_encoding, tokenize
 from ..equivalence import native_loop
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import build
+from ..trainable.freezing import freeze
 from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
 from ..training.fine_tuning import build_trainer, fine_tune
-from ..training.freezing import freeze
 from ..training.initial_model import build_config, initialize_model
 from .measuring import matrix_product_rate, seconds
 from .peers import gpt2_classifier
@@ -216,7 +216,7 @@ def _random_model(job: Job, **options: Any) -> SpamGPTForSequenceClassification:
     arguments = build(ModelArguments, {"model_size": job.model_size, **options})
     config = build_config(arguments, None, len(tokenizer), None, longest)
     model = initialize_model(config, None, seed=123)
-    freeze(model.model)
+    freeze(model)
     return model.to("cuda") if torch.cuda.is_available() else model  # type: ignore[arg-type]
 
 

@@ -81,7 +81,9 @@ def parse_configuration(values: Mapping[str, Any], path: Path) -> tuple[Kind, Sp
         if values.get("pad_to_length") is not None:
             fields["pad_to_length"] = whole(values["pad_to_length"], "pad_to_length", path, 1, 2**17)
     last_id = fields.get("vocab_size", SpamGPTConfig.vocab_size) - 1
-    fields |= {name: whole(values[name], name, path, 0, last_id) for name in _IDS if values.get(name) is not None}
+    for name in _IDS:
+        if name in values:  # null where the model does without
+            fields[name] = None if values[name] is None else whole(values[name], name, path, 0, last_id)
     fields |= {} if kind == "language model" else _read_labels(values, path)
     names = {name: architecture for architecture, name in _KINDS.items()}
     try:

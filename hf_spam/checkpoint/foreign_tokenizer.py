@@ -20,6 +20,7 @@ from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..system.reading import LARGEST_JSON, describe, read_json, read_regular
 from .files import find_file
 from .general_tokenizer import build_general_tokenizer, check_ids
+from .sentencepiece_model import read_sentencepiece
 from .tokenizer import (
     END_OF_TEXT,
     GPT2_CLASSES,
@@ -33,12 +34,16 @@ from .tokenizer import (
 )
 
 VOCABULARY, MERGES, SPECIAL_MAP, ADDED = "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json"
-TOKENIZER_FILES = (TOKENIZER, TOKENIZER_CONFIG, VOCABULARY, MERGES, SPECIAL_MAP, ADDED)
-OTHER_FORMATS = ("spiece.model", "sentencepiece.model", "tokenizer.model", "spm.model", "vocab.txt")
+SENTENCEPIECE = "spiece.model"
+OTHER_FORMATS = ("sentencepiece.model", "tokenizer.model", "spm.model", "vocab.txt")
+_T5_CLASSES = ("T5Tokenizer", "T5TokenizerFast")
+_T5_TOKENS = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+TOKENIZER_FILES = (TOKENIZER, TOKENIZER_CONFIG, VOCABULARY, MERGES, SPECIAL_MAP, ADDED, SENTENCEPIECE, *OTHER_FORMATS)
 _OWN = (*SPECIAL, "cls_token", "sep_token", "mask_token")  # the model's own; others were added for messages
 _REMEDY = (
-    "Save it in the usual format beside the weights: in Python, "
-    "transformers.AutoTokenizer.from_pretrained({source!r}).save_pretrained(FOLDER)."
+    "Save both in a new folder, and name that: in Python, "
+    "transformers.AutoTokenizer.from_pretrained({source!r}).save_pretrained('gpt2-folder'); "
+    "transformers.AutoModelForCausalLM.from_pretrained({source!r}).save_pretrained('gpt2-folder')."
 )
 
 
@@ -70,16 +75,18 @@ def read_foreign_tokenizer(
     Raises:
         UserError: If it is damaged, of a format that is not read, or has ids that the model does not have.
     """
-    found = _read_content(folder, source)
-    if found is None:
-        return None
-    content, path = found
     settings_path = find_file(folder, TOKENIZER_CONFIG)
     values = {} if settings_path is None else read_json(settings_path)
     map_path = find_file(folder, SPECIAL_MAP)
     if map_path is not None:
         values |= {name: token for name, token in read_json(map_path).items() if token is not None}
     class_ = values.get("tokenizer_class")
+    if class_ in _T5_CLASSES:
+        values = {**_T5_TOKENS, **values}
+    found = _read_content(folder, source, "</s>" if class_ in _T5_CLASSES else None)
+    if found is None:
+        return None
+    content, path = found
     general = class_ not in (None, *GPT2_CLASSES) or not is_plain_bpe(content)
     vocabulary = _vocabulary(content, path)
     check_ids(vocabulary, vocab_size, path)
@@ -100,8 +107,8 @@ def read_foreign_tokenizer(
     return ForeignTokenizer(_build_general(content, settings, config, path, named), notes)
 
 
-def _read_content(folder: Path, source: str) -> tuple[dict[str, Any], Path] | None:
-    """Return the content of `tokenizer.json`, or the same made of GPT-2's two older files."""
+def _read_content(folder: Path, source: str, append: str | None) -> tuple[dict[str, Any], Path] | None:
+    """Return the content of `tokenizer.json`, or the same made of GPT-2's two older files or of `spiece.model`."""
     path = find_file(folder, TOKENIZER)
     if path is not None:
         return read_json(path), path
@@ -115,10 +122,13 @@ def _read_content(folder: Path, source: str) -> tuple[dict[str, Any], Path] | No
         model = {"type": "BPE", "vocab": read_json(path), "merges": [line for line in lines if line]}
         added = _read_added(folder)
         return {"model": model, "pre_tokenizer": {"type": "ByteLevel"}, "added_tokens": added}, path
+    path = find_file(folder, SENTENCEPIECE)
+    if path is not None:
+        return read_sentencepiece(path, append), path
     other = next((name for name in OTHER_FORMATS if find_file(folder, name) is not None), None)
     if other is not None:
-        remedy = _REMEDY.format(source=source)
-        raise UserError(f"{folder}: expected {TOKENIZER}, or {VOCABULARY} and {MERGES}, found only {other}. {remedy}")
+        files = f"{TOKENIZER}, or {VOCABULARY} and {MERGES}, or {SENTENCEPIECE}"
+        raise UserError(f"{folder}: expected {files}, found {other}. {_REMEDY.format(source=source)}")
     return None
 
 

@@ -39,6 +39,12 @@ _CLASSES: dict[Kind, type[PreTrainedModel]] = {
     "language model": SpamGPTForCausalLM,
     "gpt2": GPT2ForSequenceClassification,
 }
+# The names of today's tensors by those of our first version.
+OLD_NAMES: dict[Kind, dict[str, str]] = {
+    "checkpoint": {"model.out_head.weight": "score.weight", "model.out_head.bias": "score.bias"},
+    "language model": {"model.out_head.weight": "lm_head.weight"},
+    "gpt2": {},
+}
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ def read_weights(checkpoint: Checkpoint) -> State:
         empty: Any = _CLASSES[checkpoint.kind](_config(checkpoint))
     shapes = {name: tuple(tensor.shape) for name, tensor in empty.state_dict().items()}
     tied = empty._tied_weights_keys if checkpoint.kind == "language model" else ()
-    return read_state(checkpoint.folder, shapes, optional=tied)
+    return read_state(checkpoint.folder, shapes, tied, OLD_NAMES[checkpoint.kind])
 
 
 def load_model(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> PreTrainedModel:

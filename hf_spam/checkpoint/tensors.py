@@ -29,24 +29,28 @@ _FLOATS = {"F32", "F16", "BF16", "F64"}
 _SHOWN = 5  # problems in a message
 
 
-def read_state(folder: Path, expected: Shapes, optional: Collection[str] = ()) -> State:
+def read_state(
+    folder: Path, expected: Shapes, optional: Collection[str] = (), renamed: Mapping[str, str] | None = None
+) -> State:
     """Return the tensors of a folder, on the CPU and in the types in which they are stored.
 
     Args:
         folder: It holds `model.safetensors`, or the parts that `model.safetensors.index.json` lists.
         expected: Every tensor's name and shape.
         optional: Those that may be missing, as another one stands for them.
+        renamed: Today's names of tensors by those that they had before.
 
     Raises:
         UserError: If a tensor is missing, left over, not of its shape, not of floating point, or not finite, or a file
             is damaged.
     """
+    renamed = renamed or {}
     files = find_weights(folder, "Train or export again, or download it again.")
-    check_headers(files, folder, expected, optional)
+    check_headers(files, folder, expected, optional, renamed)
     state: State = {}
     for file in files:
         state |= load_tensors(file)
-    return {name: tensor for name, tensor in state.items() if not name.endswith(OLD_MASKS)}
+    return {renamed.get(name, name): tensor for name, tensor in state.items() if not name.endswith(OLD_MASKS)}
 
 
 def find_weights(folder: Path, remedy: str, single: str = SINGLE, index: str = INDEX) -> list[Path]:
@@ -67,7 +71,13 @@ def find_weights(folder: Path, remedy: str, single: str = SINGLE, index: str = I
     return [require_file(folder, name, remedy) for name in dict.fromkeys(parts.values())]
 
 
-def check_headers(files: list[Path], folder: Path, expected: Shapes, optional: Collection[str] = ()) -> None:
+def check_headers(
+    files: list[Path],
+    folder: Path,
+    expected: Shapes,
+    optional: Collection[str] = (),
+    renamed: Mapping[str, str] | None = None,
+) -> None:
     """Compare the names, shapes and types that files announce with the expected ones, without reading a tensor.
 
     Raises:
@@ -79,6 +89,7 @@ def check_headers(files: list[Path], folder: Path, expected: Shapes, optional: C
         for name, (shape, type_) in _read_header(file).items():
             if name.endswith(OLD_MASKS):
                 continue
+            name = (renamed or {}).get(name, name)
             if name in found:
                 problems.append(f"{name} is there twice")
             if type_ not in _FLOATS:

@@ -25,9 +25,9 @@ from ..inference.classifier import EXAMPLES
 from ..model.gpt import GPTModel
 from ..options import OptionParser, build, merge, option
 from ..system.run_folder import STATE_FILE, check_writable, staged
+from ..trainable.freezing import freeze
 from ..training.arguments import ModelArguments
 from ..training.checkpoints import require_finite_weights
-from ..training.freezing import freeze
 from ..training.initial_model import build_config
 from ..values.ranges import BATCH, COUNT, COUNT_OR_NONE, EPOCHS, FACTOR, FOLDER, SEED, check_values
 

@@ -9,7 +9,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from ..checkpoint.configuration import CONFIG
 from ..checkpoint.files import find_file
-from ..checkpoint.foreign_tokenizer import OTHER_FORMATS, TOKENIZER_FILES
+from ..checkpoint.foreign_tokenizer import TOKENIZER_FILES
 from ..checkpoint.tensors import INDEX, SINGLE
 from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
@@ -25,7 +25,7 @@ ALIASES = {
     "gpt2-xl": "openai-community/gpt2-xl",
     "distilgpt2": "distilbert/distilgpt2",
 }
-_SMALL = [CONFIG, MANIFEST_FILE, *TOKENIZER_FILES, *OTHER_FORMATS]
+_SMALL = [CONFIG, MANIFEST_FILE, *TOKENIZER_FILES]
 _SAFE = [SINGLE, INDEX, "model-?????-of-?????.safetensors"]
 _PICKLED = ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-?????-of-?????.bin"]
 ALTERNATIVES = (

@@ -16,6 +16,7 @@ from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from .backend import mask_after, trim
 from .from_gpt2 import to_gpt2_names
+from .to_book import as_book
 
 
 def to_gpt2(model: SpamGPTForSequenceClassification) -> GPT2ForSequenceClassification:
@@ -40,7 +41,7 @@ def to_gpt2(model: SpamGPTForSequenceClassification) -> GPT2ForSequenceClassific
             f"expected a model that is read at its last_token, as transformers' GPT-2 classifier is, found "
             f"{config.pooling}. Export to ONNX instead, or train with --pooling last_token."
         )
-    state = to_gpt2_names(model.model)
+    state = to_gpt2_names(as_book(model))
     weight, bias = state["score.weight"].double(), state.pop("score.bias").double()
     shift = torch.linalg.pinv(weight) @ bias
     if not torch.allclose(weight @ shift, bias, rtol=0, atol=1e-9):

@@ -62,7 +62,7 @@ def to_onnx(model: SpamGPTForSequenceClassification, folder: Path, int8: bool = 
     model.config.architectures = [type(model).__name__]  # as save_pretrained sets it beside torch's weights
     model.config.save_pretrained(folder)
     if int8:
-        model.model.tok_emb = _Int8Embedding(model.model.tok_emb)  # type: ignore[assignment]
+        model.model.tok_emb = _Int8Embedding(model.model.tok_emb)
     held = [*model.parameters(), *model.buffers()]
     large = sum(tensor.numel() * tensor.element_size() for tensor in held) > _LARGEST_FILE
     with _silence_exporter():

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
 from ..conversion.from_gpt2 import SIZES, GPT2Checkpoint, fill, load_checkpoint
+from ..conversion.to_book import as_book
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.gpt import GPTModel
 from ..model.modeling_spam_gpt import SpamGPTForCausalLM, SpamGPTForSequenceClassification
@@ -107,7 +108,7 @@ def _compare_language_models(
     yield compare(3, f"{size}: GPTModel eager = GPT2LMHeadModel", expected, found, TOLERANCE)
 
     wrapped = SpamGPTForCausalLM(SpamGPTConfig(**checkpoint.sizes)).eval()
-    fill(wrapped.model, checkpoint)
+    fill(as_book(wrapped), checkpoint)
     expected, found = {}, {}
     for side in ("left", "right"):
         ids, mask = pad(rows, side)
@@ -125,11 +126,11 @@ def _compare_classifiers(
     size: str, gpt2: GPT2LMHeadModel, checkpoint: GPT2Checkpoint, rows: list[list[int]]
 ) -> Comparison:
     ours = SpamGPTForSequenceClassification(SpamGPTConfig(**checkpoint.sizes)).eval()
-    fill(ours.model, checkpoint)
-    nn.init.zeros_(ours.model.out_head.bias)  # GPT-2's classifier has none
+    fill(as_book(ours), checkpoint)
+    nn.init.zeros_(ours.score.bias)  # GPT-2's classifier has none
     theirs = GPT2ForSequenceClassification(gpt2.config).eval()
     theirs.transformer = gpt2.transformer
-    theirs.score = ours.model.out_head
+    theirs.score = ours.score
     expected: dict[str, Value] = {}
     found: dict[str, Value] = {}
     for padding in ("left", "right", "none"):
@@ -154,12 +155,12 @@ def check_generation(subject: StartingPoint) -> list[Comparison]:
     wrapped: dict[str, Value] = {}
     with random_gpt2("tiny") as (gpt2, checkpoint):
         model = SpamGPTForCausalLM(SpamGPTConfig(**checkpoint.sizes)).eval()
-        fill(model.model, checkpoint)
+        fill(as_book(model), checkpoint)
         for number, prompt in enumerate(prompts):
             continuations = (
                 (expected, _generate(gpt2, prompt)),
                 (wrapped, _generate(model, prompt)),
-                (native, native_loop.generate(model.model, prompt, NEW_TOKENS)),
+                (native, native_loop.generate(as_book(model), prompt, NEW_TOKENS)),
             )
             for side, continuation in continuations:
                 side |= {f"text {number}, token {position}": float(id_) for position, id_ in enumerate(continuation)}
@@ -211,12 +212,12 @@ def _through_pth(model: SpamGPTForSequenceClassification, home: Path) -> SpamGPT
     """Save and load as the native loop's file, as our checkpoint, and as the native loop's file again."""
     config: Any = model.config
     first, second = (SpamGPTForSequenceClassification(config).eval() for _ in range(2))
-    native_loop.save_state(model.model, home / "first.pth")
-    native_loop.load_state(first.model, home / "first.pth")
+    native_loop.save_state(model, home / "first.pth")
+    native_loop.load_state(first, home / "first.pth")
     first.save_pretrained(home / "from-pth")
     checkpoint = SpamGPTForSequenceClassification.from_pretrained(home / "from-pth")
-    native_loop.save_state(checkpoint.model, home / "second.pth")
-    native_loop.load_state(second.model, home / "second.pth")
+    native_loop.save_state(checkpoint, home / "second.pth")
+    native_loop.load_state(second, home / "second.pth")
     return second
 
 

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from ..checkpoint.tensors import unpickle_tensors
+from ..conversion.to_book import AnyGPT, as_book
 from ..errors import UserError
 from ..evaluation.history import History
 from ..model.gpt import GPTModel
@@ -231,13 +232,13 @@ def generate(model: GPTModel, ids: Sequence[int], max_new_tokens: int) -> list[i
     return text
 
 
-def save_state(model: GPTModel, path: str | os.PathLike[str]) -> None:
-    """Write the state dict to a `.pth` file, as the chapter does, but never a half-written one."""
+def save_state(model: AnyGPT, path: str | os.PathLike[str]) -> None:
+    """Write the state dict to a `.pth` file, as the chapter does and under its names, but never a half-written one."""
     with atomic_file(Path(path)) as temporary:
-        torch.save(model.state_dict(), temporary)
+        torch.save(as_book(model).state_dict(), temporary)
 
 
-def load_state(model: GPTModel, path: str | os.PathLike[str]) -> None:
+def load_state(model: AnyGPT, path: str | os.PathLike[str]) -> None:
     """Read a state dict written by `save_state` or by the book's own code, whose causal masks are ignored.
 
     Raises:
@@ -245,6 +246,8 @@ def load_state(model: GPTModel, path: str | os.PathLike[str]) -> None:
     """
     state = unpickle_tensors(Path(path))
     try:
-        model.load_state_dict({name: tensor for name, tensor in state.items() if not name.endswith(".att.mask")})
+        as_book(model).load_state_dict(
+            {name: tensor for name, tensor in state.items() if not name.endswith(".att.mask")}
+        )
     except RuntimeError as error:
         raise UserError(f"{path}: expected a state dict of this model: {' '.join(str(error).split())[:500]}") from None

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from ..conversion.to_book import as_book
 from ..data.splits import SPAM, SPLITS
 from ..evaluation.intervals import wilson
 from ..model.gpt import GPTModel
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
-from ..training.fine_tuning import build_trainer, evaluate_split, use_prefix_cache
-from ..training.freezing import Trainable, freeze
+from ..trainable.freezing import Trainable, freeze
+from ..training.fine_tuning import build_trainer, use_prefix_cache
+from ..training.recording import evaluate_split
 from . import native_loop
 from .comparison import Comparison, Value, compare, compare_records
 from .recorder import StepRecorder
@@ -122,7 +124,7 @@ def check_bf16(subject: StartingPoint) -> list[Comparison]:
 def train_natively(subject: StartingPoint, trainable: Trainable, drop_rate: float = 0.0) -> Record:
     """Train with the chapter's loop, and return its record."""
     model = GPTModel(subject.configure(drop_rate=drop_rate), num_labels=2)
-    model.load_state_dict(subject.classifier.model.state_dict())
+    model.load_state_dict(as_book(subject.classifier).state_dict())
     freeze(model, trainable)
     loaders = native_loop.build_loaders(subject.frames, subject.encoding, batch_size=BATCH_SIZE)
     torch.manual_seed(subject.seed)
@@ -143,7 +145,7 @@ def train_with_trainer(
     """Train with the Trainer's `book` preset, changed by `options` of `SpamTrainingArguments`; return its record."""
     model = SpamGPTForSequenceClassification(subject.configure(drop_rate=drop_rate, attn_implementation=attention))
     model.load_state_dict(subject.classifier.state_dict())
-    freeze(model.model, trainable)
+    freeze(model, trainable)
     with tempfile.TemporaryDirectory() as folder:
         arguments = book_arguments(subject, folder, **options)
         trainer, interim = build_trainer(model, subject.tokenizer, subject.tokenized, arguments, log=silent)
@@ -157,7 +159,7 @@ def train_with_trainer(
             if subject.max_steps is not None:
                 rows = rows.select(range(min(len(rows), subject.max_steps * BATCH_SIZE)))
             accuracies[name] = evaluate_split(trainer, rows, SPAM)["accuracy"]
-    return Record(recorder.steps, interim.history, accuracies, dict(model.model.named_parameters()))
+    return Record(recorder.steps, interim.history, accuracies, dict(as_book(model).named_parameters()))
 
 
 def accuracy_noise(accuracy: float, messages: int) -> float:

@@ -22,7 +22,10 @@ from .repository import Contents, Repository, publish
 
 _MODEL = Path(__file__).parents[1] / "model"
 _LARGEST_TEXT = 64 * 2**20  # bytes
-CODE = ("configuration_spam_gpt.py", "gpt.py", "modeling_spam_gpt.py")
+CODE = (
+    *("configuration_spam_gpt.py", "gpt.py"),
+    *("layers_spam_gpt.py", "backbone_spam_gpt.py", "modeling_spam_gpt.py"),
+)
 # In the order of a listing. Anything else in the folder is not pushed: checkpoints, caches, the user's own files.
 MODEL_FILES = (
     *("config.json", "generation_config.json", "model*.safetensors", "model*.safetensors.index.json", "model.onnx*"),
@@ -61,7 +64,8 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
     }
     if CARD_FILE not in contents:
         contents = {CARD_FILE: build_model_card(folder, repository, license, checkpoint).encode(), **contents}
-    contents |= {name: (_MODEL / name).read_bytes() for name in CODE if name in contents}
+    if any(name in contents for name in CODE):  # all of it: an older folder's code had fewer files
+        contents |= {name: (_MODEL / name).read_bytes() for name in CODE}
     metrics = contents.get(METRICS_FILE)
     training = parse_json(metrics, folder / METRICS_FILE).get("training") if isinstance(metrics, bytes) else None
     base_model = training.get("base_model") if isinstance(training, dict) else None

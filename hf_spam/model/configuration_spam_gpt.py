@@ -2,16 +2,25 @@
 
 from typing import ClassVar, Literal, TypeGuard, get_args
 
+import transformers
+
+# Before anything is imported that older releases lack: this code travels with the weights.
+if int(transformers.__version__.split(".")[0]) < 5:
+    raise RuntimeError(
+        f"this model needs transformers 5.5.4 or newer, found {transformers.__version__}: pip install -U transformers"
+    )
+
 from transformers import PreTrainedConfig
 
 Pooling = Literal["last_token", "last_position"]
+_ENDOFTEXT = 50256  # GPT-2's only special token
 
 
 class SpamGPTConfig(PreTrainedConfig):
     """Configuration of a from-scratch GPT that scores texts.
 
-    The fields have the book's names; `attribute_map` translates transformers' names for the same things. The defaults
-    are those of GPT-2 small.
+    The fields have the book's names; `attribute_map` translates transformers' and GPT-2's names for the same things.
+    The defaults are those of GPT-2 small. A vocabulary too small for the id of `<|endoftext|>` does without it.
 
     Args:
         vocab_size: Number of token ids, including GPT-2's `<|endoftext|>` (50256).
@@ -25,6 +34,11 @@ class SpamGPTConfig(PreTrainedConfig):
         pooling: Which position's logits score the text. `last_token`: the last real token, so that padding never
             changes a score. `last_position` (the book): the last position of the row padded to `pad_to_length`.
         pad_to_length: Length in tokens to which `last_position` pads every row; defaults to `context_length`.
+        pad_token_id: The id that pads rows; `None` for a model that is only given rows without padding, or a mask.
+        bos_token_id: The id that starts a text, for `generate()`.
+        eos_token_id: The id that ends one, likewise.
+        tie_word_embeddings: Whether the language model's head is the token embedding, as in GPT-2.
+        use_cache: Whether the language model returns its keys and values when it is not training, as GPT-2 does.
 
     Raises:
         ValueError: If a size or the pooling rule is invalid.
@@ -37,6 +51,10 @@ class SpamGPTConfig(PreTrainedConfig):
         "num_hidden_layers": "n_layers",
         "num_attention_heads": "n_heads",
         "max_position_embeddings": "context_length",
+        "n_embd": "emb_dim",
+        "n_layer": "n_layers",
+        "n_head": "n_heads",
+        "n_positions": "context_length",
     }
 
     vocab_size: int = 50257
@@ -49,10 +67,11 @@ class SpamGPTConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     pooling: Pooling = "last_token"
     pad_to_length: int | None = None
-    pad_token_id: int | None = 50256
-    bos_token_id: int | None = 50256
-    eos_token_id: int | None = 50256
-    tie_word_embeddings: bool = True  # the causal model's head to `tok_emb`, as in GPT-2
+    pad_token_id: int | None = _ENDOFTEXT
+    bos_token_id: int | None = _ENDOFTEXT
+    eos_token_id: int | None = _ENDOFTEXT
+    tie_word_embeddings: bool = True
+    use_cache: bool = True
 
     def __post_init__(self, **kwargs: object) -> None:
         super().__post_init__(**kwargs)
@@ -65,8 +84,14 @@ class SpamGPTConfig(PreTrainedConfig):
             raise ValueError(f"drop_rate must be in [0, 1), got {self.drop_rate}")
         if self.pooling not in get_args(Pooling):
             raise ValueError(f"pooling must be one of {', '.join(get_args(Pooling))}, got {self.pooling!r}")
-        if not _is_whole(self.pad_token_id) or not 0 <= self.pad_token_id < self.vocab_size:
-            raise ValueError(f"pad_token_id must be an id below {self.vocab_size}, got {self.pad_token_id!r}")
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+            if getattr(self, name) == _ENDOFTEXT >= self.vocab_size:
+                setattr(self, name, None)
+        pad = self.pad_token_id
+        if pad is not None and (not _is_whole(pad) or not 0 <= pad < self.vocab_size):
+            raise ValueError(f"pad_token_id must be an id below {self.vocab_size}, got {pad!r}")
+        if pad is None and self.pooling == "last_position":
+            raise ValueError("pooling last_position pads every row: it needs a pad_token_id, got None")
         if self.pooling == "last_position" and self.pad_to_length is None:
             self.pad_to_length = self.context_length
         if self.pad_to_length is not None and not (

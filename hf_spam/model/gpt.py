@@ -5,29 +5,51 @@ under causal attention a position never sees what is to its right, so rows padde
 
 A classifier reads one position of each text. `at` names that position, and the last block is then computed for it
 alone. This is the same function with the same gradients, without the positions that are never read.
+
+`GPTModel` is the book's model. transformers' side of it, with its own heads, a key-value cache and masks, is in
+`layers_spam_gpt` and `modeling_spam_gpt`, which derive from the classes here.
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from .configuration_spam_gpt import SpamGPTConfig
 
 
-class LayerNorm(nn.Module):
-    """Layer normalisation with the book's parameter names and biased variance."""
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation with the book's parameter names and biased variance.
+
+    A torch LayerNorm without parameters of its own: whoever treats norms apart, as weight decay does, knows it by its
+    type.
+    """
 
     def __init__(self, emb_dim: int) -> None:
-        super().__init__()
-        self.eps = 1e-5
+        super().__init__(emb_dim, eps=1e-5, elementwise_affine=False)
         self.scale = nn.Parameter(torch.ones(emb_dim))
         self.shift = nn.Parameter(torch.zeros(emb_dim))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, self.scale.shape, self.scale, self.shift, self.eps)
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Tell whether calling a linear layer multiplies by its weight and does nothing else.
+
+    Adapters and quantisers put another module or tensor in its place; pruning, offloading and sharding act in hooks or
+    in a `forward` of the instance's own. What they do would be lost if the weight were read instead.
+    """
+    return (
+        type(module) is nn.Linear
+        and type(module.weight) in (nn.Parameter, FakeTensor)  # the latter while torch.export traces
+        and module.weight.device.type != "meta"
+        and not (module._forward_hooks or module._forward_pre_hooks)
+        and not (module._backward_hooks or module._backward_pre_hooks)
+        and not vars(module).keys() & {"forward", "_hf_hook"}
+    )
 
 
 class MultiHeadAttention(nn.Module):
@@ -45,33 +67,37 @@ class MultiHeadAttention(nn.Module):
         self.W_key = nn.Linear(config.emb_dim, config.emb_dim, bias=config.qkv_bias)
         self.W_value = nn.Linear(config.emb_dim, config.emb_dim, bias=config.qkv_bias)
         self.out_proj = nn.Linear(config.emb_dim, config.emb_dim)
+        self.softmax = nn.Softmax(dim=-1)
         self.dropout = nn.Dropout(config.drop_rate)
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         """Attend from every position, `[B, T, C]` → `[B, T, C]`, or from position `at` `[B]` alone: → `[B, 1, C]`."""
         if at is not None:
-            # Adapters and quantisers replace the linear layers by modules without a plain weight.
-            if type(self.W_key) is nn.Linear and type(self.W_value) is nn.Linear:
+            if is_plain(self.W_key) and is_plain(self.W_value):
                 return self.out_proj(self._attend_from(x, at))
             return self.forward(x)[torch.arange(at.shape[0], device=at.device), at][:, None]
-        B, T, C = x.shape
-        split = (B, T, self.num_heads, self.head_dim)
-        keys = self.W_key(x).view(split).transpose(1, 2)  # [B, H, T, D]
-        queries = self.W_query(x).view(split).transpose(1, 2)  # [B, H, T, D]
-        values = self.W_value(x).view(split).transpose(1, 2)  # [B, H, T, D]
+        queries, keys, values = self._project(x)
         if self.config._attn_implementation == "eager":
             context = self._masked_attention(queries, keys, values)
         else:
             drop_rate = self.dropout.p if self.training else 0.0
             context = F.scaled_dot_product_attention(queries, keys, values, dropout_p=drop_rate, is_causal=True)
-        return self.out_proj(context.transpose(1, 2).reshape(B, T, C))
+        return self.out_proj(context.transpose(1, 2).reshape(x.shape))
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the queries, keys and values of `[B, T, C]`: each `[B, H, T, D]`."""
+        split = (*x.shape[:2], self.num_heads, self.head_dim)
+        keys = self.W_key(x).view(split).transpose(1, 2)
+        queries = self.W_query(x).view(split).transpose(1, 2)
+        values = self.W_value(x).view(split).transpose(1, 2)
+        return queries, keys, values
 
     def _masked_attention(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         scores = queries @ keys.transpose(2, 3)  # [B, H, T, T]
         # Built here rather than kept in a buffer: a non-persistent buffer does not survive from_pretrained.
         future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(diagonal=1)
         scores = scores.masked_fill(future, -torch.inf)
-        weights = torch.softmax(scores / keys.shape[-1] ** 0.5, dim=-1)
+        weights = self.softmax(scores / keys.shape[-1] ** 0.5)
         return self.dropout(weights) @ values  # [B, H, T, D]
 
     def _attend_from(self, x: Tensor, at: Tensor) -> Tensor:
@@ -115,13 +141,11 @@ class FeedForward(nn.Module):
 class TransformerBlock(nn.Module):
     """Attention, then feed-forward, each after a norm and with a shortcut around both (pre-norm)."""
 
-    # `gradient_checkpointing_enable` of transformers sets both on every module that has the first.
-    gradient_checkpointing = False
-    _gradient_checkpointing_func: Callable[..., Tensor] = staticmethod(checkpoint)
+    attention: type[MultiHeadAttention] = MultiHeadAttention
 
     def __init__(self, config: SpamGPTConfig) -> None:
         super().__init__()
-        self.att = MultiHeadAttention(config)
+        self.att = self.attention(config)
         self.ff = FeedForward(config)
         self.norm1 = LayerNorm(config.emb_dim)
         self.norm2 = LayerNorm(config.emb_dim)
@@ -129,50 +153,34 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         """Transform every position, `[B, T, C]` → `[B, T, C]`, or position `at` `[B]` alone: → `[B, 1, C]`."""
-        # Checkpointed inside `forward`, so that hooks around the block (FSDP's) run only once.
-        if self.gradient_checkpointing and self.training:
-            return self._gradient_checkpointing_func(self._block, x, at)
-        return self._block(x, at)
-
-    def _block(self, x: Tensor, at: Tensor | None) -> Tensor:
         shortcut = x if at is None else x[torch.arange(x.shape[0], device=x.device), at][:, None]
         x = shortcut + self.drop_shortcut(self.att(self.norm1(x), at))
         return x + self.drop_shortcut(self.ff(self.norm2(x)))
 
 
-class GPTModel(nn.Module):
-    """GPT-2's architecture with the book's module names.
+class GPTBackbone(nn.Module):
+    """Everything but the head: the embeddings, the blocks and the final norm."""
 
-    Args:
-        config: The sizes.
-        num_labels: Number of classes of the book's classification head (with bias), or `None` for the language-model
-            head over the vocabulary (without bias).
-    """
+    config: Any
 
-    def __init__(self, config: SpamGPTConfig, num_labels: int | None = None) -> None:
-        super().__init__()
-        self.config = config
+    def build(self, config: SpamGPTConfig, block: type[TransformerBlock] = TransformerBlock) -> None:
+        """Create the modules. A method, because `__init__` is transformers' own in one of the subclasses."""
         self.tok_emb = nn.Embedding(config.vocab_size, config.emb_dim)
         self.pos_emb = nn.Embedding(config.context_length, config.emb_dim)
         self.drop_emb = nn.Dropout(config.drop_rate)
-        self.trf_blocks = nn.Sequential(*[TransformerBlock(config) for _ in range(config.n_layers)])
+        self.trf_blocks = nn.Sequential(*[block(config) for _ in range(config.n_layers)])
         self.final_norm = LayerNorm(config.emb_dim)
-        self.out_head = (
-            nn.Linear(config.emb_dim, config.vocab_size, bias=False)
-            if num_labels is None
-            else nn.Linear(config.emb_dim, num_labels)
-        )
 
-    def forward(
+    def hidden(
         self, in_idx: Tensor, at: Tensor | None = None, prefix_states: Tensor | None = None, prefix_blocks: int = 0
     ) -> Tensor:
-        """Score every position, or one position of each text.
+        """Return what the head reads: the normed states of every position, or of one position of each text.
 
         Args:
             in_idx: Token ids. Padding, if any, is on the right.
                 *Shape:* `[B, T]`, T at most `context_length`.
-            at: The position of each text to score; `None` scores all. With `eager` attention every position is
-                computed nevertheless, as in the book.
+            at: The position of each text that will be read; `None` returns all. With `eager` attention every position
+                is computed and returned nevertheless, as in the book.
                 *Shape:* `[B]`.
             prefix_states: The precomputed result of `states` for the first blocks: for all T positions or, if it
                 covers all blocks, for position `at` alone. Needs `at`.
@@ -180,8 +188,8 @@ class GPTModel(nn.Module):
             prefix_blocks: Number of blocks that `prefix_states` covers.
 
         Returns:
-            The head's logits over the vocabulary or the classes.
-                *Shape:* `[B, T, num_logits]`, or `[B, num_logits]` with `at`.
+            The states, for `score_at` or a head.
+                *Shape:* `[B, T, C]`, or `[B, 1, C]` with `at`.
 
         Raises:
             ValueError: If a row is longer than the context.
@@ -191,13 +199,12 @@ class GPTModel(nn.Module):
         if at is None or (self.config._attn_implementation == "eager" and prefix_states is None):
             for block in blocks:
                 x = block(x)
-            logits = self.out_head(self.final_norm(x))  # [B, T, num_logits]
-            return logits if at is None else logits[torch.arange(at.shape[0], device=at.device), at]
+            return self.final_norm(x)
         for block in blocks[:-1]:
             x = block(x)
         for block in blocks[-1:]:
             x = block(x, at)  # [B, 1, C]
-        return self.out_head(self.final_norm(x[:, 0]))
+        return self.final_norm(x)
 
     def states(self, in_idx: Tensor, num_blocks: int = 0) -> Tensor:
         """Return the hidden states of token ids `[B, T]` after the first `num_blocks` blocks: `[B, T, C]`."""
@@ -219,3 +226,54 @@ class GPTModel(nn.Module):
         parts = [self.tok_emb, self.pos_emb, *self.trf_blocks]
         trains = [any(parameter.requires_grad for parameter in part.parameters()) for part in parts]
         return max(0, trains.index(True) - 2) if True in trains else len(self.trf_blocks)
+
+
+def score_at(head: nn.Module, states: Tensor, at: Tensor) -> Tensor:
+    """Return a head's logits at position `at` `[B]` of the states that `GPTBackbone.hidden` returned for it.
+
+    Where those are the states of every position, the head reads them all, as the book's does.
+    """
+    if states.shape[1] == 1:
+        return head(states[:, 0])
+    return head(states)[torch.arange(at.shape[0], device=at.device), at]
+
+
+class GPTModel(GPTBackbone):
+    """GPT-2's architecture with the book's module names.
+
+    Args:
+        config: The sizes.
+        num_labels: Number of classes of the book's classification head (with bias), or `None` for the language-model
+            head over the vocabulary (without bias).
+    """
+
+    def __init__(self, config: SpamGPTConfig, num_labels: int | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.build(config)
+        self.out_head = (
+            nn.Linear(config.emb_dim, config.vocab_size, bias=False)
+            if num_labels is None
+            else nn.Linear(config.emb_dim, num_labels)
+        )
+
+    def forward(
+        self, in_idx: Tensor, at: Tensor | None = None, prefix_states: Tensor | None = None, prefix_blocks: int = 0
+    ) -> Tensor:
+        """Score every position, or one position of each text.
+
+        Args:
+            in_idx: See `hidden`, as for the other arguments. *Shape:* `[B, T]`.
+            at: *Shape:* `[B]`.
+            prefix_states: *Shape:* `[B, T, C]` or `[B, 1, C]`.
+            prefix_blocks: Number of blocks that `prefix_states` covers.
+
+        Returns:
+            The head's logits over the vocabulary or the classes.
+                *Shape:* `[B, T, num_logits]`, or `[B, num_logits]` with `at`.
+
+        Raises:
+            ValueError: If a row is longer than the context.
+        """
+        states = self.hidden(in_idx, at, prefix_states, prefix_blocks)
+        return self.out_head(states) if at is None else score_at(self.out_head, states, at)

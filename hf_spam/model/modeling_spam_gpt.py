@@ -1,33 +1,33 @@
-"""`GPTModel` as transformers models: the classifier with its pooling rules, and the language model.
+"""The GPT as a classifier with its pooling rules, and as a language model.
 
-Both accept padding on either side. Given a mask, `align_left` moves each row's real tokens to the left, where
-positions count from 0 and causal attention never sees the padding; so no other code needs to handle padding.
+Both accept padding on either side. The classifier moves each row's real tokens to the left (`align_left`), where
+positions count from 0 and causal attention never sees the padding, so that one position can be computed alone.
 
 `_auto_class` saves the code with the weights. It is set directly, because `register_for_auto_class` would import the
 Auto classes.
 """
 
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel
-from transformers import initialization as init
-from transformers.modeling_outputs import CausalLMOutput, SequenceClassifierOutput
+from transformers import GenerationMixin
+from transformers.cache_utils import Cache
+from transformers.modeling_outputs import CausalLMOutputWithPast, SequenceClassifierOutputWithPast
+from transformers.utils.generic import can_return_tuple
 
+from .backbone_spam_gpt import CACHE, SpamGPTModel, SpamGPTPreTrainedModel, check_mask
 from .configuration_spam_gpt import SpamGPTConfig
-from .gpt import GPTModel, LayerNorm
-
-_ALIGNMENT = 64  # bytes, as torch allocates on a CPU
+from .gpt import score_at
 
 
-def align_left(input_ids: Tensor, attention_mask: Tensor, pad_token_id: int) -> tuple[Tensor, Tensor, Tensor]:
+def align_left(input_ids: Tensor, attention_mask: Tensor, pad_token_id: int | None) -> tuple[Tensor, Tensor, Tensor]:
     """Move each row's real tokens to the left, in order, and fill the rest with the pad id.
 
     Args:
         input_ids: *Shape:* `[B, T]`.
         attention_mask: Nonzero for real tokens. *Shape:* `[B, T]`.
-        pad_token_id: The id that fills each row to the right of its real tokens.
+        pad_token_id: The id that fills each row to the right of its real tokens; without one 0, which is never seen.
 
     Returns:
         The aligned ids `[B, T]`, the number of real tokens in each row `[B]`, and the order `[B, T]` used to gather
@@ -36,57 +36,13 @@ def align_left(input_ids: Tensor, attention_mask: Tensor, pad_token_id: int) -> 
     Raises:
         ValueError: If the mask does not have the shape of the ids.
     """
-    if attention_mask.shape != input_ids.shape:
-        raise ValueError(
-            f"expected an attention mask with the shape of the ids, {list(input_ids.shape)}, "
-            f"found {list(attention_mask.shape)}"
-        )
+    check_mask(attention_mask, input_ids.shape)
     padding = attention_mask == 0
     positions = torch.arange(input_ids.shape[1], device=input_ids.device)
     order = (positions + 2**30 * padding).argsort(dim=1)  # distinct keys, because ONNX has no stable sort
     lengths = input_ids.shape[1] - padding.sum(dim=1)
-    aligned = input_ids.gather(1, order).masked_fill(positions >= lengths[:, None], pad_token_id)
+    aligned = input_ids.gather(1, order).masked_fill(positions >= lengths[:, None], pad_token_id or 0)
     return aligned, lengths, order
-
-
-class SpamGPTPreTrainedModel(PreTrainedModel):
-    """Base of both models: configuration, initialisation, and the transformers features they support."""
-
-    config_class = SpamGPTConfig
-    base_model_prefix = "model"
-    _no_split_modules = ["TransformerBlock"]
-    _supports_sdpa = True
-    supports_gradient_checkpointing = True
-
-    model: GPTModel
-
-    def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, LayerNorm):  # transformers only knows `weight` and `bias`, not the book's names
-            init.ones_(module.scale)
-            init.zeros_(module.shift)
-        else:
-            super()._init_weights(module)
-
-    @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Self:
-        """Load as transformers does, then copy the weights to aligned memory.
-
-        Weights are mapped from the file at whatever offset its header leaves, and the last bit of a matrix-vector
-        product can depend on the alignment of its operands. Without the copy a loaded model would not score exactly
-        like the one that was saved.
-        """
-        loaded: Any = super().from_pretrained(*args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded  # with `output_loading_info`
-        for parameter in model.parameters():
-            if parameter.device.type == "cpu" and parameter.data_ptr() % _ALIGNMENT:
-                parameter.data = parameter.data.clone()
-        return loaded
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.model.tok_emb
-
-    def set_input_embeddings(self, value: nn.Embedding) -> None:  # type: ignore[override]
-        self.model.tok_emb = value
 
 
 class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
@@ -98,62 +54,140 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
     """
 
     _auto_class = "AutoModelForSequenceClassification"
+    accepts_loss_kwargs = True  # the Trainer's `num_items_in_batch`
 
     def __init__(self, config: SpamGPTConfig) -> None:
         super().__init__(config)
-        self.model = GPTModel(config, num_labels=config.num_labels)
+        self.num_labels: int = config.num_labels  # type: ignore[assignment]
+        self.model = SpamGPTModel(config, part=True)
+        self.score = nn.Linear(config.emb_dim, self.num_labels)
         self.post_init()
 
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         prefix_states: Tensor | None = None,
         prefix_blocks: int = 0,
-        **kwargs: object,
-    ) -> SequenceClassifierOutput:
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        cache: Cache | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        past_key_values: Cache | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> SequenceClassifierOutputWithPast:
         """Score a batch of texts.
 
         Args:
             input_ids: Token ids. *Shape:* `[B, T]`, with any T as long as no row has more real tokens than
                 `config.max_text_length`.
-            attention_mask: 1 for real tokens, 0 for padding, on either side. *Shape:* `[B, T]`.
-            labels: Class ids, or regression targets if `num_labels` is 1. *Shape:* `[B]`.
+            attention_mask: 1 for real tokens, 0 for padding, on either side. *Shape:* `[B, T]`; see `SpamGPTModel`.
+            labels: Class ids, or regression targets if `num_labels` is 1: *shape* `[B]`. Of several labels a text:
+                *shape* `[B, num_labels]`.
             prefix_states: The precomputed output of the first `prefix_blocks` blocks for these texts; see
-                `GPTModel.forward`. Rows are padded on the right, to T or to `pad_to_length`.
+                `GPTBackbone.hidden`. Rows are padded on the right, to T or to `pad_to_length`.
             prefix_blocks: Number of blocks that `prefix_states` covers.
-            **kwargs: Passed to the loss (the Trainer's `num_items_in_batch`).
+            position_ids: See `SpamGPTModel`, as for the following. What is asked for makes the last block compute
+                every position. `last_position` reads rows of a fixed width: it takes ids or embeddings and a mask.
+            inputs_embeds: *Shape:* `[B, T, C]`.
+            cache: Of a prefix.
+            use_cache: Whether to return a cache; by default not.
+            output_hidden_states: As in `SpamGPTModel`.
+            output_attentions: As in `SpamGPTModel`.
+            past_key_values: The same as `cache`.
+            num_items_in_batch: The number of labels whose mean the loss is a part of, when a step has several batches.
 
         Returns:
-            `logits` of *shape* `[B, num_labels]`, and `loss` if labels are given.
+            `logits` of *shape* `[B, num_labels]`, `loss` if labels are given, and what was asked for.
 
         Raises:
-            ValueError: If a text is longer than the model can read.
+            ValueError: If a text is longer than the model can read, or the arguments do not fit each other.
         """
+        cache = past_key_values if cache is None else cache
+        given: dict[str, Any] = {"position_ids": position_ids, "inputs_embeds": inputs_embeds, CACHE: cache}
+        asked = {
+            "use_cache": bool(use_cache),
+            "output_hidden_states": self.asks("output_hidden_states", output_hidden_states),
+            "output_attentions": self.asks("output_attentions", output_attentions),
+        }
+        each_sees = attention_mask is not None and attention_mask.dim() != 2
+        alone = not each_sees and not any(asked.values()) and all(it is None for it in given.values())
+        if alone and input_ids is not None:
+            input_ids, last = self._read(input_ids, attention_mask)
+            given = {"at": last, "prefix_states": prefix_states, "prefix_blocks": prefix_blocks}
+        elif self.config.pooling == "last_token":
+            last = self._last(input_ids, None if each_sees else attention_mask, inputs_embeds)
+            given |= {"attention_mask": attention_mask}
+        else:
+            if each_sees or position_ids is not None or cache is not None:
+                raise ValueError(
+                    "pooling last_position reads rows of a fixed width: expected no position_ids, no cache and no "
+                    "mask of 4 dimensions"
+                )
+            if input_ids is not None:
+                input_ids, last = self._read(input_ids, attention_mask)
+            else:
+                inputs_embeds, last = self._read_embeds(inputs_embeds, attention_mask)
+            given = {"inputs_embeds": inputs_embeds}
+        outputs = self.model(input_ids, return_dict=True, **given, **asked)
+        logits = score_at(self.score, outputs.last_hidden_state, last)  # [B, num_labels]
+        loss = None if labels is None else self._loss(logits, labels, num_items_in_batch)
+        kept = {name: outputs[name] for name in (CACHE, "hidden_states", "attentions") if name in outputs}
+        return SequenceClassifierOutputWithPast(loss=loss, logits=logits, **kept)
+
+    def _read(self, input_ids: Tensor, attention_mask: Tensor | None, pad: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return ids with padding on the right alone, `[B, T]`, and the position of each row to read, `[B]`."""
+        pad = self.config.pad_token_id if pad is None else pad
         if input_ids.shape[1] == 0:  # a batch of empty texts, which tokenizers return as floats
-            input_ids = input_ids.new_full((input_ids.shape[0], 1), self.config.pad_token_id, dtype=torch.long)
+            if pad is None:
+                raise ValueError("expected tokens, found a text without any, and the model has no pad_token_id for it")
+            input_ids = input_ids.new_full((input_ids.shape[0], 1), pad, dtype=torch.long)
             attention_mask = None
         if attention_mask is None:
-            positions = torch.arange(input_ids.shape[1], device=input_ids.device)
-            last = (positions * (input_ids != self.config.pad_token_id)).argmax(dim=1)  # [B]; 0 if all is padding
+            last = self._last(input_ids, None, None)
         else:
-            input_ids, lengths, _ = align_left(input_ids, attention_mask, self.config.pad_token_id)
+            input_ids, lengths, _ = align_left(input_ids, attention_mask, pad)
             last = (lengths - 1).clamp(min=0)  # [B]
-
         if self.config.pooling == "last_position":
-            input_ids = self._to_width(input_ids, self.config.pad_to_length, last)
+            input_ids = self._to_width(input_ids, self.config.pad_to_length, last, pad)
             last = torch.full_like(last, input_ids.shape[1] - 1)
         elif input_ids.shape[1] > self.config.context_length:
-            input_ids = self._to_width(input_ids, self.config.context_length, last)
+            input_ids = self._to_width(input_ids, self.config.context_length, last, pad)
+        return input_ids, last
 
-        logits = self.model(input_ids, last, prefix_states, prefix_blocks)  # [B, num_labels]
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config, **kwargs)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+    def _read_embeds(self, embeds: Tensor | None, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Do with embeddings `[B, T, C]` what `_read` does with ids."""
+        if embeds is None:
+            raise ValueError("expected either input_ids or inputs_embeds")
+        B, T, C = embeds.shape
+        mask = torch.ones(B, T, device=embeds.device) if attention_mask is None else attention_mask
+        places, last = self._read(torch.arange(T, device=embeds.device).expand(B, T), mask, pad=T)
+        padding = self.model.tok_emb(torch.tensor(self.config.pad_token_id, device=embeds.device)).expand(B, 1, C)
+        return torch.cat([embeds, padding], dim=1).gather(1, places[:, :, None].expand(-1, -1, C)), last
 
-    def _to_width(self, input_ids: Tensor, width: int, last: Tensor) -> Tensor:
+    def _last(self, input_ids: Tensor | None, attention_mask: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+        """Return the position of each row's last real token, `[B]`; 0 if all is padding."""
+        rows = inputs_embeds if input_ids is None else input_ids
+        if rows is None:
+            raise ValueError("expected either input_ids or inputs_embeds")
+        B, T = rows.shape[:2]
+        pad = self.config.pad_token_id
+        positions = torch.arange(T, device=rows.device)
+        if attention_mask is not None:
+            real = attention_mask[:, -T:] != 0
+        elif input_ids is not None and pad is not None:
+            real = input_ids != pad
+        elif input_ids is None or B == 1:
+            real = torch.ones(B, T, dtype=torch.bool, device=rows.device)
+        else:
+            raise ValueError("expected an attention_mask: padding in a batch is not recognised without a pad_token_id")
+        return (positions * real).argmax(dim=1)
+
+    def _to_width(self, input_ids: Tensor, width: int, last: Tensor, pad: int | None) -> Tensor:
         """Pad rows to `width` on the right, or cut padding off. `last` `[B]` is the place of each row's last token."""
         longest = int(last.max()) + 1 if input_ids.shape[1] > width else 0
         if longest > width:
@@ -162,61 +196,96 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
                 f"pass truncation=True to the tokenizer or the pipeline"
             )
         missing = max(0, width - input_ids.shape[1])
-        return nn.functional.pad(input_ids[:, :width], (0, missing), value=self.config.pad_token_id)
+        return nn.functional.pad(input_ids[:, :width], (0, missing), value=pad)
+
+    def _loss(self, logits: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
+        """Return the loss of the configured problem: a mean over this batch, or its part of a mean over a step."""
+        config = self.config
+        given = {"labels": labels, "pooled_logits": logits, "config": config}
+        if num_items_in_batch is None:
+            return self.loss_function(**given)
+        whole = not labels.is_floating_point() and self.num_labels > 1
+        if config.problem_type == "single_label_classification" or (config.problem_type is None and whole):
+            return self.loss_function(**given, num_items_in_batch=num_items_in_batch)
+        # Those of regression and of several labels know nothing of the step, and would grow with its batches.
+        return self.loss_function(**given) * (labels.numel() / num_items_in_batch)
 
 
 class SpamGPTForCausalLM(SpamGPTPreTrainedModel, GenerationMixin):
-    """The language model that the classifier starts from. Its head is tied to the token embedding, as in GPT-2.
-
-    There is no key-value cache: `generate()` reads the whole sequence at every step, regardless of `use_cache`.
-    """
+    """The language model that the classifier starts from. Its head is tied to the token embedding, as in GPT-2."""
 
     _auto_class = "AutoModelForCausalLM"
-    _tied_weights_keys = {"model.out_head.weight": "model.tok_emb.weight"}
+    _tied_weights_keys = {"lm_head.weight": "model.tok_emb.weight"}
+    head_name = "lm_head"
+    accepts_loss_kwargs = True  # the Trainer's `num_items_in_batch`
 
     def __init__(self, config: SpamGPTConfig) -> None:
         super().__init__(config)
-        self.model = GPTModel(config)
+        self.model = SpamGPTModel(config, part=True)
+        self.lm_head = nn.Linear(config.emb_dim, config.vocab_size, bias=False)
         self.post_init()
-        self.generation_config.use_cache = False
 
-    def get_output_embeddings(self) -> nn.Module:
-        return self.model.out_head
-
-    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
-        self.model.out_head = new_embeddings
-
-    def prepare_inputs_for_generation(self, input_ids: Tensor, *args: Any, **kwargs: Any) -> dict[str, Tensor | None]:
-        """Pass the whole sequence so far: without a cache, all of it is needed."""
-        return {"input_ids": input_ids, "attention_mask": kwargs.get("attention_mask")}
-
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
-        **kwargs: object,
-    ) -> CausalLMOutput:
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        cache: Cache | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        past_key_values: Cache | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> CausalLMOutputWithPast:
         """Score the next token at every position.
 
         Args:
             input_ids: Token ids. *Shape:* `[B, T]`.
-            attention_mask: 1 for real tokens, 0 for padding, on either side. *Shape:* `[B, T]`.
+            attention_mask: See `SpamGPTModel`, as for what is not described here.
             labels: The ids again, with -100 where nothing is to be predicted; shifted here. *Shape:* `[B, T]`.
-            **kwargs: Passed to the loss (the Trainer's `num_items_in_batch`).
+            position_ids: *Shape:* `[B, T]`.
+            inputs_embeds: *Shape:* `[B, T, C]`.
+            cache: Keys and values of earlier positions.
+            use_cache: Whether to return them with those of these positions.
+            logits_to_keep: How many positions at the end to score, or which ones; 0 for all.
+            output_hidden_states: Whether to return the states of each block.
+            output_attentions: Whether to return each block's attention weights.
+            past_key_values: The same as `cache`.
+            num_items_in_batch: The number of tokens that the loss is a mean over, when a step has several batches.
 
         Returns:
-            `logits` of *shape* `[B, T, vocab_size]` (meaningless at padding), and `loss` if labels are given.
+            `logits` of *shape* `[B, T, vocab_size]` (meaningless at padding), `loss` if labels are given, and what was
+            asked for.
+
+        Raises:
+            ValueError: If the text is longer than the context, or the arguments do not fit each other.
         """
-        order = None
-        if attention_mask is not None:
-            input_ids, _, order = align_left(input_ids, attention_mask, self.config.pad_token_id)
-        logits = self.model(input_ids)
+        outputs = self.model(
+            input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            output_hidden_states=self.asks("output_hidden_states", output_hidden_states),
+            output_attentions=self.asks("output_attentions", output_attentions),
+            return_dict=True,
+            **{CACHE: past_key_values if cache is None else cache},
+        )
+        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(outputs.last_hidden_state[:, keep])
         loss = None
         if labels is not None:
-            # Aligned like the ids: otherwise padding on the left would have to predict the first real token.
-            labels = labels if order is None else labels.gather(1, order)
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
-        if order is not None:  # move each position's logits back to its token's place
-            logits = logits.gather(1, order.argsort(dim=1)[:, :, None].expand_as(logits))
-        return CausalLMOutput(loss=loss, logits=logits)
+            if logits.shape[1] != labels.shape[1]:
+                raise ValueError("expected no logits_to_keep with labels: every position is scored for the loss")
+            if attention_mask is not None and attention_mask.dim() == 2:
+                # Padding on the left would have to predict the first real token.
+                before = nn.functional.pad(attention_mask[:, -labels.shape[1] : -1], (1, 0))
+                labels = labels.masked_fill(before == 0, -100)
+            items = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **items)
+        kept = {name: outputs[name] for name in (CACHE, "hidden_states", "attentions") if name in outputs}
+        return CausalLMOutputWithPast(loss=loss, logits=logits, **kept)

@@ -26,11 +26,17 @@ def _register_configuration() -> None:
 
 
 def _register_models() -> None:
-    from transformers.models.auto.modeling_auto import AutoModelForCausalLM, AutoModelForSequenceClassification
+    from transformers.models.auto.modeling_auto import (
+        AutoModel,
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+    )
 
+    from .backbone_spam_gpt import SpamGPTModel
     from .configuration_spam_gpt import SpamGPTConfig
     from .modeling_spam_gpt import SpamGPTForCausalLM, SpamGPTForSequenceClassification
 
+    AutoModel.register(SpamGPTConfig, SpamGPTModel)
     AutoModelForSequenceClassification.register(SpamGPTConfig, SpamGPTForSequenceClassification)
     AutoModelForCausalLM.register(SpamGPTConfig, SpamGPTForCausalLM)
 

@@ -15,9 +15,9 @@ from ..system.place import require_room
 from ..system.reading import read_json
 from ..system.run_folder import ARGUMENTS_FILE, check_writable, partial_folder
 from ..tables.table import expand
+from ..trainable.freezing import freeze
 from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
 from ..training.checkpoints import bytes_needed, remove_unsealed
-from ..training.freezing import freeze
 from ..training.resuming import find_checkpoint, set_aside_later
 from ..values.set_up import suspects
 from .stored_options import PLACES
@@ -99,7 +99,7 @@ def continues(job: Job, checkpoint: Path | None) -> bool:
 
 def check_room(job: Job, model: SpamGPTForSequenceClassification, messages: int) -> None:
     """Refuse a run that would not fit on the disk beside what is there. What an unfinished run holds is reused."""
-    freeze(model.model, job.model.trainable)
+    freeze(model, job.model.trainable)
     needed = bytes_needed(model, job.training, messages)
     require_room(job.place, needed - folder_size(partial_folder(job.place)))
 

@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..evaluation.metrics import ALL_METRICS
 from ..model.configuration_spam_gpt import Pooling
 from ..options import CHECKPOINTS, EVALUATION, MODEL, PUBLISHING, RECIPE, SPEED, THE_RUN, TRAINERS, option
+from ..trainable.freezing import Trainable
 from ..values.names import check_branch, check_repository
 from ..values.ranges import (
     BATCH,
@@ -28,7 +29,6 @@ from ..values.ranges import (
 from ..values.set_up import suspects, until_first_step
 from ..values.trainer_checks import check_after, check_before
 from ..values.trainer_options import RANGES, STEPS
-from .freezing import Trainable
 
 PRESETS: dict[str, dict[str, Any]] = {
     # The project's own choice, which is the defaults below: GPT-2 small from the Hub, read at the last real token (the

@@ -5,10 +5,8 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
-import torch
-from datasets import Dataset, DatasetDict
+from datasets import DatasetDict
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import (
@@ -16,7 +14,6 @@ from transformers import (
     PreTrainedTokenizerFast,
     PrinterCallback,
     ProgressCallback,
-    Trainer,
     TrainerCallback,
 )
 
@@ -24,24 +21,23 @@ from ..data.arguments import Balance
 from ..data.labels import Task, task_of_config
 from ..data.splits import SPLITS, count, fingerprint, repeated, task_of
 from ..errors import Interrupted, UserError, one_line
-from ..evaluation.metrics import build_compute_metrics, metric_names, report_figures
+from ..evaluation.metrics import build_compute_metrics, metric_names
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system import processes
 from ..system.files import free_space, is_disk_full
+from ..trainable.freezing import Trainable, freeze
+from ..trainable.frozen_prefix import PrefixCache, PrefixCollator, load_or_fill, plan, why_not_cacheable
+from ..trainable.sparse_embedding import Decay, used_rows
 from .arguments import SpamTrainingArguments
 from .callbacks import EpochEndCheckpoints, InterimEstimates, Log, LogLines, ProgressBars
 from .checkpoints import SealedCheckpoints, list_checkpoints, remove_unsealed
-from .freezing import Trainable, freeze
-from .frozen_prefix import PrefixCache, PrefixCollator, load_or_fill, plan, why_not_cacheable
 from .imbalance import Loss, build_loss, correct_prior, learned_shares
 from .interruption import OrderlyStop, describe_stop
+from .recording import describe_start, evaluate_split, longest_first, record_training
 from .resuming import FirstStep, check_contents, is_finished, load_finished, load_state, resuming_from
 from .run import Run, choose_examples, classify_examples
-from .sparse_embedding import Decay, used_rows
 from .trainer import SpamTrainer
 
-# Options that the record keeps whether they were given or not: defaults may change.
-_RECORDED = {"learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim", "seed"}
 _ADAMW = ("adamw_torch", "adamw_torch_fused")  # to a row without a gradient they do nothing but decay
 
 
@@ -80,7 +76,7 @@ def fine_tune(
         Interrupted: If SIGTERM or Ctrl-C came; a checkpoint is saved then.
     """
     task = task or task_of(texts)
-    trained = freeze(model.model, trainable)
+    trained = freeze(model, trainable)
     with _sparse_embedding(model, tokenizer, tokenized, arguments, trainable) as decay:
         trainer, interim = build_trainer(
             model, tokenizer, tokenized, arguments, task=task, loss=build_loss(balance, texts)
@@ -89,7 +85,7 @@ def fine_tune(
         cache = use_prefix_cache(trainer, model, tokenized)
         train(trainer, interim, decay)
         if prior is not None:
-            correct_prior(model.model.out_head, learned_shares(texts, balance), prior)
+            correct_prior(model.score, learned_shares(texts, balance), prior)
         splits = {name: evaluate_split(trainer, tokenized[name], task) for name in SPLITS}
     processes.wait_for_all()
     if cache is not None and arguments.prefix_cache_dir is None and not keep_cache and processes.rank() == 0:
@@ -100,7 +96,7 @@ def fine_tune(
         splits=splits,
         examples=classify_examples(model, tokenizer, choose_examples(texts, task)),
         history=interim.history,
-        training=_record_training(trainer, interim, trained) | {"balance": balance, "prior": prior},
+        training=record_training(trainer, interim, trained) | {"balance": balance, "prior": prior},
         data={
             "source": "own",
             "counts": count(texts).to_dict(orient="index"),
@@ -165,7 +161,7 @@ def build_trainer(
         args=arguments,
         data_collator=collator,
         train_dataset=train,
-        eval_dataset=_longest_first(tokenized["validation"]),
+        eval_dataset=longest_first(tokenized["validation"]),
         processing_class=tokenizer,
         compute_metrics=build_compute_metrics(task),
         compute_loss_func=loss,
@@ -256,57 +252,3 @@ def _restore(trainer: SpamTrainer, checkpoint: Path, interim: InterimEstimates, 
         return False
     load_finished(trainer, checkpoint, state)
     return True
-
-
-# --- what the run says and records -----------------------------------------------------------------------------------
-
-
-def describe_start(trainer: SpamTrainer, messages: int, checkpoint: str | None) -> str:
-    """Return the start-up line: which processes and device, which batch, and where training resumes."""
-    arguments = trainer.args
-    global_batch, device = arguments.messages_per_step, arguments.device
-    line = processes.describe_launch(
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        precision=_precision(trainer),
-        per_process=global_batch // arguments.gradient_accumulation_steps // arguments.world_size,
-        accumulated=arguments.gradient_accumulation_steps,
-        global_batch=global_batch,
-        steps=arguments.steps_per_epoch(messages),
-    )
-    return one_line(line if checkpoint is None else f"{line}; resumes from {checkpoint}")
-
-
-def _precision(trainer: Trainer) -> str:
-    """Return the precision that an option or the launcher chose."""
-    precision: str = trainer.accelerator.mixed_precision
-    return "fp32" if precision == "no" else precision
-
-
-def _record_training(trainer: SpamTrainer, interim: InterimEstimates, trained: list[str]) -> dict[str, Any]:
-    """Return what `metrics.json` keeps of the training. `trained` names the parameters of the GPT that trained."""
-    arguments, model = trainer.args, trainer.model
-    parameters = {name: parameter.numel() for name, parameter in model.model.named_parameters()}  # type: ignore
-    return {
-        "seconds": round(interim.seconds, 2),
-        "steps": trainer.state.global_step,
-        "epochs": trainer.state.epoch,
-        "parameters": sum(parameters.values()),
-        "trained_parameters": sum(parameters[name] for name in trained),
-        "best_checkpoint_step": trainer.state.best_global_step,
-        "processes": arguments.world_size,
-        "batch": arguments.messages_per_step,
-        "precision": _precision(trainer),
-        "options": {name: value for name, value in arguments.to_dict().items() if name in _RECORDED},
-    }
-
-
-def evaluate_split(trainer: Trainer, rows: Dataset, task: Task) -> dict[str, Any]:
-    """Return the figures over every row of a tokenized split; see `evaluation.metrics.report_figures`."""
-    output = trainer.predict(_longest_first(rows), metric_key_prefix="split")
-    return report_figures(task, output.predictions, output.label_ids)  # type: ignore[arg-type]
-
-
-def _longest_first(rows: Dataset) -> Dataset:
-    """Order rows for evaluation: batches of similar length hold little padding."""
-    lengths = list(map(len, rows["input_ids"][:]))
-    return rows.select(sorted(range(len(lengths)), key=lambda row: -lengths[row]))

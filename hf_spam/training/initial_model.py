@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast, set_seed
 
 from ..conversion.from_gpt2 import SIZES, GPT2Checkpoint, fill, load_checkpoint
+from ..conversion.to_book import as_book
 from ..data.encoding import longest_text
 from ..data.labels import SINGLE, Task
 from ..data.splits import SPAM, task_of
@@ -184,10 +185,10 @@ def initialize_model(
     set_seed(seed)
     model = SpamGPTForSequenceClassification(config)
     if checkpoint is not None:
-        fill(model.model, checkpoint)
+        fill(as_book(model), checkpoint)
     torch.manual_seed(seed)
-    head = nn.Linear(config.emb_dim, model.model.out_head.out_features)
-    model.model.out_head.load_state_dict(head.state_dict())
+    head = nn.Linear(config.emb_dim, model.num_labels)
+    model.score.load_state_dict(head.state_dict())
     return model
 
 

@@ -20,6 +20,7 @@ from safetensors import safe_open
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ..checkpoint.opening import OLD_NAMES
 from ..errors import Interrupted, UserError
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.own_files import SEAL_FILE
@@ -202,10 +203,12 @@ def check_contents(checkpoint: Path, model: nn.Module, state: TrainerState, keep
         if not (folder / "model.safetensors").is_file():
             continue  # FSDP's and DeepSpeed's own formats, which they check
         with safe_open(folder / "model.safetensors", "pt") as file:
-            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            # Checkpoints of our first version name the head otherwise, as the model's own loading knows.
+            names = {name: OLD_NAMES["checkpoint"].get(name, name) for name in file.keys()}  # noqa: SIM118
+            found = {new: file.get_slice(name).get_shape() for name, new in names.items()}
         if found != expected:
-            names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
-            raise _unusable(checkpoint, f"the weights in {folder.name} are another model's: {', '.join(names[:3])}")
+            others = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+            raise _unusable(checkpoint, f"the weights in {folder.name} are another model's: {', '.join(others[:3])}")
 
 
 def is_finished(state: TrainerState, arguments: SpamTrainingArguments, messages: int) -> bool:

@@ -141,7 +141,7 @@ def test_a_changed_file_is_told(
     with caplog.at_level(logging.WARNING, logger="hf_spam"):
         SpamClassifier.from_pretrained(model)
     assert caplog.records == []
-    assert run("verify", model)[:2] == (0, f"{model}: 7 files as they were saved; a classifier of ham, spam\n")
+    assert run("verify", model)[:2] == (0, f"{model}: 9 files as they were saved; a classifier of ham, spam\n")
     change_json("config.json", {"id2label": {"0": "spam", "1": "ham"}, "label2id": {"spam": 0, "ham": 1}})(model)
     with caplog.at_level(logging.WARNING, logger="hf_spam"):
         SpamClassifier.from_pretrained(model)
@@ -159,7 +159,7 @@ def test_scores_that_are_no_numbers_are_refused(models: dict[str, Path]) -> None
     """Of finite weights that are too large."""
     classifier = SpamClassifier.from_pretrained(models["checkpoint"])
     with torch.no_grad():
-        classifier.model.model.out_head.weight.fill_(3e38)  # type: ignore[attr-defined]
+        classifier.model.score.weight.fill_(3e38)  # type: ignore[attr-defined]
     with pytest.raises(UserError, match="expected finite scores, found 4 of 4 texts without"):
         classifier(TEXTS)
 

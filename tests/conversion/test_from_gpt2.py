@@ -16,6 +16,7 @@ from torch import Tensor
 from hf_spam import SpamGPTConfig, SpamGPTForCausalLM, SpamGPTForSequenceClassification, UserError
 from hf_spam.conversion import from_gpt2 as weights
 from hf_spam.conversion.from_gpt2 import fill, is_published_small, load_checkpoint
+from hf_spam.conversion.to_book import as_book
 
 Load = Callable[..., subprocess.CompletedProcess[str]]
 IDS = torch.tensor([[5211, 345, 423, 640], [6109, 3626, 6100, 345]])
@@ -29,7 +30,7 @@ def language_model(folder: Path, attn_implementation: str = "sdpa") -> SpamGPTFo
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(torch.nan)
-    fill(model.model, checkpoint)
+    fill(as_book(model), checkpoint)
     return model
 
 
@@ -88,9 +89,9 @@ def test_the_ways_a_checkpoint_is_written(
 def test_a_classifiers_head_is_left_alone(gpt2_folder: Path) -> None:
     checkpoint = load_checkpoint(str(gpt2_folder))
     model = SpamGPTForSequenceClassification(SpamGPTConfig(**checkpoint.sizes))
-    head = model.model.out_head.weight.clone()
-    fill(model.model, checkpoint)
-    assert torch.equal(model.model.out_head.weight, head)
+    head = model.score.weight.clone()
+    fill(as_book(model), checkpoint)
+    assert torch.equal(model.score.weight, head)
     assert torch.equal(model.model.tok_emb.weight, checkpoint.state["wte.weight"])
 
 
@@ -238,7 +239,7 @@ def test_the_published_sizes(size: str) -> None:
     checkpoint = load_checkpoint("hub", size)
     ids = torch.tensor([[6109, 3626, 6100, 345]])  # Every effort moves you
     model = SpamGPTForCausalLM(SpamGPTConfig(**checkpoint.sizes)).eval()
-    fill(model.model, checkpoint)
+    fill(as_book(model), checkpoint)
     if size == "small":
         assert model.num_parameters() == 124_439_808
         found = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=15, do_sample=False)

@@ -21,7 +21,7 @@ def build(size: str = "tiny", **options: object) -> SpamGPTForSequenceClassifica
     """Random weights, and a head whose biases are far from zero."""
     torch.manual_seed(0)
     model = SpamGPTForSequenceClassification(SpamGPTConfig(**{**SIZES[size], "context_length": 256, **options})).eval()
-    torch.nn.init.normal_(model.model.out_head.bias)
+    torch.nn.init.normal_(model.score.bias)
     for name, parameter in model.named_parameters():
         if name.endswith(("bias", "scale", "shift")):
             torch.nn.init.normal_(parameter, mean=float(name.endswith("scale")), std=0.2)
@@ -72,7 +72,7 @@ def test_what_has_no_place_in_theirs() -> None:
         to_gpt2(build(pooling="last_position"))
     model = build()
     with torch.no_grad():
-        model.model.out_head.weight[1] = model.model.out_head.weight[0]
+        model.score.weight[1] = model.score.weight[0]
     with pytest.raises(UserError, match="expected a head whose classes have different weights"):
         to_gpt2(model)
 

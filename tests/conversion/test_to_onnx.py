@@ -60,7 +60,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: transformers
     model = classifier(**real, **labels, context_length=256)
     messages = sources.read_sample()["Text"].head(200).tolist()
     logits = SpamClassifier(model, tokenizer).logits(messages)
-    model.model.out_head.bias.data[1] -= (logits[:, 1] - logits[:, 0]).median()
+    model.score.bias.data[1] -= (logits[:, 1] - logits[:, 0]).median()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "arguments.json").write_text(json.dumps({"data_source": "sample"}))

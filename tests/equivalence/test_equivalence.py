@@ -24,8 +24,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import Trainer
 
-from hf_spam import SpamGPTForCausalLM, SpamGPTForSequenceClassification
+from hf_spam import SpamGPTForCausalLM, SpamGPTForSequenceClassification, SpamGPTModel
 from hf_spam.commands import check_equivalence as command
+from hf_spam.conversion.to_book import AnyGPT, as_book
 from hf_spam.data import sources
 from hf_spam.data.splits import SPLITS
 from hf_spam.equivalence import native_loop
@@ -45,9 +46,9 @@ from hf_spam.equivalence.training import (
     train_natively,
     train_with_trainer,
 )
-from hf_spam.model import gpt
+from hf_spam.model import gpt, layers_spam_gpt
+from hf_spam.trainable.frozen_prefix import PrefixCache
 from hf_spam.training.fine_tuning import SpamTrainer
-from hf_spam.training.frozen_prefix import PrefixCache
 
 Patch = pytest.MonkeyPatch
 ALL = "all, dropout 0"
@@ -201,7 +202,7 @@ def shift_positions(patch: Patch) -> None:
     patch.setattr(
         SpamGPTForSequenceClassification,
         "_to_width",
-        lambda self, ids, width, last: to_width(self, ids, width, last)[:, :-1],
+        lambda self, ids, width, *others: to_width(self, ids, width, *others)[:, :-1],
     )
 
 
@@ -250,7 +251,8 @@ def no_mask(patch: Patch) -> None:
         return F.scaled_dot_product_attention(queries, keys, values)
 
     functions = SimpleNamespace(layer_norm=F.layer_norm, scaled_dot_product_attention=attention)
-    patch.setattr(gpt, "F", functions)  # for our model alone
+    for module in (gpt, layers_spam_gpt):  # for our model alone
+        patch.setattr(module, "F", functions)
 
 
 def forget_padding(patch: Patch) -> None:
@@ -259,7 +261,11 @@ def forget_padding(patch: Patch) -> None:
     def as_it_is(ids: Tensor, mask: Tensor, pad: int) -> tuple[Tensor, Tensor, Tensor]:
         return ids, mask.sum(1), torch.arange(ids.shape[1]).expand_as(ids)
 
+    def in_order(self: Any, x: Tensor, *others: Any) -> Tensor:
+        return torch.arange(x.shape[1])[None]
+
     patch.setattr("hf_spam.model.modeling_spam_gpt.align_left", as_it_is)
+    patch.setattr(SpamGPTModel, "_positions", in_order)
 
 
 EAGER, SDPA, CLASSIFIER = (
@@ -333,12 +339,12 @@ def test_bent_recipes(
 
 
 def test_the_trainers_own_decay_groups(subject: StartingPoint, monkeypatch: Patch) -> None:
-    """They spare the final norm: after one step it alone, and the second step's loss, are not the chapter's."""
+    """They spare the norms: after one step those alone, and the second step's loss, are not the chapter's."""
     one_step = dataclasses.replace(subject, max_steps=1)
     two_steps = dataclasses.replace(subject, max_steps=2)
     monkeypatch.setattr(SpamTrainer, "get_decay_parameter_names", Trainer.get_decay_parameter_names)
     found = failures(against(train_natively(one_step, "all"), one_step))
-    assert found[PARAMETERS] == f"{ALL}, final_norm.scale"
+    assert found[PARAMETERS] == f"{ALL}, trf_blocks.0.norm1.scale"
     assert LOSS not in found
     assert failures(against(train_natively(two_steps, "all"), two_steps))[LOSS] == f"{ALL}, step 1"
 
@@ -410,7 +416,7 @@ def test_bf16_of_another_run(subject: StartingPoint, monkeypatch: Patch) -> None
 
 
 def test_generation_that_sees_the_last_token_alone(subject: StartingPoint, monkeypatch: Patch) -> None:
-    """What `generate()` does by itself to a model without a key-value cache."""
+    """What `generate()` would do to a model that loses its cache."""
 
     def last_token(self: Any, input_ids: Tensor, **kwargs: Any) -> dict[str, Tensor]:
         return {"input_ids": input_ids[:, -1:]}
@@ -422,8 +428,8 @@ def test_generation_that_sees_the_last_token_alone(subject: StartingPoint, monke
 
 
 def test_a_pth_of_half_precision(subject: StartingPoint, monkeypatch: Patch) -> None:
-    def halve(model: gpt.GPTModel, path: Path) -> None:
-        torch.save({name: tensor.half().float() for name, tensor in model.state_dict().items()}, path)
+    def halve(model: AnyGPT, path: Path) -> None:
+        torch.save({name: tensor.half().float() for name, tensor in as_book(model).state_dict().items()}, path)
 
     monkeypatch.setattr(native_loop, "save_state", halve)
     monkeypatch.setattr("hf_spam.equivalence.model._in_a_fresh_process", lambda *args: {})  # seconds

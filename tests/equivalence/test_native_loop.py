@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hf_spam import GPTModel, SpamGPTConfig, SpamGPTForSequenceClassification, UserError
+from hf_spam.conversion.to_book import as_book
 from hf_spam.data.tokenization import gpt2_encoding
 from hf_spam.equivalence import native_loop
-from hf_spam.training.freezing import freeze
+from hf_spam.trainable.freezing import freeze
 
 PAD = 50256
 
@@ -175,8 +176,10 @@ def test_the_books_own_file(model: GPTModel, tmp_path: Path) -> None:
     state = model.state_dict() | {f"trf_blocks.{n}.att.mask": torch.ones(32, 32).triu(1) for n in range(2)}
     torch.save(state, tmp_path / "book.pth")
     classifier = SpamGPTForSequenceClassification(model.config)
-    native_loop.load_state(classifier.model, tmp_path / "book.pth")
-    assert all(torch.equal(tensor, classifier.model.state_dict()[name]) for name, tensor in model.state_dict().items())
+    native_loop.load_state(classifier, tmp_path / "book.pth")
+    ours = as_book(classifier).state_dict()
+    assert all(torch.equal(tensor, ours[name]) for name, tensor in model.state_dict().items())
+    assert torch.equal(classifier.score.weight, model.out_head.weight)
 
 
 def write_garbage(path: Path, model: GPTModel) -> None:
@@ -253,7 +256,7 @@ def test_both_commands_print_the_same_log(
         *(f"{label}-plot.{suffix}" for label in ("loss", "accuracy") for suffix in ("pdf", "png")),
     }
     ours = SpamGPTForSequenceClassification.from_pretrained(tmp_path / "trainer")
-    native_loop.load_state(ours.model, tmp_path / "native" / "review_classifier.pth")
+    native_loop.load_state(ours, tmp_path / "native" / "review_classifier.pth")
     trained = SpamGPTForSequenceClassification.from_pretrained(tmp_path / "trainer")
     for (name, one), other in zip(ours.named_parameters(), trained.parameters(), strict=True):
         assert torch.equal(one, other), name

@@ -19,9 +19,9 @@ from hf_spam.data.encoding import longest_text
 from hf_spam.data.splits import SPLITS
 from hf_spam.data.tokenization import build_tokenizer, gpt2_encoding, tokenize
 from hf_spam.equivalence import native_loop
+from hf_spam.trainable.freezing import freeze
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.training.fine_tuning import fine_tune
-from hf_spam.training.freezing import freeze
 from hf_spam.training.initial_model import build_config, initialize_model
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(3600)]

@@ -12,7 +12,7 @@ import pytest
 from hf_spam.equivalence.records import Record
 from hf_spam.equivalence.starting_point import StartingPoint, prepare_starting_point
 from hf_spam.equivalence.training import train_natively, train_with_trainer
-from hf_spam.training.freezing import Trainable
+from hf_spam.trainable.freezing import Trainable
 
 LOSSES: dict[Trainable, list[float]] = {
     "all": [0.688254, 0.778668, 0.626229, 0.724613, 0.814956, 0.674860, 0.576005, 0.615723, 0.675902, 0.560506],

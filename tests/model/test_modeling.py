@@ -1,7 +1,6 @@
 """The model: equal to GPT-2, blind to padding, loadable by anyone.   pytest tests/model/test_modeling.py"""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,12 @@ from safetensors.torch import load_file, save_file
 from support.warm_process import WarmProcess
 from torch import Tensor
 
+import hf_spam
 from hf_spam import SpamGPTConfig, SpamGPTForCausalLM, SpamGPTForSequenceClassification
 from hf_spam.conversion.from_gpt2 import fill, load_checkpoint
-from hf_spam.model.gpt import GPTModel, TransformerBlock
+from hf_spam.conversion.to_book import as_book
+from hf_spam.model.gpt import GPTModel
+from hf_spam.model.layers_spam_gpt import SpamGPTBlock
 from hf_spam.model.modeling_spam_gpt import align_left
 
 PAD = 99
@@ -133,7 +135,7 @@ def test_padding_and_company_never_change_a_score(
 
 def test_last_token_reads_the_last_token(classifier: SpamGPTForSequenceClassification) -> None:
     ids = rows_of_ids(3, 9)
-    every_position = classifier.model(ids)
+    every_position = as_book(classifier)(ids)
     torch.testing.assert_close(classifier(ids).logits, every_position[:, -1], rtol=0, atol=1e-6)
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
@@ -222,7 +224,7 @@ def test_states_of_the_frozen_blocks(tiny_config: SpamGPTConfig, frozen: int, at
 def test_last_position_is_the_books(book_classifier: SpamGPTForSequenceClassification) -> None:
     ids = rows_of_ids(2, 7)
     padded = torch.nn.functional.pad(ids, (0, 5), value=PAD)
-    expected = book_classifier.model(padded)[:, -1]
+    expected = as_book(book_classifier)(padded)[:, -1]
     for rows in (ids, padded, torch.nn.functional.pad(padded, (0, 30), value=PAD)):
         torch.testing.assert_close(book_classifier(rows).logits, expected, rtol=0, atol=1e-6)
     with pytest.raises(ValueError, match="at most 12 tokens, found one of 13"):
@@ -235,7 +237,7 @@ def test_without_a_mask_as_transformers_does(classifier: SpamGPTForSequenceClass
     ids[0, 2] = PAD
     ids[1, 4:] = PAD
     ids[2] = PAD
-    every_position = classifier.model(ids)
+    every_position = as_book(classifier)(ids)
     expected = torch.stack([every_position[0, 5], every_position[1, 3], every_position[2, 0]])
     torch.testing.assert_close(classifier(ids).logits, expected, rtol=0, atol=1e-6)
 
@@ -243,7 +245,7 @@ def test_without_a_mask_as_transformers_does(classifier: SpamGPTForSequenceClass
 def test_under_a_mask_a_final_marker_is_text(classifier: SpamGPTForSequenceClassification) -> None:
     ids = rows_of_ids(1, 6)
     ids[0, -1] = PAD
-    expected = classifier.model(ids)[:, -1]
+    expected = as_book(classifier)(ids)[:, -1]
     torch.testing.assert_close(classifier(ids, torch.ones_like(ids)).logits, expected, rtol=0, atol=1e-6)
 
 
@@ -353,29 +355,36 @@ def test_saved_and_loaded_to_the_last_bit(classifier: SpamGPTForSequenceClassifi
         assert torch.equal(loaded(ids).logits, classifier(ids).logits)
 
 
-@pytest.mark.parametrize("kind", ["SequenceClassification", "CausalLM"])
+@pytest.mark.parametrize("kind", ["ForSequenceClassification", "ForCausalLM", ""])
 @pytest.mark.slow
 def test_loaded_where_the_package_is_not_installed(
     tiny_config: SpamGPTConfig, warm_bare: WarmProcess, tmp_path: Path, kind: str
 ) -> None:
     """The code travels flat with the weights; others run it as remote code."""
-    model = getattr(sys.modules["hf_spam"], f"SpamGPTFor{kind}")(tiny_config).eval()
-    model.save_pretrained(tmp_path / "model")
+    saved = (
+        SpamGPTForSequenceClassification(tiny_config)
+        if kind == ""
+        else getattr(hf_spam, f"SpamGPT{kind}")(tiny_config)
+    )
+    model = saved.eval() if kind else saved.model.eval()  # AutoModel reads the base model of a classifier
+    saved.save_pretrained(tmp_path / "model")
     assert {path.name for path in (tmp_path / "model").glob("*.py")} == {
         "configuration_spam_gpt.py",
         "gpt.py",
+        "layers_spam_gpt.py",
+        "backbone_spam_gpt.py",
         "modeling_spam_gpt.py",
     }
     program = (
         "import json, sys, torch, transformers\n"
-        "auto = getattr(transformers, f'AutoModelFor{sys.argv[2]}')\n"
+        "auto = getattr(transformers, f'AutoModel{sys.argv[2]}')\n"
         "model = auto.from_pretrained(sys.argv[1], trust_remote_code=True)\n"
         "assert 'hf_spam' not in sys.modules\n"
-        "print(json.dumps(model(torch.arange(18).view(2, 9)).logits.tolist()))\n"
+        "print(json.dumps(model(torch.arange(18).view(2, 9))[0].tolist()))\n"
     )
     found = warm_bare.call([tmp_path / "model", kind], tmp_path, program, HF_HUB_OFFLINE="1")
     assert found.returncode == 0, found.stderr
-    expected = model(torch.arange(18).view(2, 9)).logits
+    expected = model(torch.arange(18).view(2, 9))[0]
     assert torch.equal(torch.tensor(json.loads(found.stdout)), expected)
 
 
@@ -411,7 +420,7 @@ def test_activation_checkpointing_changes_memory_alone(tiny_config: SpamGPTConfi
 
 
 def test_no_split_modules_name_the_block() -> None:
-    assert SpamGPTForSequenceClassification._no_split_modules == [TransformerBlock.__name__]
+    assert SpamGPTForSequenceClassification._no_split_modules == [SpamGPTBlock.__name__]
 
 
 # --- the language model -----------------------------------------------------------------------------------------------
@@ -422,7 +431,7 @@ def language_models(gpt2_folder: Path) -> tuple[SpamGPTForCausalLM, transformers
     """Ours and transformers', from the same weights."""
     checkpoint = load_checkpoint(str(gpt2_folder))
     ours = SpamGPTForCausalLM(SpamGPTConfig(**checkpoint.sizes)).eval()
-    fill(ours.model, checkpoint)
+    fill(as_book(ours), checkpoint)
     return ours, transformers.GPT2LMHeadModel.from_pretrained(gpt2_folder).eval()
 
 
@@ -431,10 +440,8 @@ def test_greedy_generation_is_gpt2s(
 ) -> None:
     ours, theirs = language_models
     ids = torch.tensor([[6109, 3626, 6100, 345]])  # Every effort moves you
-    for use_cache in (None, True, False):
-        found = ours.generate(
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=50, do_sample=False, use_cache=use_cache
-        )
+    for options in ({}, {"use_cache": True}, {"use_cache": False}):
+        found = ours.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=50, do_sample=False, **options)
         expected = theirs.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=50, do_sample=False, pad_token_id=50256
         )
@@ -461,11 +468,10 @@ def test_generation_in_a_padded_batch(
 
 def test_language_model_ties_its_head(tiny_config: SpamGPTConfig, tmp_path: Path) -> None:
     model = SpamGPTForCausalLM(tiny_config).eval()
-    assert model.model.out_head.weight is model.model.tok_emb.weight
+    assert model.lm_head.weight is model.model.tok_emb.weight
     model.save_pretrained(tmp_path)
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
     assert isinstance(again, SpamGPTForCausalLM)
-    assert again.generation_config.use_cache is False
     ids = rows_of_ids(2, 7)
     assert torch.equal(again(ids).logits, model(ids).logits)
 

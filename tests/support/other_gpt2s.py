@@ -1,6 +1,8 @@
 """Small GPT-2s of other languages, with tokenizers of other kinds, as transformers writes them."""
 
+import functools
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ def german() -> GPT2Tokenizer:
     return GPT2Tokenizer(vocab=vocabulary, merges=merges)  # type: ignore[arg-type]
 
 
+@functools.cache  # the trainer breaks ties at random
 def _pieces() -> list[tuple[str, float]]:
     backend = Tokenizer(models.Unigram())
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -51,6 +54,32 @@ def _pieces() -> list[tuple[str, float]]:
 def japanese() -> T5Tokenizer:
     """Pieces with scores, as sentencepiece makes them; every text ends with `</s>`."""
     return T5Tokenizer(vocab=_pieces(), extra_ids=0)
+
+
+def write_sentencepiece(folder: Path) -> Path:
+    """The Japanese one as published: the tokenizer is a `spiece.model`, which is a message of Protocol Buffers."""
+    pieces = _pieces()
+    make_model(len(pieces) + 5).save_pretrained(folder)
+    types = {"<pad>": 3, "</s>": 3, "<unk>": 2, "<s>": 3}
+    message = b"".join(
+        b"\x0a"
+        + _sized(
+            b"\x0a" + _sized(piece.encode()) + b"\x15" + struct.pack("<f", score) + bytes([0x18, types.get(piece, 1)])
+        )
+        for piece, score in pieces
+    )
+    message += b"\x12" + _sized(b"\x18\x01") + b"\x1a" + _sized(b"\x0a" + _sized(b"identity") + b"\x18\x01")
+    (folder / "spiece.model").write_bytes(message)
+    (folder / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "bos_token": "<s>"}'
+    )
+    return folder
+
+
+def _sized(data: bytes) -> bytes:
+    """Data after its size, in a byte or two."""
+    size = len(data)
+    return (bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])) + data
 
 
 def unigram() -> PreTrainedTokenizerFast:

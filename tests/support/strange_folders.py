@@ -205,7 +205,7 @@ def flip_bits(name: str, seed: int, count: int = 3) -> Fault:
     return change
 
 
-HEAD = "model.out_head.weight"
+HEAD = "score.weight"
 NOT_JSON = "expected JSON"
 NO_OBJECT = "expected a JSON object"
 ANOTHER = "the tokenizer of another model"
@@ -278,8 +278,8 @@ CONFIG_FAULTS: dict[str, tuple[Fault, str]] = {
     "empty labels": (config(id2label={}, label2id={}), "expected id2label, the name of each label by its id, found an object"),
     "labels in a list": (config(id2label=["ham", "spam"]), "expected id2label, the name of each label by its id, found a list"),
     "swapped labels": (config(id2label={"0": "spam", "1": "ham"}), "expected label2id to be id2label the other way round"),
-    "a label missing": (config(id2label={"0": "ham"}, label2id={"ham": 0}), "out_head.weight should be [1, 16] and is [2, 16]"),
-    "a label too many": (config(id2label={"0": "ham", "1": "spam", "2": "scam"}, label2id={"ham": 0, "spam": 1, "scam": 2}), "out_head.weight should be [3, 16] and is [2, 16]"),
+    "a label missing": (config(id2label={"0": "ham"}, label2id={"ham": 0}), "score.weight should be [1, 16] and is [2, 16]"),
+    "a label too many": (config(id2label={"0": "ham", "1": "spam", "2": "scam"}, label2id={"ham": 0, "spam": 1, "scam": 2}), "score.weight should be [3, 16] and is [2, 16]"),
     "ids from 1": (config(id2label={"1": "ham", "2": "spam"}), "expected in id2label the ids 0 to 1, found 1, 2"),
     "ids with a gap": (config(id2label={"0": "ham", "2": "spam"}), "expected in id2label the ids 0 to 1, found 0, 2"),
     "ids that are words": (config(id2label={"ham": 0, "spam": 1}), "expected in id2label the ids 0 to 1, found ham, spam"),
@@ -297,7 +297,7 @@ CONFIG_FAULTS: dict[str, tuple[Fault, str]] = {
 
 TENSOR_FAULTS: dict[str, tuple[Fault, str]] = {
     "no head": (tensors(lambda state: state.pop(HEAD)), f"{HEAD} is missing"),
-    "no head's bias": (tensors(lambda state: state.pop("model.out_head.bias")), "model.out_head.bias is missing"),
+    "no head's bias": (tensors(lambda state: state.pop("score.bias")), "score.bias is missing"),
     "no embedding": (tensors(lambda state: state.pop("model.tok_emb.weight")), "model.tok_emb.weight is missing"),
     "nothing": (tensors(lambda state: state.clear()), "is missing"),
     "a tensor more": (tensors(lambda state: state.update(extra=torch.ones(1))), "extra has no place in the model"),

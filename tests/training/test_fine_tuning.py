@@ -21,9 +21,9 @@ from hf_spam.data import sampling
 from hf_spam.data.labels import Task
 from hf_spam.data.tokenization import tokenize
 from hf_spam.evaluation.plots import plot_values
+from hf_spam.trainable.freezing import Trainable
 from hf_spam.training import fine_tuning as training
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
-from hf_spam.training.freezing import Trainable
 from hf_spam.training.initial_model import build_config, initialize_model
 from hf_spam.training.trainer import SpamTrainer
 
@@ -232,8 +232,8 @@ def test_the_head_is_drawn_as_the_chapter_draws_it(gpt2_folder: Path) -> None:
     model = initialize_model(config, checkpoint, seed=123)
     torch.manual_seed(123)
     head = torch.nn.Linear(32, 2)
-    assert torch.equal(model.model.out_head.weight, head.weight)
-    assert torch.equal(model.model.out_head.bias, head.bias)
+    assert torch.equal(model.score.weight, head.weight)
+    assert torch.equal(model.score.bias, head.bias)
     assert torch.equal(model.model.tok_emb.weight, checkpoint.state["wte.weight"])
 
 

@@ -210,9 +210,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "epoch floats": save(EPOCH, torch.zeros(5056)),
     "weights no file": write("model.safetensors", "x"),
     "weights empty": write("model.safetensors", ""),
-    "weights missing": change_weights(lambda weights: weights.pop("model.out_head.bias")),
+    "weights missing": change_weights(lambda weights: weights.pop("score.bias")),
     "weights more": change_weights(lambda weights: weights.update(more=torch.zeros(1))),
-    "weights shape": change_weights(lambda weights: weights.update({"model.out_head.bias": torch.zeros(3)})),
+    "weights shape": change_weights(lambda weights: weights.update({"score.bias": torch.zeros(3)})),
     "decay": write("used_rows.json", "[]"),
 }  # fmt: skip
 

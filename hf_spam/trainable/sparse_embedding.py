@@ -16,9 +16,9 @@ from datasets import DatasetDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ..model.gpt import GPTModel
-from .checkpoints import checkpoint_folder
+from ..model.gpt import GPTBackbone
 
 _FILE = "used_rows.json"
 
@@ -79,7 +79,8 @@ class Decay(TrainerCallback):
         """Write the decay so far into the checkpoint."""
         if args.should_save:
             text = json.dumps({"decay": self.rows.decay})
-            (checkpoint_folder(args, state) / _FILE).write_text(f"{text}\n", encoding="utf-8")
+            folder = Path(args.output_dir or ".", f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
+            (folder / _FILE).write_text(f"{text}\n", encoding="utf-8")
 
     def restore(self, checkpoint: Path) -> None:
         """Continue from the decay in a checkpoint, if it has one, as soon as the checkpoint's weights are loaded."""
@@ -104,7 +105,7 @@ class Decay(TrainerCallback):
 
 
 @contextmanager
-def used_rows(gpt: GPTModel, tokenized: DatasetDict, pad_token_id: int) -> Iterator[Decay]:
+def used_rows(gpt: GPTBackbone, tokenized: DatasetDict, pad_token_id: int) -> Iterator[Decay]:
     """Train only the embedding rows that occur in `tokenized`; restore the whole embedding on exit.
 
     Args:

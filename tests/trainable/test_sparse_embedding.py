@@ -1,4 +1,4 @@
-"""Training the embeddings that occur: what training all of them gives.   pytest tests/training/test_sparse_embedding.py"""
+"""Training the embeddings that occur: what training all of them gives.   pytest tests/trainable/test_sparse_embedding.py"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +16,11 @@ from hf_spam.data import sources
 from hf_spam.data.sampling import prepare_splits
 from hf_spam.data.tokenization import tokenize
 from hf_spam.model.gpt import GPTModel
+from hf_spam.trainable.sparse_embedding import used_rows
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.training.fine_tuning import fine_tune
 from hf_spam.training.initial_model import build_model
 from hf_spam.training.run import Run
-from hf_spam.training.sparse_embedding import used_rows
 
 Train = Callable[..., Run]
 EMBEDDING = "model.tok_emb.weight"

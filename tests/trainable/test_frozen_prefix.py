@@ -1,4 +1,4 @@
-"""The frozen blocks' output, computed once: the same training, from a file.   pytest tests/training/test_frozen_prefix.py"""
+"""The frozen blocks' output, computed once: the same training, from a file.   pytest tests/trainable/test_frozen_prefix.py"""
 
 import json
 import os

@@ -5,13 +5,14 @@ from typing import Literal
 import torch
 from torch import nn
 
+from ..conversion.to_book import AnyGPT, as_book
 from ..model.gpt import GPTModel
 
 Trainable = Literal["last_layer", "last_block", "last_two_blocks", "all"]
 _BLOCKS = {"last_layer": 0, "last_block": 1, "last_two_blocks": 2}
 
 
-def freeze(model: GPTModel, trainable: Trainable = "last_block") -> list[str]:
+def freeze(model: AnyGPT, trainable: Trainable = "last_block") -> list[str]:
     """Let only a part of the model train.
 
     The key biases that train get gradients of exactly zero, except with `eager` attention, which follows the book.
@@ -22,18 +23,19 @@ def freeze(model: GPTModel, trainable: Trainable = "last_block") -> list[str]:
             and that many transformer blocks. `all`: everything.
 
     Returns:
-        The names of the parameters that train.
+        The names of the parameters that train, as in `GPTModel`.
     """
-    model.requires_grad_(trainable == "all")
+    gpt = as_book(model)
+    gpt.requires_grad_(trainable == "all")
     if trainable != "all":
-        parts: list[nn.Module] = [model.out_head]
+        parts: list[nn.Module] = [gpt.out_head]
         if blocks := _BLOCKS[trainable]:
-            parts += [model.final_norm, *list(model.trf_blocks)[-blocks:]]
+            parts += [gpt.final_norm, *list(gpt.trf_blocks)[-blocks:]]
         for part in parts:
             part.requires_grad_(True)
-    if model.config._attn_implementation != "eager":
-        _zero_key_bias_gradients(model)
-    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if gpt.config._attn_implementation != "eager":
+        _zero_key_bias_gradients(gpt)
+    return [name for name, parameter in gpt.named_parameters() if parameter.requires_grad]
 
 
 def _zero_key_bias_gradients(model: GPTModel) -> None:

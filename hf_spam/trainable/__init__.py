@@ -1,0 +1,1 @@
+"""Which parameters train, and which work does that spare?"""
