@@ -25,8 +25,9 @@ from safetensors.torch import load_file, save_file
 from support import strange_files as strange
 from support.warm_process import WarmProcess
 
-from hf_spam import Prediction, UserError
+from hf_spam import UserError
 from hf_spam.commands.predict import arriving
+from hf_spam.inference.answers import Answer
 from hf_spam.inference.batch_prediction import open_texts, predict_file
 from hf_spam.inference.classifier import prefetch
 from hf_spam.inference.parts import Parts, fingerprint_model
@@ -35,10 +36,10 @@ from hf_spam.system.files import hash_file
 Run = Callable[..., tuple[int, str, str]]
 
 
-def by_length(chunks: Iterable[list[str]]) -> Iterator[list[Prediction]]:
+def by_length(chunks: Iterable[list[str]]) -> Iterator[list[Answer]]:
     """A classifier whose score tells its text, and which reads ahead as ours does."""
     for texts in prefetch(chunks):
-        yield [Prediction("spam" if len(text) % 2 else "ham", len(text) / 100) for text in texts]
+        yield [{"label": "spam" if len(text) % 2 else "ham", "score": len(text) / 100} for text in texts]
 
 
 def read_predictions(path: Path) -> list[dict[str, object]]:
@@ -67,8 +68,9 @@ def test_every_text_once_and_in_order(
     assert predict_file(by_length, source, target, model="m", chunk_size=chunk_size) == len(texts)
     found = [json.loads(line) for line in target.read_text(encoding="utf-8").split("\n") if line]
     expected = [prediction for predictions in by_length([[text] for text in texts]) for prediction in predictions]
-    assert [row["text"] for row in found] == texts
-    assert [(row["label"], row["score"]) for row in found] == [(one.label, one.score) for one in expected]
+    assert [row["Text"] for row in found] == texts
+    assert [int(row["id"]) for row in found] == list(range(len(texts)))
+    assert [{"label": row["label"], "score": row["score"]} for row in found] == expected
     assert sorted(path.name for path in folder.iterdir()) == [source.name, "out.jsonl"]
 
 
@@ -135,7 +137,7 @@ def test_nothing_is_overwritten_or_mixed_up(tmp_path: Path) -> None:
         predict_file(by_length, source, target, model="m")
     source.write_text("a\nb\nc\n")
 
-    def fail_at_c(chunks: Iterable[list[str]]) -> Iterator[list[Prediction]]:
+    def fail_at_c(chunks: Iterable[list[str]]) -> Iterator[list[Answer]]:
         for chunk in chunks:
             if "c" in chunk:
                 raise RuntimeError("out of memory")
@@ -150,7 +152,7 @@ def test_nothing_is_overwritten_or_mixed_up(tmp_path: Path) -> None:
             predict_file(by_length, source, target, **{"model": "m", "chunk_size": 2, **changed})  # type: ignore[arg-type]
     seen: list[str] = []
 
-    def note(chunks: Iterable[list[str]]) -> Iterator[list[Prediction]]:
+    def note(chunks: Iterable[list[str]]) -> Iterator[list[Answer]]:
         return by_length(seen.extend(chunk) or chunk for chunk in chunks)  # type: ignore[func-returns-value]
 
     predict_file(note, source, target, model="m", chunk_size=2)
