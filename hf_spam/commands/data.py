@@ -5,7 +5,7 @@ from typing import Any
 
 from ..data.arguments import DataArguments
 from ..data.encoding import longest_text
-from ..data.loading import load_splits, name_source
+from ..data.loading import prepare
 from ..data.splits import check_new, count, save_splits
 from ..data.tokenization import build_tokenizer
 from ..errors import one_line
@@ -44,22 +44,23 @@ def main(options: dict[str, Any]) -> None:
     arguments = build(DataArguments, options)
     if "output_dir" in options:
         check_new(options["output_dir"])
-    splits = load_splits(arguments)
+    prepared = prepare(arguments)
+    splits = prepared.splits
     tokenizer = build_tokenizer(bpe_dir=arguments.bpe_dir)
     table = count(splits)
     table["longest text (tokens)"] = [longest_text(tokenizer, rows["text"][:]) for rows in splits.values()]
+    print(one_line(prepared.task.describe()), *prepared.notes, sep="\n")
     print(table.to_string())
     if "output_dir" in options:
         save_splits(splits, options["output_dir"])
         folder = one_line(options["output_dir"])
         print(f"saved to {folder}; try: hf-spam train --data_dir {folder}")
     if repository is not None:
-        source = name_source(arguments)
         if hub.dry_run:
-            contents = data_contents(splits, source, arguments, repository.name)
+            contents = data_contents(splits, prepared.source, arguments, repository.name, prepared.given)
             print(f"{listing(contents)}\nwould go to the {one_line(repository)}; nothing was sent")
             return
         repository = prepare_repository(repository)
-        contents = data_contents(splits, source, arguments, repository.name)
+        contents = data_contents(splits, prepared.source, arguments, repository.name, prepared.given)
         url = publish(repository, contents, hub.commit_message or "Upload the splits with hf_spam")
         print(f'pushed to {one_line(url)}; try: datasets.load_dataset("{repository.name}")')

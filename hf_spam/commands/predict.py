@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TextIO, get_args
 
-from ..data.opening import LARGEST_ROW, check_stream
 from ..errors import UserError, one_line
 from ..inference.batch_prediction import CHUNK, chunked, predict_file
 from ..inference.classifier import Precision, Prediction, SpamClassifier, find_model
 from ..inference.parts import fingerprint_model
 from ..options import OptionParser
 from ..system import processes
+from ..tables.opening import LARGEST_ROW, check_stream
 from ..values.ranges import FILE, TOKENS
 
 _PIECE = 2**18  # bytes that are read from standard input at once, at most
@@ -33,13 +33,16 @@ def make_parser() -> OptionParser:
     parser.add_argument("texts", metavar="TEXT", nargs="*", help="Texts (default: the lines of standard input).")
     parser.add_argument(
         "--input",
-        type=Path,
-        metavar=FILE,
-        help="File of texts: a CSV, a TSV, a JSONL, or one per line; needs --output.",
+        nargs="+",
+        metavar="PATH",
+        help="Texts, as `hf-spam train --data_file` takes them or one per line; needs --output.",
     )
     parser.add_argument("--output", type=Path, metavar=FILE, help="JSONL to write; needs --input.")
     parser.add_argument("--json", action="store_true", help="Print an object of text, label and score on each line.")
-    parser.add_argument("--text_column", help="Column of the texts in --input (default: text, in any case).")
+    parser.add_argument(
+        "--text_column", help="Column of the texts in --input, or several: a,b (default: recognised by its name)."
+    )
+    parser.add_argument("--encoding", help="Encoding of text in --input (default: recognised).")
     parser.add_argument(
         "--precision", choices=get_args(Precision), default="fp32", help="fp32, or bf16, which is faster."
     )
@@ -65,7 +68,15 @@ def main(args: Namespace) -> None:
         classifier = SpamClassifier.from_pretrained(folder, args.token_budget, args.precision)
     if args.input is not None:
         model = f"{fingerprint_model(folder)} in {args.precision}"
-        count = predict_file(classifier.stream, args.input, args.output, model=model, text_column=args.text_column)
+        count = predict_file(
+            classifier.stream,
+            args.input,
+            args.output,
+            model=model,
+            text_column=args.text_column,
+            encoding=args.encoding,
+            note=lambda line: print(one_line(f"note   {line}"), file=sys.stderr),
+        )
         print(f"{count:,} texts classified: {one_line(args.output)}")
         return
     for texts in chunked(args.texts, CHUNK) if args.texts else arriving(sys.stdin):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..errors import UserError
-from .files import show
+from ..tables.columns import show
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 SINGLE: ProblemType = "single_label_classification"

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
-from ..data.files import header, read_csv, read_table, show
-from ..data.labels import SHORT_HAM_SPAM
-from ..data.opening import TextFile, open_text
+from ..data.hub_dataset import locate
 from ..errors import UserError
 from ..system import processes
-from ..system.files import hash_file
-from ..system.reading import check_regular, parse_json
+from ..system.files import hash_file, sha256
+from ..system.reading import is_folder
+from ..tables.folders import read_tables
+from ..tables.table import Paths, Table, expand, join
 from .classifier import Prediction
 from .parts import Parts
 
@@ -30,23 +30,26 @@ Classify = Callable[[Iterable[list[str]]], Iterator[list[Prediction]]]
 
 def predict_file(
     classify: Classify,
-    source: Path,
+    source: Paths,
     target: Path,
     *,
     model: str,
     text_column: str | None = None,
+    encoding: str | None = None,
     chunk_size: int = CHUNK,
+    note: Callable[[str], None] = lambda line: None,
 ) -> int:
     """Score every text of a file.
 
     Args:
         classify: Maps a stream of chunks to a stream of their predictions, as `SpamClassifier.stream` does.
-        source: A CSV, TSV or JSONL with a column of texts, or any other file with one text on each line. It may be
-            compressed by gzip, bzip2 or xz.
+        source: Files of texts, a folder of them, or `-`; see `tables.folders.read_tables`.
         target: The JSONL to write, with `text`, `label` and `score` on each line. It appears when it is complete.
         model: What tells the model and its weights from any other: a resumed run must use the same.
-        text_column: The column of texts; by default `text`, in any case.
+        text_column: See `tables.table.open_table`.
+        encoding: See there.
         chunk_size: Texts per chunk. An interrupted process loses at most the chunks it is working on.
+        note: Takes each line about what was recognised.
 
     Returns:
         The number of texts.
@@ -57,21 +60,29 @@ def predict_file(
     """
     parts = Parts(target, model)
     is_main = processes.rank() == 0
+    if is_main and os.path.lexists(target):
+        raise UserError(f"{target}: exists already, and nothing is overwritten. Choose another --output.")
+    with processes.main_first():
+        located = locate(source)
+        table = open_texts(located, text_column, encoding)
     if is_main:
-        _check_places(source, target)
+        note(f"{table.name}: {'; '.join(table.notes)}")
     with parts.one_writer() if is_main else nullcontext():
         with processes.main_first():
             if is_main:
-                parts.prepare({"chunk_size": chunk_size, "input": _hash_input(source)})
-        return _fill_and_join(classify, source, parts, text_column, chunk_size)
+                parts.prepare({"chunk_size": chunk_size, "input": _hash_input(located)})
+        count = _fill_and_join(classify, table, parts, chunk_size)
+    for remark in table.remarks if is_main else ():
+        note(remark)
+    return count
 
 
-def _fill_and_join(classify: Classify, source: Path, parts: Parts, text_column: str | None, chunk_size: int) -> int:
+def _fill_and_join(classify: Classify, table: Table, parts: Parts, chunk_size: int) -> int:
     count = 0
     pending: deque[tuple[int, list[str]]] = deque()  # drawn by `classify`, which reads ahead, and not yet scored
 
     def chunks() -> Iterator[list[str]]:
-        return chunked(read_texts(source, text_column), chunk_size)
+        return chunked((table.text(place, row) for place, row in table.rows()), chunk_size)
 
     def own_chunks() -> Iterator[list[str]]:
         nonlocal count
@@ -91,28 +102,23 @@ def _fill_and_join(classify: Classify, source: Path, parts: Parts, text_column: 
     return count
 
 
-def read_texts(path: Path, text_column: str | None = None) -> Iterator[str]:
-    """Yield the texts of a file. Bytes that are not UTF-8 become U+FFFD.
+def open_texts(paths: Paths, text_column: str | None = None, encoding: str | None = None) -> Table:
+    """Open files of texts. Damaged UTF-8 is read as U+FFFD.
+
+    Args:
+        paths: Files, a folder, or `-`; on this machine.
+        text_column: See `tables.table.open_table`.
+        encoding: See there.
 
     Raises:
-        UserError: If a row has no text, or the file is something else. Rows count from 1, without the header.
+        UserError: If they cannot be read, or several processes would share standard input.
     """
-    with open_text(path, strict=False) as file:
-        wanted = {"text": text_column}
-        if file.kind == "tsv" or not (file.kind or text_column):
-            _refuse_labelled(file)
-        rows = read_table(file, wanted)
-        if rows is None and file.kind == "tsv":
-            rows = read_csv(file.lines(""), path, wanted, delimiter="\t")
-        if rows is None:
-            _refuse_misnamed(file)
-            # A line ends with \n alone: what else Python calls a line end may stand in a text.
-            yield from (line.rstrip("\r\n") for line in file.lines("\n"))
-            return
-        for number, (text,) in rows:
-            if not isinstance(text, str):
-                raise UserError(f"{path}, row {number}: expected a text, found {show(text)}.")
-            yield text
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if "-" in map(str, given) and processes.world_size() > 1:
+        raise UserError("--input -: expected one process, found several. Save the texts to a file first.")
+    tables = read_tables(paths, text_column=text_column, encoding=encoding, needs_label=False, strict=False)
+    found = list(tables.values())
+    return found[0] if len(found) == 1 else join([part for table in found for part in table.parts])
 
 
 def chunked(texts: Iterable[str], size: int) -> Iterator[list[str]]:
@@ -136,47 +142,14 @@ def format_rows(texts: Iterable[str], predictions: Iterable[Prediction]) -> Iter
         yield json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def _check_places(source: Path, target: Path) -> None:
-    takes = "--input takes a CSV, a TSV, a JSONL, or a file with one text on each line."
-    if not os.path.lexists(source):
-        raise UserError(f"{source}: no such file. {takes}")
+def _hash_input(paths: Paths) -> str:
+    """Return a hash of the files; standard input is another each time, and told by its texts alone."""
+    given = [paths] if isinstance(paths, str | os.PathLike) else paths
+    files: list[str | Path] = []
+    for path in given:
+        files += sorted(each for each in Path(path).rglob("*") if each.is_file()) if is_folder(path) else expand(path)
     try:
-        check_regular(source)
-    except UserError as error:
-        raise UserError(f"{error} {takes}") from None
-    if os.path.lexists(target):
-        raise UserError(f"{target}: exists already, and nothing is overwritten. Choose another --output.")
-
-
-def _hash_input(source: Path) -> str:
-    try:
-        return hash_file(source)
+        hashes = ["-" if str(file) == "-" or not Path(file).is_file() else hash_file(Path(file)) for file in files]
     except OSError as error:
-        raise UserError(f"{source}: cannot be read: {error.strerror}.") from None
-
-
-def _refuse_labelled(file: TextFile) -> None:
-    """Refuse UCI's own format, whose lines are no texts: each begins with a label."""
-    first, *rest = header(file) or [""]
-    if rest and first in SHORT_HAM_SPAM:
-        raise UserError(
-            f"{file.path}: expected texts, found lines that begin with a label and a tab. "
-            f"Take the texts alone: cut -f 2- {file.path} > texts.txt"
-        )
-
-
-def _refuse_misnamed(file: TextFile) -> None:
-    """Refuse a table that is named as a file of lines: its header would be scored as a text."""
-    for delimiter, name in (("\t", ".tsv"), (",", ".csv"), (";", ".csv")):
-        names = header(file, delimiter)
-        if len(names) > 1 and {"text", "label"} & set(names):
-            raise UserError(
-                f"{file.path}: expected a text on each line, found what looks like the header of a table. "
-                f"Rename it to end in {name}; name the column of texts with --text_column."
-            )
-    if file.head.startswith("{"):
-        try:
-            parse_json(file.head, file.path)
-        except UserError:
-            return
-        raise UserError(f"{file.path}: expected a text on each line, found JSON. Rename it to end in .jsonl.")
+        raise UserError(f"{error.filename}: cannot be read: {error.strerror}.") from None
+    return hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode())
