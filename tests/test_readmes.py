@@ -253,7 +253,7 @@ def test_the_quickstart_learns(quickstart: Path) -> None:
 
 def test_what_the_quickstart_prints(quickstart: Path) -> None:
     """The README shows a real run of this preset: line by line the same, but for figures that rounding changes."""
-    [shown] = re.findall(r"^```text\n(data .*?)^```$", READMES[USERS], re.MULTILINE | re.DOTALL)
+    [shown] = re.findall(r"^```text\n(labels .*?)^```$", READMES[USERS], re.MULTILINE | re.DOTALL)
 
     def without_figures(text: str) -> list[str]:
         return [re.sub(r"\d+\.\d+", "#", line.removeprefix("\x1b[A")) for line in text.splitlines()]  # up, past bars

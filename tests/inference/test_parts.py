@@ -117,12 +117,12 @@ def test_other_weights_under_the_same_name(tmp_path: Path) -> None:
 
 
 def test_a_column_that_had_to_be_named(tmp_path: Path) -> None:
-    (tmp_path / "in.csv").write_text("id,body\n" + "".join(f"{n},{text}\n" for n, text in enumerate(TEXTS)))
+    (tmp_path / "in.csv").write_text("id,words\n" + "".join(f"{n},{text}\n" for n, text in enumerate(TEXTS)))
     with pytest.raises(UserError, match="Name it with --text_column"):
         finish(tmp_path, source="in.csv")
     with pytest.raises(KeyboardInterrupt):
         finish(tmp_path, Scorer("3"), source="in.csv", text_column="id")
-    assert finish(tmp_path, source="in.csv", text_column="body") == TEXTS
+    assert finish(tmp_path, source="in.csv", text_column="words") == TEXTS
 
 
 def test_an_input_that_changes_meanwhile(tmp_path: Path) -> None:
