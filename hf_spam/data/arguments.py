@@ -142,7 +142,9 @@ class DataArguments:
             if isinstance(value := getattr(self, name), str | os.PathLike):
                 setattr(self, name, [os.fspath(value)])
         refuse_contradictions({name: value for name, value in vars(self).items() if value is not None})
-        if self.balance in _OLDER_BALANCE:  # it was true or false before there were more ways
+        if (
+            isinstance(self.balance, bool | str) and self.balance in _OLDER_BALANCE
+        ):  # it was true or false before there were more ways
             self.balance = _OLDER_BALANCE[self.balance]
         check_values(self)
         for name in (*_SEVERAL, "data_file"):

@@ -100,7 +100,7 @@ class Task:
 def task_of_config(config: Any, positive: str | None = None) -> Task:
     """Return what a model has learned, from its configuration: the names of `id2label` in the order of their ids."""
     names = tuple(config.id2label[id_] for id_ in sorted(config.id2label))
-    type_ = config.problem_type or (REGRESSION if len(names) == 1 else SINGLE)
+    type_ = getattr(config, "problem_type", None) or (REGRESSION if len(names) == 1 else SINGLE)
     return Task(names, type_, positive)
 
 

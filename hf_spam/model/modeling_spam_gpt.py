@@ -225,6 +225,15 @@ class SpamGPTForCausalLM(SpamGPTPreTrainedModel, GenerationMixin):
         self.lm_head = nn.Linear(config.emb_dim, config.vocab_size, bias=False)
         self.post_init()
 
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, *args: Any, inputs_embeds: Tensor | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Name the cache as every release of peft does: else prompts of its methods are put in at every step."""
+        inputs = super().prepare_inputs_for_generation(input_ids, *args, inputs_embeds=inputs_embeds, **kwargs)
+        if CACHE in inputs:
+            inputs["past_key_values"] = inputs.pop(CACHE)
+        return inputs
+
     @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self,

@@ -54,7 +54,7 @@ def finish(
     predict_file(scorer, folder / source, folder / "out.jsonl", model=model, chunk_size=2, **options)
     rows = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
     expected = [prediction for predictions in by_length([TEXTS]) for prediction in predictions]
-    assert [row["text"] for row in rows] == TEXTS
+    assert [row["words" if "words" in row else "text"] for row in rows] == TEXTS
     assert [{"label": row["label"], "score": row["score"]} for row in rows] == expected
     assert sorted(path.name for path in folder.iterdir()) == sorted(["out.jsonl", source])
     return scorer.seen
@@ -118,12 +118,12 @@ def test_other_weights_under_the_same_name(tmp_path: Path) -> None:
 
 
 def test_a_column_that_had_to_be_named(tmp_path: Path) -> None:
-    (tmp_path / "in.csv").write_text("id,body\n" + "".join(f"{n},{text}\n" for n, text in enumerate(TEXTS)))
+    (tmp_path / "in.csv").write_text("id,words\n" + "".join(f"{n},{text}\n" for n, text in enumerate(TEXTS)))
     with pytest.raises(UserError, match="Name it with --text_column"):
         finish(tmp_path, source="in.csv")
     with pytest.raises(KeyboardInterrupt):
         finish(tmp_path, Scorer("3"), source="in.csv", text_column="id")
-    assert finish(tmp_path, source="in.csv", text_column="body") == TEXTS
+    assert finish(tmp_path, source="in.csv", text_column="words") == TEXTS
 
 
 def test_an_input_that_changes_meanwhile(tmp_path: Path) -> None:
