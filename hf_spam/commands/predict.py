@@ -2,8 +2,8 @@
 
 It prints label, score and text, separated by tabs, in the order of the texts; what is no plain character stands as an
 escape. With --json it prints them as JSON. Lines of standard input are answered as they arrive. With --input and
---output it writes a CSV, TSV, JSONL or Parquet, as the name of the output says, with the columns of the input, the label
-and the score, for files of any size. If it is interrupted, run the same command again to continue.
+--output it writes a CSV, TSV, JSONL or Parquet, as the name of the output says, with the columns of the input, the
+label and the score, for files of any size. If it is interrupted, run the same command again to continue.
 """
 
 import json

@@ -59,9 +59,9 @@ class Prediction:
 class SpamClassifier:
     """A model and its tokenizer. Texts are scored in batches of similar length, and results keep their order.
 
-    Public are `from_pretrained`, a call, `all_scores`, `logits`, `scores`, `stream`, `labels`, `model` and `tokenizer`;
-    what begins with an underscore may change. Calls from several threads at once give each its own results, as long
-    as none changes `model` or `tokenizer`. Across processes, each loads its own.
+    Public are `from_pretrained`, a call, `all_scores`, `logits`, `scores`, `stream`, `labels`, `model` and
+    `tokenizer`; what begins with an underscore may change. Calls from several threads at once give each its own
+    results, as long as none changes `model` or `tokenizer`. Processes load one each.
 
     Args:
         model: The model, which stays on its device and is put in evaluation mode.
