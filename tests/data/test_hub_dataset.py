@@ -76,13 +76,15 @@ def test_the_chapter_by_name(on_hub: LoopbackHub, collection: Path, tmp_path: Pa
         assert (prepared.source, prepared.given) == ("uci", False)
 
 
+@pytest.mark.slow
 def test_train_and_evaluate_by_name(on_hub: LoopbackHub, run: Run, tmp_path: Path) -> None:
     """The record says which data set; a stranger's record is not followed."""
     short = ["--weights", "random", "--model_size", "tiny", "--context_length", "64", "--max_steps", "1"]
+    short += ["--per_device_train_batch_size", "2"]
     name = ["--dataset_name", "alice/sms_spam", "--balance", "none", "--split", "stratified"]
     code, out, err = run("train", *name, *short, "--output_dir", tmp_path / "run")
     assert code == 0, err
-    assert "note   alice/sms_spam, train: 8 rows; columns: texts sms; labels label" in out
+    assert "note   alice/sms_spam: 8 rows; columns: texts sms; labels label" in out
     code, out, err = run("evaluate", tmp_path / "run")
     assert code == 0, err
     assert "read alice/sms_spam, which arguments.json" in err

@@ -86,7 +86,10 @@ def test_lines_of_any_other_file(tmp_path: Path) -> None:
 def test_the_texts_of_labelled_files(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     predict_file(by_length, tmp_path / name, tmp_path / "out.jsonl", model="m")
-    assert [row["text"] for row in read_predictions(tmp_path / "out.jsonl")] == ["See you", "Win a prize"]
+    for row, text in zip(read_predictions(tmp_path / "out.jsonl"), ["See you", "Win a prize"], strict=True):
+        assert text in row.values()
+        score = {"score": len(text) / 100, "label": "spam" if len(text) % 2 else "ham"}
+        assert score.items() <= {name.removeprefix("predicted_"): value for name, value in row.items()}.items()
 
 
 def test_several_files_and_folders(tmp_path: Path) -> None:
