@@ -1,12 +1,12 @@
 """Each message with its prediction, for a person to read: the mistakes first, the most certain one at the top."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from ..data.labels import MULTI, REGRESSION, Task
+from ..data.labels import MULTI, REGRESSION, SINGLE, Task
 from ..inference.outputs import save_rows
 
 _SURE = 0.5  # of several labels each counts from this score on
@@ -21,10 +21,11 @@ def result_rows(texts: Sequence[str], labels: Sequence[Any], scores: Tensor, tas
         scores: From `SpamClassifier.scores`. *Shape:* `[N, num_labels]`.
         task: The labels.
     """
+    judges: dict[str, Callable[[Any, Sequence[float], Task], tuple[float, dict[str, Any]]]]
+    judges = {SINGLE: _one, MULTI: _several, REGRESSION: _number}
     rows = []
     for number, (text, label, row) in enumerate(zip(texts, labels, scores.tolist(), strict=True), 1):
-        make = {REGRESSION: _number, MULTI: _several}.get(task.problem_type, _one)
-        wrong, fields = make(label, row, task)
+        wrong, fields = judges[task.problem_type](label, row, task)
         rows.append((-wrong, number, {"row": number, "text": text, **fields}))
     return [fields for _, _, fields in sorted(rows, key=lambda each: each[:2])]
 

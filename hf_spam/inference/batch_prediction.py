@@ -19,8 +19,9 @@ from ..errors import UserError
 from ..system import processes
 from ..system.files import hash_file, sha256
 from ..system.reading import is_folder
+from ..tables.columns import Row
 from ..tables.folders import read_tables
-from ..tables.table import Paths, Place, Row, Table, expand, join
+from ..tables.table import Paths, Place, Table, expand, join
 from .answers import NAMES, Answer
 from .outputs import check_new, convert, format_of, to_json
 from .parts import Parts
