@@ -24,6 +24,7 @@ from ..inference.answers import (
     describe_scores,
     flat_fields,
     flatten,
+    rounded,
 )
 from ..inference.batch_prediction import CHUNK, chunked, predict_file
 from ..inference.classifier import Precision, SpamClassifier, find_model
@@ -109,7 +110,7 @@ def main(args: Namespace) -> None:
 
     def classify(chunks: Iterable[list[str]]) -> Iterator[list[Answer]]:
         for scores in classifier.stream_scores(chunks):
-            found = answers(scores, task, wish)
+            found = map(rounded, answers(scores, task, wish))
             yield [flatten(answer, wish) for answer in found] if by_columns else list(found)
 
     count = predict_file(
@@ -136,7 +137,7 @@ def to_line(text: str, answer: Answer) -> str:
 
 def to_json(text: str, answer: Answer) -> str:
     """Return text, label and score as a JSON object in ASCII, which every terminal and pipe passes on."""
-    return json.dumps({"text": text, **answer})
+    return json.dumps({"text": text, **rounded(answer)})
 
 
 def arriving(stream: TextIO | None) -> Iterator[list[str]]:

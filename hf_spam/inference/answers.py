@@ -60,7 +60,7 @@ def answers(scores: Tensor, task: Task, wish: Wish) -> Iterator[Answer]:
 
 def _answer(row: Sequence[float], task: Task, wish: Wish) -> Answer:
     if task.problem_type == REGRESSION:
-        return {"score": round(row[0], _DIGITS)}
+        return {"score": row[0]}
     best = max(range(len(row)), key=row.__getitem__)
     label: str | list[str] = task.names[best]
     if wish.threshold is not None and task.is_binary:
@@ -69,12 +69,18 @@ def _answer(row: Sequence[float], task: Task, wish: Wish) -> Answer:
         label = task.names[best]
     elif wish.threshold is not None:
         label = [name for name, score in zip(task.names, row, strict=True) if score >= wish.threshold]
-    answer: Answer = {"label": label, "score": round(row[best], _DIGITS)}
+    answer: Answer = {"label": label, "score": row[best]}
     order: Iterable[int] = range(len(row)) if wish.all_scores else ()
     if wish.top_k is not None:
         order = sorted(range(len(row)), key=lambda id_: -row[id_])[: wish.top_k]
-    scores = {task.names[id_]: round(row[id_], _DIGITS) for id_ in order}
+    scores = {task.names[id_]: row[id_] for id_ in order}
     return {**answer, "scores": scores} if scores else answer
+
+
+def rounded(answer: Answer) -> Answer:
+    """Return what is said of a text as JSON and files have it: scores to six digits."""
+    scores = {name: round(score, _DIGITS) for name, score in answer.get("scores", {}).items()}
+    return {**answer, "score": round(answer["score"], _DIGITS), **({"scores": scores} if scores else {})}
 
 
 def answer_fields(task: Task, wish: Wish) -> tuple[str, ...]:
