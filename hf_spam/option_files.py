@@ -84,7 +84,7 @@ def _check_value(name: str, value: object, parser: HfArgumentParser | None) -> N
     if isinstance(value, list):
         if any(not isinstance(item, str | int | float) for item in items):
             raise UserError(f"--{name}: expected a list of texts or numbers, found one of lists or mappings.")
-        if any(str(item).startswith("-") for item in items):
+        if any(str(item).startswith("-") and item != "-" for item in items):
             raise UserError(f"--{name}: expected a list of values, found one that begins with a dash.")
     action = parser._option_string_actions.get(f"--{name}") if parser else None
     if parser is None or action is None:

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import re
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from functools import partial
@@ -17,11 +18,17 @@ from .option_files import read_config as read_config
 from .option_files import to_argv as to_argv
 from .values.ranges import Range, check_text
 
-# Options that answer the same question. Where a later level answers it, an earlier level's answer is dropped;
-# two answers on one level contradict each other.
-_ALTERNATIVES = (
-    ("data_source", "data_file", "data_dir"),
-    ("global_batch_size", "per_device_train_batch_size"),
+# Answers to the same question, each of one option or several. Where a later level answers it, another answer of an
+# earlier level is dropped; two answers on one level contradict each other.
+_ALTERNATIVES: tuple[tuple[tuple[str, ...], ...], ...] = (
+    (
+        ("data_source",),
+        ("data_file",),
+        ("data_dir",),
+        ("train_file", "validation_file", "test_file"),
+        ("dataset_name", "dataset_config", "dataset_split", "dataset_revision"),
+    ),
+    (("global_batch_size",), ("per_device_train_batch_size",)),
 )
 
 
@@ -150,7 +157,12 @@ class OptionParser(HfArgumentParser):
         Raises:
             UserError: If an option has a value that it does not accept.
         """
-        found, rest = super().parse_known_args(args, namespace)
+        try:
+            found, rest = super().parse_known_args(args, namespace)
+        except UserError as error:
+            if "arguments are required" not in str(error) or (moved := self._without_last(args)) is None:
+                raise
+            found, rest = super().parse_known_args(moved, namespace)
         for name, value in vars(found).items():
             if value is None or type(value) is object:  # not given: see `given`
                 continue
@@ -166,6 +178,17 @@ class OptionParser(HfArgumentParser):
                     if text is not True:  # an option that may stand alone
                         check_text(name, text, self._texts[name])
         return found, rest
+
+    def _without_last(self, argv: Sequence[str] | None) -> list[str] | None:
+        """Return what was typed with an option's last value as an argument: `--data_file a.csv MODEL`."""
+        words = list(sys.argv[1:] if argv is None else argv)
+        for start, word in enumerate(words):
+            action = self._option_string_actions.get(word)
+            if action is not None and action.nargs == "+":
+                end = next((at for at in range(start + 1, len(words)) if words[at].startswith("--")), len(words))
+                if end - start > 2:
+                    return [words[end - 1], *words[: end - 1], *words[end:]]
+        return None
 
     def given(self, argv: Sequence[str]) -> dict[str, Any]:
         """Return the options that stand in `argv`, typed, without any default."""
@@ -210,9 +233,11 @@ def merge(*levels: Mapping[str, Any]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for level in levels:
         refuse_contradictions(level)
-        for names in _ALTERNATIVES:
-            if any(name in level for name in names):
-                merged = {name: value for name, value in merged.items() if name not in names}
+        for answers in _ALTERNATIVES:
+            for answer in answers:
+                if any(name in level for name in answer):
+                    others = {name for names in answers for name in names if names != answer}
+                    merged = {name: value for name, value in merged.items() if name not in others}
         merged |= level
     return merged
 
@@ -232,7 +257,9 @@ def refuse_contradictions(level: Mapping[str, Any]) -> None:
     Raises:
         UserError: If a level has them.
     """
-    for names in _ALTERNATIVES:
-        given = [name for name in names if name in level]
-        if len(given) > 1:
-            raise UserError(f"expected one of --{', --'.join(names)}, found --{' and --'.join(given)}.")
+    for answers in _ALTERNATIVES:
+        given = [[name for name in names if name in level] for names in answers]
+        found = [names[0] for names in given if names]
+        if len(found) > 1:
+            expected = ", --".join(names[0] for names in answers)
+            raise UserError(f"expected one of --{expected}, found --{' and --'.join(found)}.")

@@ -65,8 +65,8 @@ def test_option_files_that_say_something_else(tmp_path: Path, name: str, content
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("data_file: --output_dir", {"data_file": "--output_dir"}),  # a text is only a text
-        ('data_file: "-x y=z"', {"data_file": "-x y=z"}),
+        ("data_file: --output_dir", {"data_file": ["--output_dir"]}),  # a text is only a text
+        ('data_file: "-x y=z"', {"data_file": ["-x y=z"]}),
         ("max_steps: -1", {"max_steps": -1}),
         ("learning_rate: 1e-5", {"learning_rate": 1e-5}),
         ("used_rows: no", {"used_rows": False}),

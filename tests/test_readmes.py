@@ -63,7 +63,6 @@ SLOW = {
     "outputs/appendix": "two more steps, with other options of the Trainer's",
     "outputs/again": "two more steps, with the options of a file; test_commands.py has it",
     "outputs/mix": "two more steps; test_imbalance.py has priors",
-    "outputs/named": "two more steps; test_sources.py reads such files",
 }
 
 
@@ -159,7 +158,6 @@ def template(
     shutil.copytree(gpt2_folder, folder / "gpt2")
     some = pd.concat([messages[messages["Label"] == label].head(100) for label in ("ham", "spam")])
     some.to_csv(folder / "messages.csv", index=False)
-    some.set_axis(["kind", "body"], axis=1).to_csv(folder / "named.csv", index=False)
     tickets = some.assign(Label=["ham", "service", "fraud", "ham"] * (len(some) // 4))
     tickets.to_csv(folder / "tickets.csv", index=False)
     argv = "train --preset quickstart --model_size tiny --data_file messages.csv --max_steps 2 --keep_checkpoints true"
@@ -255,7 +253,7 @@ def test_the_quickstart_learns(quickstart: Path) -> None:
 
 def test_what_the_quickstart_prints(quickstart: Path) -> None:
     """The README shows a real run of this preset: line by line the same, but for figures that rounding changes."""
-    [shown] = re.findall(r"^```text\n(data .*?)^```$", READMES[USERS], re.MULTILINE | re.DOTALL)
+    [shown] = re.findall(r"^```text\n(labels .*?)^```$", READMES[USERS], re.MULTILINE | re.DOTALL)
 
     def without_figures(text: str) -> list[str]:
         return [re.sub(r"\d+\.\d+", "#", line.removeprefix("\x1b[A")) for line in text.splitlines()]  # up, past bars

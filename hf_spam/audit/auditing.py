@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..data.encoding import encode
 from ..data.labels import MULTI, REGRESSION
-from ..data.sources import Messages
+from ..data.messages import Messages
 from ..errors import install_hint
 from .findings import Finding, by_labels, group_rows, one_by_one
 from .label_errors import find_label_errors
@@ -34,6 +34,7 @@ class Audit:
         languages: The rows of each language, the most frequent first.
         findings: What is wrong. Findings without rows are left out.
         left_out: What was not looked for, and why: a sentence each.
+        sources: What was read from where, how many rows, and in which encoding.
     """
 
     texts: list[str]
@@ -43,6 +44,7 @@ class Audit:
     languages: dict[str, int]
     findings: list[Finding]
     left_out: list[str]
+    sources: list[str] = field(default_factory=list)
 
 
 def audit(messages: Messages, tokenizer: PreTrainedTokenizerBase | None = None, max_length: int = 1024) -> Audit:
@@ -103,6 +105,7 @@ def audit(messages: Messages, tokenizer: PreTrainedTokenizerBase | None = None, 
         dict(Counter(codes or ()).most_common()),
         [finding.largest_first() for finding in findings if finding.count],
         left_out,
+        messages.notes,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from ..data.files import list_rows
+from ..tables.columns import list_rows
 from .auditing import label_keys
 from .findings import group_rows
 
@@ -30,9 +30,9 @@ class Cleaned:
 
     def describe(self) -> str:
         """Say how many rows remain, and which do not."""
-        removed = [(self.duplicates, "repeat an earlier row"), (self.conflicts, "have a text with several labels")]
-        said = [f"left out: {list_rows(rows)} ({why})" for rows, why in removed if rows]
-        return "; ".join([f"{len(self.frame):,} rows remain", *said])
+        removed = [(self.duplicates, "repeats of an earlier row"), (self.conflicts, "their text has several labels")]
+        said = ", and ".join(f"{list_rows(rows)} ({why})" for rows, why in removed if rows)
+        return f"{len(self.frame):,} rows remain{said and f'; left out: {said}'}"
 
 
 def clean(frame: pd.DataFrame, conflicts: Conflicts = "drop") -> Cleaned:

@@ -19,6 +19,7 @@ _MOST_IN_FILE = 1000  # groups of a finding in Markdown
 def describe(audit: Audit) -> list[str]:
     """Return the lines of a console, safe to print: every finding with its number, up to five examples, a remedy."""
     lines = [f"audit     {len(audit.texts):,} messages{_join(audit.counts, ': ', ' + ')}"]
+    lines += [f"source    {source}" for source in audit.sources]
     lines += [f"length    {unit}: {_listed(quantiles)}" for unit, quantiles in audit.lengths.items()]
     if audit.languages:
         lines.append(f"language  {_shares(audit)}")
@@ -39,6 +40,8 @@ def to_markdown(audit: Audit, cleaned: Cleaned | None = None) -> str:
     parts = [f"# Audit of {len(audit.texts):,} messages", "Rows count from 1, without the header."]
     if audit.counts:
         parts.append(_block(f"{number:>10,}  {one_line(name)}" for name, number in audit.counts.items()))
+    if audit.sources:
+        parts.append(_block(one_line(source) for source in audit.sources))
     parts.append("\n".join(f"- {unit}: {_listed(quantiles)}" for unit, quantiles in audit.lengths.items()))
     if audit.languages:
         parts.append(f"Languages: {_shares(audit)}")
@@ -61,6 +64,7 @@ def to_json(audit: Audit, cleaned: Cleaned | None = None) -> str:
     """Return the whole report for programs: every row by its number."""
     report: dict[str, Any] = {
         "messages": len(audit.texts),
+        "sources": audit.sources,
         "labels": audit.counts,
         "lengths": audit.lengths,
         "languages": audit.languages,

@@ -8,6 +8,7 @@ import torch
 from transformers import pipeline
 
 from ..conversion.from_gpt2 import SIZES
+from ..conversion.to_book import as_book
 from ..data.labels import HAM_SPAM
 from ..data.tokenization import build_tokenizer, gpt2_encoding
 from ..equivalence import native_loop
@@ -40,7 +41,7 @@ class Task:
 
 def chapters_function(task: Task) -> dict[str, Any]:
     """Time the chapter's function: one message at a time, padded to 120 tokens, in fp32."""
-    model = _model(task, "fp32", attn_implementation="eager").model
+    model = as_book(_model(task, "fp32", attn_implementation="eager"))
     encoding, texts = gpt2_encoding(), task.sample[: max(1, task.some // 5)]
     native_loop.classify(SHORT, model, encoding, CHAPTERS_LENGTH)
     taken = seconds(lambda: [native_loop.classify(text, model, encoding, CHAPTERS_LENGTH) for text in texts])

@@ -25,6 +25,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from ..conversion.to_book import as_book
 from ..data.batching import token_batches
 from ..data.encoding import longest_text
 from ..data.sampling import prepare_splits
@@ -83,7 +84,7 @@ def native(job: Job) -> dict[str, Any]:
     """Time the chapter's loop, in fp32."""
     loaders = native_loop.build_loaders(native_loop.split_messages(job.messages), gpt2_encoding())
     counts = Counts.of({name: len(loader.dataset) for name, loader in loaders.items()})  # type: ignore[arg-type]
-    model = _random_model(job, pooling="last_position", attn_implementation="eager").model
+    model = as_book(_random_model(job, pooling="last_position", attn_implementation="eager"))
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.1)
 
     def train(steps: int) -> None:

@@ -11,7 +11,7 @@ from ..audit.reporting import describe, to_json, to_markdown
 from ..audit.writing import REPORTS, TABLES, check_place, write_messages, write_text
 from ..data.arguments import DataArguments
 from ..data.encoding import longest_text
-from ..data.loading import load_splits, name_source, read_messages
+from ..data.loading import prepare, read_messages
 from ..data.splits import check_new, count, save_splits
 from ..data.tokenization import build_tokenizer
 from ..errors import UserError, one_line
@@ -21,6 +21,8 @@ from ..hub.repository import Repository, listing, prepare_repository, publish
 from ..options import OptionParser, build, merge
 from ..values.names import check_repository
 from ..values.ranges import FILE, FOLDER
+
+_GIVEN_SPLITS = ("data_dir", "train_file", "validation_file", "test_file")
 
 
 def make_parser() -> OptionParser:
@@ -66,9 +68,9 @@ def _check_audit(options: dict[str, Any]) -> None:
     if "audit" not in options:
         if alone := [name for name in ("audit_report", "cleaned", "conflicts") if name in options]:
             raise UserError(f"--{alone[0]}: expected --audit beside it. Add --audit.")
-    elif "data_dir" in options:
+    elif given := [name for name in _GIVEN_SPLITS if name in options]:
         raise UserError(
-            "--audit: expected messages that are not split, found --data_dir. Name one of its CSVs as --data_file."
+            f"--audit: expected messages that are not split, found --{given[0]}. Name its files as --data_file."
         )
     elif splits := [name for name in ("output_dir", "push") if name in options]:
         raise UserError(
@@ -88,23 +90,24 @@ def main(options: dict[str, Any]) -> None:
         return
     if "output_dir" in options:
         check_new(options["output_dir"])
-    splits = load_splits(arguments)
+    prepared = prepare(arguments)
+    splits = prepared.splits
     tokenizer = build_tokenizer(bpe_dir=arguments.bpe_dir)
     table = count(splits)
     table["longest text (tokens)"] = [longest_text(tokenizer, rows["text"][:]) for rows in splits.values()]
+    print(one_line(prepared.task.describe()), *prepared.notes, sep="\n")
     print(table.to_string())
     if "output_dir" in options:
         save_splits(splits, options["output_dir"])
         folder = one_line(options["output_dir"])
         print(f"saved to {folder}; try: hf-spam train --data_dir {folder}")
     if repository is not None:
-        source = name_source(arguments)
         if hub.dry_run:
-            contents = data_contents(splits, source, arguments, repository.name)
+            contents = data_contents(splits, prepared.source, arguments, repository.name, prepared.given)
             print(f"{listing(contents)}\nwould go to the {one_line(repository)}; nothing was sent")
             return
         repository = prepare_repository(repository)
-        contents = data_contents(splits, source, arguments, repository.name)
+        contents = data_contents(splits, prepared.source, arguments, repository.name, prepared.given)
         url = publish(repository, contents, hub.commit_message or "Upload the splits with hf_spam")
         print(f'pushed to {one_line(url)}; try: datasets.load_dataset("{repository.name}")')
 

@@ -1,25 +1,39 @@
 """`hf-spam predict`: classify texts given as arguments, on standard input (one per line), or in a file.
 
 It prints label, score and text, separated by tabs, in the order of the texts; what is no plain character stands as an
-escape. With --json it prints them as JSON. With --input and --output it writes a JSONL of text, label and score for a
-file of any size. If it is interrupted, run the same command again to continue.
+escape. With --json it prints them as JSON. Lines of standard input are answered as they arrive. With --input and
+--output it writes a CSV, TSV, JSONL or Parquet, as the name of the output says, with the columns of the input, the
+label and the score, for files of any size. If it is interrupted, run the same command again to continue.
 """
 
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TextIO, get_args
 
-from ..data.opening import LARGEST_ROW, check_stream
+from ..data.labels import task_of_config
 from ..errors import UserError, one_line
+from ..inference.answers import (
+    Answer,
+    Wish,
+    answer_fields,
+    answers,
+    describe_label,
+    describe_scores,
+    flat_fields,
+    flatten,
+    rounded,
+)
 from ..inference.batch_prediction import CHUNK, chunked, predict_file
-from ..inference.classifier import Precision, Prediction, SpamClassifier, find_model
+from ..inference.classifier import Precision, SpamClassifier, find_model
+from ..inference.outputs import format_of
 from ..inference.parts import fingerprint_model
 from ..options import OptionParser
 from ..system import processes
-from ..values.ranges import FILE, TOKENS
+from ..tables.opening import LARGEST_ROW, check_stream
+from ..values.ranges import COUNT, FILE, SHARE, TOKENS
 
 _PIECE = 2**18  # bytes that are read from standard input at once, at most
 
@@ -33,13 +47,32 @@ def make_parser() -> OptionParser:
     parser.add_argument("texts", metavar="TEXT", nargs="*", help="Texts (default: the lines of standard input).")
     parser.add_argument(
         "--input",
-        type=Path,
-        metavar=FILE,
-        help="File of texts: a CSV, a TSV, a JSONL, or one per line; needs --output.",
+        nargs="+",
+        metavar="PATH",
+        help="Texts, as `hf-spam train --data_file` takes them or one per line; needs --output.",
     )
-    parser.add_argument("--output", type=Path, metavar=FILE, help="JSONL to write; needs --input.")
+    parser.add_argument(
+        "--output", type=Path, metavar=FILE, help="File to write: .csv, .tsv, .jsonl or .parquet; needs --input."
+    )
+    parser.add_argument(
+        "--top_k", type=int, range=COUNT, help="Give the scores of so many labels, too, the highest first."
+    )
+    parser.add_argument("--all_scores", action="store_true", help="Give the scores of all labels, too.")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        range=SHARE,
+        help="Two labels: the positive one from this score on. Others: every label from it on "
+        "(default: the label with the highest score).",
+    )
+    parser.add_argument(
+        "--positive_label", help="The label that --threshold is about (default: spam, else the second)."
+    )
     parser.add_argument("--json", action="store_true", help="Print an object of text, label and score on each line.")
-    parser.add_argument("--text_column", help="Column of the texts in --input (default: text, in any case).")
+    parser.add_argument(
+        "--text_column", help="Column of the texts in --input, or several: a,b (default: recognised by its name)."
+    )
+    parser.add_argument("--encoding", help="Encoding of text in --input (default: recognised).")
     parser.add_argument(
         "--precision", choices=get_args(Precision), default="fp32", help="fp32, or bf16, which is faster."
     )
@@ -54,6 +87,8 @@ def parse(argv: Sequence[str]) -> Namespace:
     args = make_parser().parse_intermixed_args(list(argv))  # options may stand between MODEL and TEXT
     if (args.input is None) != (args.output is None) or (args.input and args.texts):
         raise UserError("expected --input and --output together and no TEXT, or neither.")
+    if args.output is not None:
+        format_of(args.output)
     return args
 
 
@@ -63,25 +98,46 @@ def main(args: Namespace) -> None:
     with processes.main_first():
         folder = find_model(args.model)
         classifier = SpamClassifier.from_pretrained(folder, args.token_budget, args.precision)
-    if args.input is not None:
-        model = f"{fingerprint_model(folder)} in {args.precision}"
-        count = predict_file(classifier.stream, args.input, args.output, model=model, text_column=args.text_column)
-        print(f"{count:,} texts classified: {one_line(args.output)}")
+    task = task_of_config(classifier.model.config, args.positive_label)
+    wish = Wish(args.top_k, args.all_scores, args.threshold).check(task)
+    if args.input is None:
+        for texts in chunked(args.texts, CHUNK) if args.texts else arriving(sys.stdin):
+            found = answers(classifier.scores(classifier.logits(texts)), task, wish)
+            for text, answer in zip(texts, found, strict=True):
+                print(to_json(text, answer) if args.json else to_line(text, answer), flush=True)
         return
-    for texts in chunked(args.texts, CHUNK) if args.texts else arriving(sys.stdin):
-        for text, prediction in zip(texts, classifier(texts), strict=True):
-            print(to_json(text, prediction) if args.json else to_line(text, prediction), flush=True)
+    by_columns = format_of(args.output) != "jsonl"
+
+    def classify(chunks: Iterable[list[str]]) -> Iterator[list[Answer]]:
+        for scores in classifier.stream_scores(chunks):
+            found = map(rounded, answers(scores, task, wish))
+            yield [flatten(answer, wish) for answer in found] if by_columns else list(found)
+
+    count = predict_file(
+        classify,
+        args.input,
+        args.output,
+        model=f"{fingerprint_model(folder)} in {args.precision}",
+        text_column=args.text_column,
+        encoding=args.encoding,
+        wish=wish.to_dict() | ({"positive_label": args.positive_label} if args.positive_label else {}),
+        fields=flat_fields(task, wish) if by_columns else answer_fields(task, wish),
+        note=lambda line: print(one_line(f"note   {line}"), file=sys.stderr),
+    )
+    print(f"{count:,} texts classified: {one_line(args.output)}")
 
 
-def to_line(text: str, prediction: Prediction) -> str:
-    """Return label, score and text, separated by tabs, in one line that is safe to print."""
+def to_line(text: str, answer: Answer) -> str:
+    """Return label, score, the scores that were asked for, and text, separated by tabs, in a line safe to print."""
+    label = [one_line(describe_label(answer["label"]))] if "label" in answer else []
+    scores = [one_line(describe_scores(answer["scores"]))] if "scores" in answer else []
     words = text.replace("\t", " ").replace("\n", " ").replace("\r", " ")
-    return f"{one_line(prediction.label)}\t{prediction.score:.4f}\t{one_line(words)}"
+    return "\t".join([*label, f"{answer['score']:.4f}", *scores, one_line(words)])
 
 
-def to_json(text: str, prediction: Prediction) -> str:
+def to_json(text: str, answer: Answer) -> str:
     """Return text, label and score as a JSON object in ASCII, which every terminal and pipe passes on."""
-    return json.dumps({"text": text, "label": prediction.label, "score": round(prediction.score, 6)})
+    return json.dumps({"text": text, **rounded(answer)})
 
 
 def arriving(stream: TextIO | None) -> Iterator[list[str]]:

@@ -6,10 +6,10 @@ from typing import Any
 
 from datasets import disable_progress_bars
 
-from ..data.arguments import DataArguments
+from ..data.arguments import SOURCES, DataArguments
 from ..data.encoding import longest_text
 from ..data.labels import SINGLE
-from ..data.loading import Prepared, name_source, prepare
+from ..data.loading import Prepared, prepare
 from ..data.splits import describe_splits
 from ..data.tokenization import tokenize
 from ..errors import Interrupted, UserError, one_line
@@ -18,7 +18,7 @@ from ..hub.contents import model_contents, push_model
 from ..hub.repository import Repository, prepare_repository
 from ..options import THE_RUN, OptionParser, build, merge, read_config, to_argv
 from ..starting.job import Job, changed_options, check_room, check_sources, continues, find_start, prepare_folder
-from ..starting.stored_options import DATA, stored_options
+from ..starting.stored_options import stored_options
 from ..system import processes
 from ..system.place import find_place
 from ..system.reading import read_json
@@ -85,7 +85,7 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     options = merge({"output_dir": f"outputs/{preset}"}, PRESETS[preset], from_file, given, {"preset": preset})
     if "resume_from_checkpoint" not in options:
         return options
-    named = any(name in level for name in DATA for level in (from_file, given))
+    named = any(name in level for name in (*SOURCES, "data_source") for level in (from_file, given))
     stored = stored_options(parser, options["resume_from_checkpoint"], find_place(options["output_dir"]), named)
     return merge(stored, from_file, given) if stored else options
 
@@ -117,7 +117,6 @@ def main(options: dict[str, Any]) -> None:
         tokenizer = load_tokenizer(weights, job.data.bpe_dir)
         prepared = prepare(job.data)
         splits, task = prepared.splits, prepared.task
-        source = name_source(job.data)  # now: the file may be gone after hours of training
     longest = longest_text(tokenizer, splits["train"]["text"][:])
     learned, prior = learned_mix(job, prepared)
     print(*describe_data(prepared, longest, learned, prior), sep="\n")
@@ -157,7 +156,7 @@ def main(options: dict[str, Any]) -> None:
             stop.message += f". Resume with: hf-spam train --output_dir {job.place} --resume_from_checkpoint last"
             raise
         if processes.rank() == 0:
-            run.data["source"] = source
+            run.data.update(source=prepared.source, given=prepared.given)
             run.training["base_model"] = base_model
             save_run(run, folder)
     print(describe_run(vars(run), job.place))

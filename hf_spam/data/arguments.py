@@ -1,15 +1,19 @@
 """Options for the data: the source of the messages, the labels, balancing, splitting and the maximum length."""
 
+import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import UserError
 from ..options import LABELS, MESSAGES, option, refuse_contradictions
-from ..values.ranges import COUNT, FILE, FOLDER, FRACTION, LENGTH, SEED, check_values
+from ..values.ranges import COUNT, FILE, FOLDER, FRACTION, LENGTH, SEED, check_text, check_values
 from .labels import SINGLE, LabelRules, ProblemType, Task, parse_label_map, parse_labels
 
 Balance = Literal["undersample", "none", "oversample", "class_weights", "focal"]
 Split = Literal["chapter", "stratified"]
+# Options that name messages, except `data_source`: places on a machine, and data sets that somebody chose.
+SOURCES = ("data_file", "data_dir", "train_file", "validation_file", "test_file", "dataset_name")
+_SEVERAL = ("train_file", "validation_file", "test_file")
 _OLDER_BALANCE: dict[Any, Balance] = {True: "undersample", "true": "undersample", False: "none", "false": "none"}
 
 
@@ -40,14 +44,37 @@ class DataArguments:
     data_source: Literal["uci", "sample"] | None = option(
         None, "The SMS Spam Collection from UCI, or the messages of the extra [sample] (default: uci).", MESSAGES
     )
-    data_file: str | None = option(None, "Your own messages: the UCI zip or TSV, a CSV or a JSONL.", MESSAGES, FILE)
-    data_dir: str | None = option(None, "Splits that `hf-spam data` saved.", MESSAGES, FOLDER)
+    data_file: list[str] | None = option(
+        None,
+        "Your own messages: CSV, TSV, JSON, Parquet, Excel, ..., also compressed; several files, patterns, a folder "
+        "with a folder or file for each class, hf://datasets/OWNER/NAME/FILE, or - for standard input.",
+        MESSAGES,
+        "PATH",
+    )
+    data_dir: str | None = option(
+        None,
+        "Splits: what `hf-spam data` saved, any saved DatasetDict, or files named train, test, ...",
+        MESSAGES,
+        FOLDER,
+    )
+    train_file: list[str] | None = option(
+        None, "Messages for training; splits that are not given are cut from it.", MESSAGES, FILE
+    )
+    validation_file: list[str] | None = option(None, "Messages for validation.", MESSAGES, FILE)
+    test_file: list[str] | None = option(None, "Messages for testing.", MESSAGES, FILE)
+    dataset_name: str | None = option(None, "A data set on the Hub: OWNER/NAME.", MESSAGES, "NAME")
+    dataset_config: str | None = option(None, "Its configuration, if it has several.", MESSAGES, "NAME")
+    dataset_split: str | None = option(
+        None, "One of its splits, or a part: train[:10%%] (default: all).", MESSAGES, "NAME"
+    )
+    dataset_revision: str | None = option(None, "Its branch, tag or commit (default: main).", MESSAGES, "NAME")
     text_column: str | None = option(
-        None, "Column of the texts in --data_file (default: text, in any case).", MESSAGES, "NAME"
+        None, "Column of the texts, or several to be joined: a,b (default: recognised by its name).", MESSAGES, "NAME"
     )
     label_column: str | None = option(
-        None, "Column of the labels in --data_file (default: label, in any case).", MESSAGES, "NAME"
+        None, "Column of the labels, or one for each label: a,b (default: recognised by its name).", MESSAGES, "NAME"
     )
+    encoding: str | None = option(None, "Encoding of text files (default: recognised).", MESSAGES, "NAME")
     labels: str | None = option(
         None, "All labels in the order of their ids: a,b,c (default: as the file says, else sorted).", LABELS, "NAMES"
     )
@@ -111,10 +138,21 @@ class DataArguments:
 
     def __post_init__(self) -> None:
         """Check the values, and that something is left for testing."""
+        for name in (*_SEVERAL, "data_file"):
+            if isinstance(value := getattr(self, name), str | os.PathLike):
+                setattr(self, name, [os.fspath(value)])
         refuse_contradictions({name: value for name, value in vars(self).items() if value is not None})
-        if self.balance in _OLDER_BALANCE:  # it was true or false before there were more ways
+        if (
+            isinstance(self.balance, bool | str) and self.balance in _OLDER_BALANCE
+        ):  # it was true or false before there were more ways
             self.balance = _OLDER_BALANCE[self.balance]
         check_values(self)
+        for name in (*_SEVERAL, "data_file"):
+            for path in getattr(self, name) or ():
+                check_text(name, path, None if name == "data_file" else FILE)
+        for name in ("dataset_config", "dataset_split", "dataset_revision"):
+            if getattr(self, name) is not None and self.dataset_name is None:
+                raise UserError(f"--{name}: expected it with --dataset_name. Name the data set, or leave it out.")
         self.label_rules()
         if self.train_fraction + self.validation_fraction >= 1:
             raise UserError(

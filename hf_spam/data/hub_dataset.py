@@ -3,24 +3,27 @@
 No code of the repository runs: `datasets` 5 has no loading scripts, and repositories that have one are refused.
 """
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import datasets
 import huggingface_hub
-from datasets import ClassLabel, Dataset
 
 from ..errors import UserError
 from ..network.hub_http import ODD_ANSWERS, httpx, without_tokens
 from ..network.watchdog import GaveUp, Meter, Patience, watch
 from ..tables.columns import Part, Rows, Wanted, choose_columns, list_names
 from ..tables.folders import ALL
-from ..tables.table import Table, join
+from ..tables.table import Paths, Table, join
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 T = TypeVar("T")
 
+_HUB = "hf://"
 _NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _FILE = re.compile(r"hf://datasets/(?P<name>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?/(?P<path>[^*?\[]+)")
 _PATIENCE = Patience(seconds=6 * 3600, window=600, rate=0, largest=0)  # the client itself gives up on a silent server
@@ -58,16 +61,32 @@ def load_hub_dataset(
             f"--data_dir."
         )
 
+    import datasets  # seconds, which prediction does without
+
     def load() -> Any:
         return datasets.load_dataset(name, config, split=split, revision=revision)
 
-    found = _ask(load, f"the data set {name}")
-    if isinstance(found, Dataset):
+    found = _ask(load, f"the data set {name}", datasets.exceptions.DatasetsError)
+    if isinstance(found, datasets.Dataset):
         found = {ALL: found}
     wanted = Wanted(text_column, label_column, needs_label)
     return {
         str(key): _to_table(rows, f"{name}, {key}" if len(found) > 1 else name, wanted) for key, rows in found.items()
     }
+
+
+def locate(paths: Paths) -> Paths:
+    """Return names of files, those on the Hub (`hf://`) as their copies in the cache; see `fetch`."""
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not any(is_on_hub(path) for path in given):
+        return paths
+    found = [fetch(str(path)) if is_on_hub(path) else path for path in given]
+    return found[0] if len(found) == 1 else found
+
+
+def is_on_hub(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a name is that of a file on the Hub."""
+    return str(path).startswith(_HUB)
 
 
 def fetch(url: str) -> Path:
@@ -94,18 +113,20 @@ def fetch(url: str) -> Path:
     return Path(_ask(download, url))
 
 
-def _ask(work: Callable[[], T], what: str) -> T:
+def _ask(work: Callable[[], T], what: str, *faults: type[Exception]) -> T:
     try:
         return watch(work, Meter(), _PATIENCE)
     except UserError:
         raise
-    except (OSError, GaveUp, httpx.HTTPError, datasets.exceptions.DatasetsError, *ODD_ANSWERS) as error:
+    except (OSError, GaveUp, httpx.HTTPError, *ODD_ANSWERS, *faults) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         reason = without_tokens(" ".join(lines[:3]))
         raise UserError(f"could not load {what} from the Hugging Face Hub: {reason}") from None
 
 
-def _to_table(rows: Dataset, name: str, wanted: Wanted) -> Table:
+def _to_table(rows: "Dataset", name: str, wanted: Wanted) -> Table:
+    from datasets import ClassLabel
+
     chosen = choose_columns(rows.column_names, wanted.text_column, wanted.label_column, wanted.needs_label, name)
     # The columns that are used: to read others (pictures, sounds) may need other libraries.
     used = rows.select_columns([*chosen.texts, *chosen.labels])

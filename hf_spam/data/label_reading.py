@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 
 from ..errors import UserError
-from .files import list_names, list_rows, show
+from ..tables.columns import list_names, list_rows, show
 from .labels import (
     HAM_SPAM,
     MOST_LABELS,

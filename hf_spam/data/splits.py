@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +16,9 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 from ..errors import UserError, one_line
 from ..system.files import atomic_folder
 from ..system.place import find_place, prove_writable
-from .label_reading import read_labels
+from ..tables.folders import COPY, read_folder
 from .labels import MULTI, REGRESSION, SCORE, SINGLE, LabelRules, Task
-from .saved_splits import ARROW_FOLDER, read_saved
+from .messages import read_messages
 
 SPLITS = ("train", "validation", "test")
 SPAM = Task()  # the chapter's
@@ -89,7 +88,7 @@ def save_splits(splits: DatasetDict, folder: str | os.PathLike[str]) -> None:
                 csv.QUOTE_NONNUMERIC if frame["Text"].str.contains("\r").any() else csv.QUOTE_MINIMAL
             )
             frame.to_csv(staging / f"{name}.csv", index=False, quoting=quoted)
-        splits.save_to_disk(staging / ARROW_FOLDER)
+        splits.save_to_disk(staging / COPY)
 
 
 def _readable(labels: list[Any], task: Task) -> list[Any]:
@@ -102,29 +101,21 @@ def _readable(labels: list[Any], task: Task) -> list[Any]:
 
 
 def read_splits(folder: str | os.PathLike[str], rules: LabelRules | None = None) -> DatasetDict:
-    """Read splits that `save_splits` wrote, into memory: the CSVs if somebody has edited them, else the `DatasetDict`.
+    """Read splits that `save_splits` wrote, into memory: the CSVs, which somebody may have edited, with the names of
+    the labels that the `DatasetDict` beside them records.
 
     Args:
         folder: The folder.
         rules: What is known of the labels beside what the folder says.
 
     Raises:
-        UserError: If the folder holds neither, or see `read_saved`.
+        UserError: If a split is missing, or see `tables.folders.read_folder`.
     """
-    saved = read_saved(Path(folder), SPLITS)
-    rules = (rules or LabelRules()).with_names(saved["train"].names)
-    try:
-        labels, task = read_labels([label for rows in saved.values() for label in rows.labels], folder, rules)
-    except UserError:
-        for rows in saved.values():  # which one it is
-            read_labels(rows.labels, rows.place, rules)
-        raise
-    found = iter(labels)
-    frames = {
-        name: pd.DataFrame({"Label": list(islice(found, len(rows.texts))), "Text": rows.texts})
-        for name, rows in saved.items()
-    }
-    return to_splits(frames, task)
+    tables = read_folder(folder)
+    if missing := [name for name in SPLITS if name not in tables]:
+        raise UserError(f"{folder}: expected splits, found no {' and no '.join(missing)}.")
+    messages = read_messages({name: tables[name] for name in SPLITS}, rules)
+    return to_splits({name: each.frame for name, each in messages.items()}, messages["train"].task)
 
 
 def count(splits: DatasetDict) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ..data.arguments import DataArguments
+from ..data.arguments import SOURCES, DataArguments
 from ..data.labels import LabelRules, Task, task_of_config
 from ..data.loading import prepare, read_messages
 from ..data.splits import SPLITS, fingerprint
@@ -24,8 +24,6 @@ from .metrics import format_metric, label_table, metric_names, report_figures
 # Options of the data that a report does not ask: the labels are the model's, and `--split` names a split.
 NOT_HERE = ("labels", "problem_type", "prior", "split", "deduplicate")
 _MOST_CELLS = 12  # labels of a confusion matrix on the console
-_FILES = ("data_file", "data_dir")
-_SOURCES = ("data_source", *_FILES)
 # What a checkpoint's arguments.json may say here: which messages, never where anything is written or kept.
 _RECORDED = {field.name for field in fields(DataArguments)} - {"cache_dir", "bpe_dir"}
 
@@ -66,14 +64,14 @@ def choose_messages(
             splits than it was trained on.
     """
     data_options = {name: value for name, value in data_options.items() if name != "split"}  # here it is a name
-    named = any(name in data_options for name in _SOURCES)
+    named = any(name in data_options for name in ("data_source", *SOURCES))
     split = split or ("all" if named else "test")
     if not named:
         data_options = merge(recorded_options(model, folder), data_options)
     arguments: DataArguments = build(DataArguments, data_options)
     task = task_of_config(config, arguments.positive_label)
     rules = LabelRules(task.names, arguments.label_rules().renamed, task.positive, task.problem_type)
-    if split == "all" and arguments.data_dir is None:
+    if split == "all":
         frame = read_messages(arguments, rules).frame
         if not named:
             _say_what_was_read(model, arguments)
@@ -91,9 +89,12 @@ def choose_messages(
 
 
 def _say_what_was_read(model: str, arguments: DataArguments) -> None:
-    path = arguments.data_file or arguments.data_dir
-    if path and processes.rank() == 0:
-        print(f"read {one_line(path)}, which {ARGUMENTS_FILE} of {one_line(model)} names", file=sys.stderr)
+    given = [getattr(arguments, name) for name in SOURCES if getattr(arguments, name) is not None]
+    paths = [path for value in given for path in (value if isinstance(value, list) else [value])]
+    if paths and processes.rank() == 0:
+        print(
+            f"read {one_line(' and '.join(paths))}, which {ARGUMENTS_FILE} of {one_line(model)} names", file=sys.stderr
+        )
 
 
 def recorded_options(model: str, folder: Path) -> dict[str, Any]:
@@ -107,15 +108,18 @@ def recorded_options(model: str, folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise UserError(f"{model}: no {ARGUMENTS_FILE} says which data it was trained on. Name --data_file.")
     found = {name: value for name, value in read_config(path).items() if name in _RECORDED and value is not None}
-    if not is_folder(model) and any(name in found for name in _FILES):
+    if not is_folder(model) and (named := [name for name in SOURCES if name in found]):
+        what = "a data set" if named == ["dataset_name"] else "a file on its author's machine"
         raise UserError(
-            f"{model}: its {ARGUMENTS_FILE} names a file on its author's machine, which is not read. Name --data_file."
+            f"{model}: its {ARGUMENTS_FILE} names {what}, which is not read. Name --data_file or --dataset_name."
         )
     parser = OptionParser(DataArguments, prog="hf-spam evaluate", description=None)
     try:
         options: dict[str, Any] = parser.given(to_argv(found, parser))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    if "-" in options.get("data_file", []):
+        raise UserError(f"{model}: its messages came from standard input. Name --data_file.")
     return options
 
 

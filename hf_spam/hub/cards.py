@@ -41,10 +41,11 @@ _BALANCES = {
 }
 
 
-def describe_preparation(data: DataArguments, task: Task) -> str:
-    """Say in a sentence or two how the splits were made."""
-    if data.data_dir is not None:
-        return "They were already split."
+def describe_preparation(data: DataArguments, task: Task, given: bool) -> str:
+    """Say in a sentence or two how the splits were made, or that they were given."""
+    if given:
+        balanced = data.balance if data.balance not in (None, "none") else None
+        return "They were already split." + (f" Training is balanced ({balanced})." if balanced else "")
     plan = data.plan(task)
     kept = _BALANCES[plan.balance]
     if data.deduplicate:

@@ -89,10 +89,11 @@ def _check_own(file: Path) -> None:
 
 
 def data_contents(
-    splits: DatasetDict, source: str, arguments: DataArguments, repository: str
+    splits: DatasetDict, source: str, arguments: DataArguments, repository: str, given: bool = False
 ) -> dict[str, Path | bytes]:
     """Return a data set's files, one Parquet file per split, and its card; see `build_data_card`."""
-    contents: dict[str, Path | bytes] = {CARD_FILE: build_data_card(splits, source, arguments, repository).encode()}
+    card = build_data_card(splits, source, arguments, repository, given)
+    contents: dict[str, Path | bytes] = {CARD_FILE: card.encode()}
     for name, rows in splits.items():
         file = io.BytesIO()
         rows.to_parquet(file)

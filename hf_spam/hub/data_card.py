@@ -14,14 +14,17 @@ from ..data.splits import count, count_name, fingerprint, repeated, task_of
 from .cards import HUB_DATASET, describe_preparation, render
 
 
-def build_data_card(splits: DatasetDict, source: str, arguments: DataArguments, repository: str) -> str:
+def build_data_card(
+    splits: DatasetDict, source: str, arguments: DataArguments, repository: str, given: bool = False
+) -> str:
     """Return the card of prepared splits as Markdown, headed by the metadata that the Hub and `load_dataset` read.
 
     Args:
-        splits: From `data.loading.load_splits`.
-        source: Where the messages come from; see `data.loading.name_source`.
+        splits: From `data.loading.prepare`.
+        source: Where the messages come from; see `data.loading.Prepared`.
         arguments: How the splits were made.
         repository: `owner/name`, for the usage example.
+        given: Whether the messages were split before.
     """
     collection, counts, task = source in ("uci", "sample"), count(splits), task_of(splits)
     metadata = DatasetCardData(
@@ -49,8 +52,8 @@ def build_data_card(splits: DatasetDict, source: str, arguments: DataArguments, 
         "task": task,
         "counts": counts.to_dict(orient="index"),
         "source": source,
-        "preparation": describe_preparation(arguments, task),
-        "balanced": arguments.data_dir is None and arguments.plan(task).balance == "undersample",
+        "preparation": describe_preparation(arguments, task, given),
+        "balanced": not given and arguments.plan(task).balance == "undersample",
         "repeated": repeated(splits),
         "fingerprint": fingerprint(splits),
     }

@@ -116,7 +116,8 @@ def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -
     }
     test = run["splits"]["test"]
     plan = data.plan(task)
-    balanced = plan.balance == "undersample" and data.data_dir is None
+    given = run["data"].get("given", data.data_dir is not None)
+    balanced = plan.balance == "undersample" and not given
     return {
         "task": task,
         "metrics": {name: _METRIC_NAMES.get(name, name.replace("_", ", ")) for name in metric_names(task)},
@@ -127,7 +128,7 @@ def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -
         "training": training,
         "data": run["data"],
         "source": run["data"]["source"],
-        "preparation": describe_preparation(data, task),
+        "preparation": describe_preparation(data, task, given),
         "weights": _describe_weights(model.weights, base_model),
         "base_model": base_model,
         "openai": base_model in HUB_REPOSITORIES.values(),

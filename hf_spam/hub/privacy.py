@@ -47,6 +47,9 @@ def public_options(options: Mapping[str, Any], base_model: object = None) -> dic
     public: dict[str, Any] = _public(kept, 0)
     if isinstance(base_model, str) and _REPOSITORY.fullmatch(base_model) and kept.get("weights") == base_model:
         public["weights"] = base_model
+    name = kept.get("dataset_name")  # always one on the Hub
+    if isinstance(name, str) and _REPOSITORY.fullmatch(name) and _public_text(name.replace("/", "-")) is not _Dropped:
+        public["dataset_name"] = name
     return public
 
 

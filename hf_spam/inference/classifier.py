@@ -59,6 +59,10 @@ class Prediction:
 class SpamClassifier:
     """A model and its tokenizer. Texts are scored in batches of similar length, and results keep their order.
 
+    Public are `from_pretrained`, a call, `all_scores`, `logits`, `scores`, `stream`, `labels`, `model` and
+    `tokenizer`; what begins with an underscore may change. Calls from several threads at once give each its own
+    results, as long as none changes `model` or `tokenizer`. Processes load one each.
+
     Args:
         model: The model, which stays on its device and is put in evaluation mode.
         tokenizer: The tokenizer of the same checkpoint.
@@ -158,6 +162,15 @@ class SpamClassifier:
         for ids in prefetch(self._tokenize(chunk) for chunk in chunks):
             yield self._predictions(self._score(ids))
 
+    def stream_scores(self, chunks: Iterable[Sequence[str]]) -> Iterator[Tensor]:
+        """Yield the scores of every label for each chunk; see `stream`.
+
+        Yields:
+            *Shape:* `[len(chunk), num_labels]`.
+        """
+        for ids in prefetch(self._tokenize(chunk) for chunk in chunks):
+            yield self.scores(self._score(ids))
+
     def logits(self, texts: str | Iterable[str]) -> Tensor:
         """Return the class scores of each text before the softmax, in float32 on the CPU.
 
@@ -222,7 +235,10 @@ def as_list(texts: object) -> list[str]:
         return [str(texts)]
     unordered = isinstance(texts, bytes | bytearray | memoryview | Mapping | Set) or getattr(texts, "ndim", 1) != 1
     if unordered or not isinstance(texts, Iterable):
-        raise TypeError(f"{expected}, found {type(texts).__name__}.")
+        remedy = " Pass its column of texts." if getattr(texts, "ndim", 1) == 2 else ""
+        raise TypeError(f"{expected}, found {type(texts).__name__}.{remedy}")
+    if isinstance(getattr(texts, "column_names", None), list | dict):  # a data set, of which a row is a dict
+        raise TypeError(f"{expected}, found {type(texts).__name__}. Pass its column of texts: data['text'].")
     found = list(texts)
     for number, text in enumerate(found):
         if not isinstance(text, str):

@@ -8,7 +8,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -40,7 +40,7 @@ def fingerprint_model(folder: Path) -> str:
 
 
 @contextmanager
-def _disk_errors(target: Path) -> Iterator[None]:
+def disk_errors(target: Path) -> Iterator[None]:
     """Report in one line what the operating system refuses while an output is written."""
     try:
         yield
@@ -74,7 +74,7 @@ class Parts:
         lock = self.folder.with_name(f"{self.folder.name}.lock")
         busy = f"{self.target}: another process writes it. Wait for that one, or choose another --output."
         with ExitStack() as stack:
-            with _disk_errors(self.target):
+            with disk_errors(self.target):
                 stack.enter_context(locked(lock, busy))
             stack.callback(self._remove_without_parts)
             yield
@@ -95,7 +95,7 @@ class Parts:
         self._remove_without_parts()
         plan = {"model": self.model, **plan}
         path = self.folder / _PLAN
-        with _disk_errors(self.target):
+        with disk_errors(self.target):
             self.folder.mkdir(parents=True, exist_ok=True)
         try:
             found = read_json(path) if os.path.lexists(path) else plan
@@ -106,7 +106,7 @@ class Parts:
                 f"{self.folder}: holds the parts of another input, model or option. Remove it, or choose another "
                 f"--output."
             )
-        with _disk_errors(self.target):
+        with disk_errors(self.target):
             write_atomically(path, json.dumps(plan, indent=2).encode())
 
     def fits(self, number: int, texts: Sequence[str]) -> bool:
@@ -120,16 +120,19 @@ class Parts:
     def write(self, number: int, texts: Sequence[str], rows: Iterable[str]) -> None:
         """Write a part, whole and to the disk."""
         data = b"".join(row.encode("utf-8", "backslashreplace") for row in rows)  # as JSON escapes lone surrogates
-        with _disk_errors(self.target), atomic_file(self._path(number)) as temporary:
+        with disk_errors(self.target), atomic_file(self._path(number)) as temporary:
             temporary.write_bytes(self._seal(texts, sha256(data)) + data)
             sync(temporary)
 
-    def join(self, chunks: Iterable[Sequence[str]], expected: int) -> None:
+    def join(
+        self, chunks: Iterable[Sequence[str]], expected: int, convert: Callable[[Path, Path], None] | None = None
+    ) -> None:
         """Write the output from the parts of all chunks, and remove the parts.
 
         Args:
-            chunks: The texts of each part, read again.
-            expected: How many texts there were when they were scored.
+            chunks: What each part was scored from, read again.
+            expected: How many rows there were when they were scored.
+            convert: Writes the rows from one file to another, in the output's format, if that is not their own.
 
         Raises:
             UserError: If a part does not fit its chunk, there are more or fewer texts, or the output has come to exist
@@ -137,7 +140,7 @@ class Parts:
         """
         whole = self.folder / "whole"  # not beside the output: an interrupted run leaves nothing but the folder
         count = 0
-        with _disk_errors(self.target), whole.open("wb") as file:
+        with disk_errors(self.target), whole.open("wb") as file:
             for number, texts in enumerate(chunks):
                 rows = self._read(number, texts)
                 count += rows.count(b"\n")
@@ -149,7 +152,11 @@ class Parts:
             )
         if os.path.lexists(self.target):
             raise UserError(f"{self.target}: exists already, and nothing is overwritten. Choose another --output.")
-        with _disk_errors(self.target):
+        with disk_errors(self.target):
+            if convert is not None:
+                lines = whole.rename(self.folder / "lines")
+                convert(lines, whole)
+                lines.unlink()
             sync(whole)
             os.replace(whole, self.target)
             self._remove()
@@ -188,7 +195,12 @@ class Parts:
 
     def _remove(self) -> None:
         """Remove our own files, and the folder if nothing else is in it."""
-        for path in [*self.folder.glob("[0-9]*.jsonl"), *self.folder.glob(".*.partial"), self.folder / _PLAN]:
+        for path in [
+            self.folder / "lines",
+            *self.folder.glob("[0-9]*.jsonl"),
+            *self.folder.glob(".*.partial"),
+            self.folder / _PLAN,
+        ]:
             path.unlink(missing_ok=True)
         with suppress(OSError):
             self.folder.rmdir()

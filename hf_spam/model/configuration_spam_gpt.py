@@ -1,6 +1,6 @@
 """The configuration saved with the weights: sizes, labels, and the position where a text's score is read."""
 
-from typing import ClassVar, Literal, TypeGuard, get_args
+from typing import Any, ClassVar, Literal, TypeGuard, get_args
 
 import transformers
 
@@ -102,10 +102,26 @@ class SpamGPTConfig(PreTrainedConfig):
                 f"got {self.pad_to_length!r}"
             )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, under the book's names; asked for by GPT-2's names, the dictionary knows them as well."""
+        return _Fields(super().to_dict())
+
     @property
     def max_text_length(self) -> int:
         """Maximum text length in tokens that the model scores without truncation."""
         return self.pad_to_length if self.pooling == "last_position" and self.pad_to_length else self.context_length
+
+
+class _Fields(dict[str, Any]):
+    """A configuration's fields. Libraries that read a dictionary, as peft does, find sizes by the usual names."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or super().__contains__(SpamGPTConfig.attribute_map.get(str(name)))
+
+    def __missing__(self, name: str) -> Any:
+        if name in SpamGPTConfig.attribute_map:
+            return self[SpamGPTConfig.attribute_map[name]]
+        raise KeyError(name)
 
 
 def _is_whole(value: object) -> TypeGuard[int]:

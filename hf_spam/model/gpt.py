@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional as F
 
 from .configuration_spam_gpt import SpamGPTConfig
@@ -43,7 +44,7 @@ def is_plain(module: nn.Module) -> bool:
     """
     return (
         type(module) is nn.Linear
-        and type(module.weight) is nn.Parameter
+        and type(module.weight) in (nn.Parameter, FakeTensor)  # the latter while torch.export traces
         and module.weight.device.type != "meta"
         and not (module._forward_hooks or module._forward_pre_hooks)
         and not (module._backward_hooks or module._backward_pre_hooks)

@@ -118,10 +118,10 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
         alone = not each_sees and not any(asked.values()) and all(it is None for it in given.values())
         if alone and input_ids is not None:
             input_ids, last = self._read(input_ids, attention_mask)
-            given = {"at": last, "prefix_states": prefix_states, "prefix_blocks": prefix_blocks, "use_cache": False}
+            given = {"at": last, "prefix_states": prefix_states, "prefix_blocks": prefix_blocks}
         elif self.config.pooling == "last_token":
             last = self._last(input_ids, None if each_sees else attention_mask, inputs_embeds)
-            given |= {"attention_mask": attention_mask, **asked}
+            given |= {"attention_mask": attention_mask}
         else:
             if each_sees or position_ids is not None or cache is not None:
                 raise ValueError(
@@ -132,8 +132,8 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
                 input_ids, last = self._read(input_ids, attention_mask)
             else:
                 inputs_embeds, last = self._read_embeds(inputs_embeds, attention_mask)
-            given = {"inputs_embeds": inputs_embeds, **asked}
-        outputs = self.model(input_ids, return_dict=True, **given)
+            given = {"inputs_embeds": inputs_embeds}
+        outputs = self.model(input_ids, return_dict=True, **given, **asked)
         logits = score_at(self.score, outputs.last_hidden_state, last)  # [B, num_labels]
         loss = None if labels is None else self._loss(logits, labels, num_items_in_batch)
         kept = {name: outputs[name] for name in (CACHE, "hidden_states", "attentions") if name in outputs}
@@ -224,6 +224,15 @@ class SpamGPTForCausalLM(SpamGPTPreTrainedModel, GenerationMixin):
         self.model = SpamGPTModel(config, part=True)
         self.lm_head = nn.Linear(config.emb_dim, config.vocab_size, bias=False)
         self.post_init()
+
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, *args: Any, inputs_embeds: Tensor | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Name the cache as every release of peft does: else prompts of its methods are put in at every step."""
+        inputs = super().prepare_inputs_for_generation(input_ids, *args, inputs_embeds=inputs_embeds, **kwargs)
+        if CACHE in inputs:
+            inputs["past_key_values"] = inputs.pop(CACHE)
+        return inputs
 
     @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(

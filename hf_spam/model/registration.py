@@ -1,4 +1,4 @@
-"""Register our models with transformers' Auto classes once those are imported, and not before.
+"""Register our models with transformers' Auto classes, and with peft, once those are imported, and not before.
 
 Registering needs both sides: the Auto classes and our models, which take seconds to import. Importing `hf_spam` must
 not pay for that, yet any Auto class must know our models, whichever of the two was imported first. Python has no
@@ -41,11 +41,35 @@ def _register_models() -> None:
     AutoModelForCausalLM.register(SpamGPTConfig, SpamGPTForCausalLM)
 
 
+# What GPT-2's modules are in ours, by the ends of their names.
+_ADAPTED = {
+    "c_attn": ("W_query", "W_key", "W_value"),
+    "c_proj": ("out_proj", "ff.layers.2"),
+    "mlp.c_proj": ("ff.layers.2",),
+    "ln_1": ("norm1",),
+    "ln_2": ("norm2",),
+    "ln_f": ("final_norm",),
+}
+
+
+def _register_adapters() -> None:
+    """Let each method of peft adapt by default what it adapts in a GPT-2."""
+    from peft.utils import constants
+
+    from .configuration_spam_gpt import SpamGPTConfig
+
+    for name, defaults in vars(constants).items():
+        if name.startswith("TRANSFORMERS_MODELS_TO_") and "gpt2" in defaults:
+            ours = [part for module in defaults["gpt2"] for part in _ADAPTED.get(module, ())]
+            defaults[SpamGPTConfig.model_type] = list(dict.fromkeys(ours))
+
+
 # What runs after which module. Our modules must not import the module they follow: each would need the other while it
 # is half imported, or two threads that import one each would wait for each other.
 _FOLLOW_UPS = {
     "transformers.models.auto.configuration_auto": _register_configuration,
     "transformers.models.auto.modeling_auto": _register_models,
+    "peft.utils.constants": _register_adapters,
 }
 
 

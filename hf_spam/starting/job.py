@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.arguments import DataArguments
+from ..data.hub_dataset import is_on_hub
 from ..errors import UserError
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system import processes
@@ -13,6 +14,7 @@ from ..system.files import folder_size, write_atomically
 from ..system.place import require_room
 from ..system.reading import read_json
 from ..system.run_folder import ARGUMENTS_FILE, check_writable, partial_folder
+from ..tables.table import expand
 from ..trainable.freezing import freeze
 from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
 from ..training.checkpoints import bytes_needed, remove_unsealed
@@ -48,9 +50,17 @@ def check_sources(data: DataArguments) -> None:
     Raises:
         UserError: If they are not.
     """
-    for name, path in (("data_file", data.data_file), ("data_dir", data.data_dir), ("bpe_dir", data.bpe_dir)):
-        if path is not None and not Path(path).exists():
-            raise UserError(f"--{name} {path}: no such {'file' if name == 'data_file' else 'folder'}.")
+    for name in ("data_file", "train_file", "validation_file", "test_file"):
+        for path in getattr(data, name) or ():
+            if path == "-" and processes.world_size() > 1:
+                raise UserError(f"--{name} -: expected one process, found several. Save the messages to a file first.")
+            try:
+                expand("-" if is_on_hub(path) else path)
+            except UserError as error:
+                raise UserError(f"--{name} {error}") from None
+    for name, folder in (("data_dir", data.data_dir), ("bpe_dir", data.bpe_dir)):
+        if folder is not None and not Path(folder).exists():
+            raise UserError(f"--{name} {folder}: no such folder.")
 
 
 def changed_options(job: Job) -> list[str]:
@@ -58,7 +68,13 @@ def changed_options(job: Job) -> list[str]:
     file = job.place / ARGUMENTS_FILE
     stored = read_json(file) if file.is_file() else {}
     given: dict[str, Any] = json.loads(json.dumps(job.options))
-    return [f"--{name}" for name in sorted({*stored, *given} - PLACES) if stored.get(name) != given.get(name)]
+    names = sorted({*stored, *given} - PLACES)
+    return [f"--{name}" for name in names if _listed(stored.get(name)) != _listed(given.get(name))]
+
+
+def _listed(value: Any) -> Any:
+    """Return a single text as a list: `data_file` was one name before it could be several."""
+    return [value] if isinstance(value, str) else value
 
 
 def find_start(job: Job) -> Path | None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ..data.arguments import SOURCES
 from ..errors import UserError
 from ..options import OptionParser, read_config, to_argv
 from ..system.run_folder import ARGUMENTS_FILE, partial_folder
@@ -13,7 +14,6 @@ PLACES = {"output_dir", "overwrite_output_dir", "resume_from_checkpoint", "hub_t
 _STRANGERS = {*PLACES, "cache_dir", "bpe_dir", "prefix_cache_dir", "logging_dir", "report_to", "push_to_hub"}
 _STRANGERS |= {"config", "run_name", "project", "deepspeed", "fsdp_config", "accelerator_config"}
 _SERVICES = ("hub_", "trackio_")
-DATA = ("data_file", "data_dir", "data_source")
 
 
 def stored_options(parser: OptionParser, checkpoint: str, place: Path, data_named: bool) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def stored_options(parser: OptionParser, checkpoint: str, place: Path, data_name
         raise UserError(f"{file}: {error}") from None
     if checkpoint == "last" or folder.resolve() == own.resolve():
         return options
-    data = [f"--{name}" for name in ("data_file", "data_dir") if name in options]
+    data = [f"--{name}" for name in SOURCES if name in options]
     if data and not data_named:
         raise UserError(
             f"{file}: names {data[0]}, which is not taken from another run's folder. Give {data[0]} again."

@@ -185,6 +185,12 @@ def list_names(names: Sequence[str]) -> str:
     return f"{shown}{more}" if names else "none"
 
 
+def list_rows(rows: Sequence[int]) -> str:
+    """Return the numbers of the first rows, and how many there are, for messages."""
+    shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
+    return f"{'row' if len(rows) == 1 else f'{len(rows):,} rows:'} {shown}"
+
+
 def show(value: object) -> str:
     """Return a value from a file, at most a few words of it, for messages."""
     return repr(value[:40]) if isinstance(value, str) else reprlib.repr(value)

@@ -112,8 +112,8 @@ def _is_even(rows: list[list[str]]) -> bool:
 def _has_row_names(rows: Sequence[Sequence[str]]) -> bool:
     """Tell whether rows begin with their number, for which the header has no name: R's `write.table` does so."""
     first, rest = rows[0], rows[1:]
-    if len(first) < 2 or not rest or {len(row) for row in rest} != {len(first) + 1}:
-        return False
+    if len(first) < 2 or len(rest) < 2 or {len(row) for row in rest} != {len(first) + 1}:
+        return False  # a single row may have a label 1 and a comma too many
     return [row[0] for row in rest] == [str(number) for number in range(1, len(rest) + 1)]
 
 

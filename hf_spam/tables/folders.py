@@ -28,7 +28,7 @@ _TABLES = TABLE_SUFFIXES | JSON_SUFFIXES | {".parquet", ".arrow", ".feather", ".
 _WITHOUT_LABELS = {"unsup", "unlabeled", "unlabelled"}  # aclImdb has texts without labels
 _MOST = 1_000_000  # files
 _MOST_CLASSES = 50  # of a file each
-_COPY = "dataset"  # where `hf-spam data` saves a `DatasetDict` beside its CSVs
+COPY = "dataset"  # where `hf-spam data` saves a `DatasetDict` beside its CSVs
 
 
 def read_folder(
@@ -118,7 +118,7 @@ class _Folder:
             return read_saved(self.path, self.wanted)
         if STATE in self.names and "dataset_info.json" in self.names:
             return {ALL: read_dataset(self.path, self.wanted)}
-        copy = self.inside(_COPY).read() if (self.path / _COPY / INDEX).exists() else {}
+        copy = self.inside(COPY).read() if (self.path / COPY / INDEX).exists() else {}
         if files := self._split_files():
             # Beside the copy that `hf-spam data` saves, they are what a user edits.
             tables = {name: self._tables(paths) for name, paths in files.items()}
@@ -222,17 +222,23 @@ def _named(table: Table, copy: Table) -> Table:
     if copy.label_names is None or len(table.label_columns) != 1:
         return table
     (column,) = table.label_columns
+    names = copy.label_names
 
     def with_ids(part: Part) -> Part:
         def rows() -> Rows:
             for number, row in part.rows():
                 label = row[column]
-                is_id = isinstance(label, str) and label.isascii() and label.isdigit()
+                is_id = isinstance(label, str) and label.isascii() and label.isdigit() and label not in names
                 yield number, {**row, column: int(str(label))} if is_id else row
 
-        return replace(part, rows=rows, classes={column: list(copy.label_names or [])})
+        return replace(part, rows=rows, classes={column: names})
 
     return join([with_ids(part) for part in table.parts], table.name)
+
+
+def split_name(name: str) -> str | None:
+    """Return which of train, validation and test a name means, or `None`."""
+    return _SPLITS.get(name.lower())
 
 
 def _order(item: tuple[str, object]) -> int:

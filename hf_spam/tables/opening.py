@@ -4,6 +4,7 @@ A `Source` can be read as often as needed. A pipe is copied to a temporary file 
 """
 
 import bz2
+import codecs
 import gzip
 import lzma
 import re
@@ -253,6 +254,28 @@ def _streams(file: BinaryIO, new: Callable[[], Any], padding: bytes) -> Iterator
             rest = file.read(PIECE)
             if not rest:
                 return
+
+
+def check_stream(pieces: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """Pass the pieces of a stream of text on as they arrive, and refuse what does not begin as text.
+
+    Args:
+        pieces: The stream.
+        name: What the messages call it.
+
+    Raises:
+        UserError: If it is compressed or binary.
+    """
+    for number, piece in enumerate(pieces):
+        if number == 0:
+            if kind := _compression(piece) or ("zip" if piece.startswith(ZIP) else ""):
+                raise UserError(f"{name}: expected lines of text, found {kind} data. Give it by --input -")
+            refuse_binary(piece, name)
+            wide = piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            if wide or (len(piece) > 3 and 3 * piece.count(b"\0") > len(piece)):  # a single one ends no filter
+                raise UserError(f"{name}: expected UTF-8, found UTF-16 or NUL bytes. Give it by --input -")
+            piece = piece.removeprefix(codecs.BOM_UTF8)
+        yield piece
 
 
 def refuse_binary(start: bytes, name: object) -> None:

@@ -51,7 +51,7 @@ FIXED: dict[str, tuple[Any, str]] = {
     "torch_compile_mode": (None, _COMPILING),
     "use_liger_kernel": (False, _NO_LIGER),
     "liger_kernel_config": (None, _NO_LIGER),
-    "use_cache": (False, "the model has no key-value cache"),
+    "use_cache": (False, "a classifier reads one position and keeps no keys and values"),
     "neftune_noise_alpha": (None, "the cached output of the frozen blocks never passes the embeddings"),
     "save_only_model": (False, "a checkpoint here is there to resume from"),
     "enable_jit_checkpoint": (False, "SIGTERM saves a checkpoint anyway"),

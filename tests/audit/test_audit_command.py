@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hf_spam.data.sources import read_labelled
+from hf_spam.data.sources import read_file
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -32,12 +32,13 @@ def test_an_audit(run: Run, messages_file: Path, tmp_path: Path, report: str) ->
     code, out, err = run("data", "--data_file", messages_file, *argv)
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == "audit     15 messages: 7 ham + 8 spam"
+    assert out.splitlines()[1].startswith(f"source    {messages_file}: 15 rows; columns: texts text")
     assert "exact duplicates: 2 rows in 1 group\n  rows 1, 13: " in out
     assert "the same text with different labels: 2 rows in 1 group\n  rows 3 spam, 14 ham: " in out
     assert "control characters: 1 row\n  row 15: \\x1b: " in out
     assert "\x1b" not in out
-    assert "12 rows remain; left out: row 13 (repeat an earlier row); left out: 2 rows: 3, 14 (have a text" in out
-    assert len(read_labelled(cleaned).frame) == 12
+    assert "12 rows remain; left out: row 13 (repeats of an earlier row), and 2 rows: 3, 14 (their text has" in out
+    assert len(read_file(cleaned)) == 12
     text = report_file.read_text(encoding="utf-8")
     if report.endswith(".json"):
         found = json.loads(text)
@@ -76,7 +77,7 @@ def test_splits_are_not_audited(run: Run, few_messages: Path, tmp_path: Path) ->
     assert run("data", "--data_file", few_messages, "--output_dir", tmp_path / "splits")[0] == 0
     code, _, err = run("data", "--data_dir", tmp_path / "splits", "--audit")
     assert code == 2
-    assert err.endswith("found --data_dir. Name one of its CSVs as --data_file.\n")
+    assert err.endswith("found --data_dir. Name its files as --data_file.\n")
     assert run("data", "--data_file", tmp_path / "splits" / "train.csv", "--audit")[0] == 0
 
 

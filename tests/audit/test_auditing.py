@@ -14,7 +14,7 @@ from transformers import GPT2Tokenizer
 from hf_spam.audit.auditing import Audit, audit
 from hf_spam.audit.reporting import describe, to_json, to_markdown
 from hf_spam.data.labels import MULTI, REGRESSION, SCORE, Task
-from hf_spam.data.sources import Messages
+from hf_spam.data.messages import Messages
 from hf_spam.errors import UNPRINTABLE
 
 

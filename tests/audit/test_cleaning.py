@@ -15,7 +15,7 @@ from hf_spam import UserError
 from hf_spam.audit.cleaning import Conflicts, clean
 from hf_spam.audit.writing import TABLES, check_place, write_messages
 from hf_spam.data.labels import MULTI, LabelRules
-from hf_spam.data.sources import read_labelled
+from hf_spam.data.sources import read_file
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_written_messages_are_read_back(tmp_path_factory: pytest.TempPathFactory
         if suffix == ".parquet":
             back = pd.read_parquet(path).rename(columns={"label": "Label", "text": "Text"})
         else:
-            back = read_labelled(path).frame
+            back = read_file(path)
         assert back["Text"].tolist() == frame["Text"].tolist()
         assert back["Label"].tolist() == frame["Label"].tolist()
 
@@ -75,8 +75,8 @@ def test_several_labels_are_read_back(tmp_path: Path) -> None:
     frame = pd.DataFrame({"Label": [["a", "b, c"], [], ["a"]], "Text": ["one", "two", "three"]})
     for suffix in (".csv", ".jsonl"):
         write_messages("cleaned", tmp_path / f"several{suffix}", frame)
-        back = read_labelled(tmp_path / f"several{suffix}", rules=LabelRules(problem_type=MULTI))
-        assert back.frame["Label"].tolist() == frame["Label"].tolist()
+        back = read_file(tmp_path / f"several{suffix}", rules=LabelRules(problem_type=MULTI))
+        assert back["Label"].tolist() == frame["Label"].tolist()
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

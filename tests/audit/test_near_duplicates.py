@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hf_spam.audit import near_duplicates
 from hf_spam.audit.near_duplicates import near_groups, normalise
-from hf_spam.data.sources import read_labelled
+from hf_spam.data.sources import read_file
 
 
 def trigrams(text: str) -> set[str]:
@@ -69,7 +69,7 @@ def test_a_very_long_text_is_compared_by_its_beginning() -> None:
 @pytest.mark.slow
 def test_the_collection(collection: Path) -> None:
     """The figures that hf_spam/README.md reports."""
-    frame = read_labelled(collection).frame
+    frame = read_file(collection)
     for similarity, groups, spam, largest in [(0.8, 4890, 444, 31), (0.75, 4852, 424, 40)]:
         found = near_groups(frame["Text"].tolist(), similarity)
         assert len(set(found)) == groups

@@ -8,7 +8,7 @@ import pytest
 
 from hf_spam.audit.auditing import Audit, audit
 from hf_spam.data.labels import MULTI, Task
-from hf_spam.data.sources import Messages
+from hf_spam.data.messages import Messages
 
 
 def rows_of(found: Audit, name: str) -> list[list[int]]:

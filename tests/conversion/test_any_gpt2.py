@@ -28,6 +28,7 @@ from hf_spam import ModelArguments, SpamClassifier, SpamGPTConfig, SpamGPTForCau
 from hf_spam.checkpoint.opening import Kind, load_model, open_checkpoint
 from hf_spam.conversion.finding import ALIASES
 from hf_spam.conversion.from_gpt2 import HUB_REPOSITORIES, fill, load_checkpoint
+from hf_spam.conversion.to_book import as_book
 from hf_spam.training.initial_model import (
     build_config,
     describe_start,
@@ -82,7 +83,7 @@ def test_the_body_and_the_tokenizer_are_theirs(folders: Callable[[str], Path], w
     assert ours.pad_token_id in (theirs.pad_token_id, theirs.eos_token_id)
     assert ours.model_max_length == (40 if way == "two files" else 48)
     model = SpamGPTForCausalLM(SpamGPTConfig(**checkpoint.sizes, pad_token_id=ours.pad_token_id)).eval()
-    fill(model.model, checkpoint)
+    fill(as_book(model), checkpoint)
     body = GPT2Model.from_pretrained(folder).float().eval()
     ids = torch.tensor([ours(TEXTS[0])["input_ids"]])
     with torch.no_grad():

@@ -15,6 +15,7 @@ from support.loopback_server import Answer, LoopbackServer
 from hf_spam import SpamGPTConfig, SpamGPTForCausalLM, UserError
 from hf_spam.conversion import from_openai as openai_checkpoint
 from hf_spam.conversion.from_gpt2 import fill, load_checkpoint
+from hf_spam.conversion.to_book import as_book
 
 IDS = torch.tensor([[5211, 345, 423, 640]])
 
@@ -54,7 +55,7 @@ def tensorflow_folder(gpt2_folder: Path, tmp_path_factory: pytest.TempPathFactor
 def test_logits_are_transformers(tensorflow_folder: Path, gpt2_folder: Path) -> None:
     checkpoint = load_checkpoint(str(tensorflow_folder))
     ours = SpamGPTForCausalLM(SpamGPTConfig(**checkpoint.sizes)).eval()
-    fill(ours.model, checkpoint)
+    fill(as_book(ours), checkpoint)
     theirs = transformers.GPT2LMHeadModel.from_pretrained(gpt2_folder).eval()
     torch.testing.assert_close(ours(IDS).logits, theirs(IDS).logits, rtol=0, atol=1e-5)
 

@@ -11,7 +11,12 @@ from support.loopback_hub import LoopbackHub
 from support.public_shapes import MESSAGES
 
 from hf_spam import UserError
+from hf_spam.data import sources
+from hf_spam.data.arguments import DataArguments
 from hf_spam.data.hub_dataset import fetch, load_hub_dataset
+from hf_spam.data.loading import prepare
+from hf_spam.data.sampling import prepare_splits
+from hf_spam.data.splits import fingerprint
 from hf_spam.tables.table import Table, open_table
 
 # The client's upload; what is tested is the download.
@@ -51,6 +56,46 @@ def test_the_shape_of_sms_spam(on_hub: LoopbackHub, tmp_path: Path) -> None:
     name = "hf://datasets/alice/sms_spam{}/plain_text/train-00000-of-00001.parquet"
     for revision in ("", "@main"):
         assert rows(open_table(fetch(name.format(revision)))) == IDS
+
+
+def test_the_chapter_by_name(on_hub: LoopbackHub, collection: Path, tmp_path: Path) -> None:
+    """The rows of UCI's file, the same splits, the same fingerprint."""
+    frame = sources.read_file(collection)
+    ids = [int(label == "spam") for label in frame["Label"]]
+    features = Features({"sms": Value("string"), "label": ClassLabel(names=["ham", "spam"])})
+    data = Dataset.from_dict({"sms": frame["Text"].tolist(), "label": ids}, features=features)
+    data.to_parquet(tmp_path / "whole.parquet")
+    api = HfApi(endpoint=on_hub.url, token="hf_alice")
+    api.create_repo("alice/whole", repo_type="dataset")
+    api.upload_file(path_or_fileobj=str(tmp_path / "whole.parquet"), path_in_repo="data/train-00000-of-00001.parquet", repo_id="alice/whole", repo_type="dataset")  # fmt: skip
+    expected = fingerprint(prepare_splits(frame))
+    by_file = "hf://datasets/alice/whole/data/train-00000-of-00001.parquet"
+    for arguments in (DataArguments(dataset_name="alice/whole"), DataArguments(data_file=by_file)):
+        prepared = prepare(arguments)
+        assert fingerprint(prepared.splits) == expected
+        assert (prepared.source, prepared.given) == ("uci", False)
+
+
+@pytest.mark.slow
+def test_train_and_evaluate_by_name(on_hub: LoopbackHub, run: Run, tmp_path: Path) -> None:
+    """The record says which data set; a stranger's record is not followed."""
+    short = ["--weights", "random", "--model_size", "tiny", "--context_length", "64", "--max_steps", "1"]
+    short += ["--per_device_train_batch_size", "2"]
+    name = ["--dataset_name", "alice/sms_spam", "--balance", "none", "--split", "stratified"]
+    code, out, err = run("train", *name, *short, "--output_dir", tmp_path / "run")
+    assert code == 0, err
+    assert "note   alice/sms_spam: 8 rows; columns: texts sms; labels label" in out
+    code, out, err = run("evaluate", tmp_path / "run")
+    assert code == 0, err
+    assert "read alice/sms_spam, which arguments.json" in err
+    assert run("push", tmp_path / "run", "alice/model")[0] == 0
+    api = HfApi(endpoint=on_hub.url, token="hf_alice")
+    record = api.hf_hub_download("alice/model", "arguments.json", local_dir=tmp_path / "record")
+    assert '"dataset_name": "alice/sms_spam"' in Path(record).read_text()
+    code, _, err = run("evaluate", "alice/model")
+    assert code == 2
+    assert "its arguments.json names a data set, which is not read. Name --data_file or --dataset_name." in err
+    assert run("evaluate", "alice/model", "--dataset_name", "alice/sms_spam")[0] == 0
 
 
 @pytest.mark.slow

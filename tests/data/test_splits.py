@@ -16,7 +16,7 @@ from hf_spam.data import sources
 from hf_spam.data import splits as data
 from hf_spam.data.arguments import DataArguments, Plan
 from hf_spam.data.encoding import longest_text
-from hf_spam.data.loading import name_source
+from hf_spam.data.loading import prepare
 from hf_spam.data.sampling import prepare_splits, undersample
 from hf_spam.data.tokenization import GPT2Tokenizer
 
@@ -160,7 +160,7 @@ def test_a_failure_half_way_leaves_nothing(
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("Label,Text\n0,a\n")
-    with pytest.raises(UserError, match=r"missing validation\.csv, test\.csv"):
+    with pytest.raises(UserError, match="found no validation and no test"):
         data.read_splits(tmp_path)
     for name in data.SPLITS:
         (tmp_path / f"{name}.csv").write_text("Label,Text\n0.5,a\n1,b\n")
@@ -179,13 +179,11 @@ def test_what_stands_in_the_training_split_too(collection: Path) -> None:
 def test_what_the_messages_are_called(test_data: Path, collection: Path, tmp_path: Path) -> None:
     """The collection is itself under any name; other messages are never called so."""
     shutil.copy(collection, tmp_path / "renamed.tsv")
-    (tmp_path / "mine.tsv").write_text("ham\thello\nspam\twin\n")
+    (tmp_path / "mine.tsv").write_text("ham\thello\nspam\twin\n" * 50)
     for arguments, name in (
-        (DataArguments(), "uci"),
         (DataArguments(data_source="sample"), "sample"),
-        (DataArguments(data_file=str(test_data / "sms+spam+collection.zip")), "uci"),
+        (DataArguments(data_file=[str(test_data / "sms+spam+collection.zip")]), "uci"),
         (DataArguments(data_file=str(tmp_path / "renamed.tsv")), "uci"),
         (DataArguments(data_file=str(tmp_path / "mine.tsv")), "own"),
-        (DataArguments(data_dir=str(tmp_path)), "own"),
     ):
-        assert name_source(arguments) == name
+        assert prepare(arguments).source == name

@@ -90,17 +90,20 @@ def test_every_text_of_the_record(run_folder: Path, tmp_path: Path, text: str) -
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_label(run_folder: Path, tmp_path: Path, text: str) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(run_folder, folder, ignore=shutil.ignore_patterns("checkpoint-*"))
-    plain_card = build_model_card(folder, "alice/spam")
-    config, record = (json.loads((folder / name).read_text()) for name in ("config.json", "metrics.json"))
-    config["id2label"]["1"] = text
-    config["label2id"] = {"ham": 0, text: 1}
-    for counts in record["data"]["counts"].values():
-        counts[text] = counts.pop("spam")
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "metrics.json").write_text(json.dumps(record))
-    check(build_model_card(folder, "alice/spam"), plain_card)
+    cards = []
+    for label in ("other", text):  # the card of ham and spam says more
+        folder = tmp_path / f"run {len(cards)}"
+        shutil.copytree(run_folder, folder, ignore=shutil.ignore_patterns("checkpoint-*"))
+        config, record = (json.loads((folder / name).read_text()) for name in ("config.json", "metrics.json"))
+        config["id2label"]["1"] = label
+        config["label2id"] = {"ham": 0, label: 1}
+        for counts in record["data"]["counts"].values():
+            counts[label] = counts.pop("spam")
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "metrics.json").write_text(json.dumps(record))
+        cards.append(build_model_card(folder, "alice/spam"))
+    plain_card, card = cards
+    check(card, plain_card)
 
 
 @pytest.mark.parametrize("text", TEXTS)

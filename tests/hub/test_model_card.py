@@ -74,6 +74,7 @@ METRICS_SCHEMA = {
         "counts": dict.fromkeys(("train", "validation", "test"), _COUNTS),
         "repeated": {"validation": int, "test": int},
         "fingerprint": str,
+        "given": bool,
         "source": str,
     },
     "history": {

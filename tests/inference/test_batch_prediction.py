@@ -22,11 +22,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from support import strange_files as strange
 from support.warm_process import WarmProcess
 
-from hf_spam import Prediction, UserError
+from hf_spam import UserError
 from hf_spam.commands.predict import arriving
-from hf_spam.inference.batch_prediction import predict_file, read_texts
+from hf_spam.inference.answers import Answer
+from hf_spam.inference.batch_prediction import open_texts, predict_file
 from hf_spam.inference.classifier import prefetch
 from hf_spam.inference.parts import Parts, fingerprint_model
 from hf_spam.system.files import hash_file
@@ -34,10 +36,10 @@ from hf_spam.system.files import hash_file
 Run = Callable[..., tuple[int, str, str]]
 
 
-def by_length(chunks: Iterable[list[str]]) -> Iterator[list[Prediction]]:
+def by_length(chunks: Iterable[list[str]]) -> Iterator[list[Answer]]:
     """A classifier whose score tells its text, and which reads ahead as ours does."""
     for texts in prefetch(chunks):
-        yield [Prediction("spam" if len(text) % 2 else "ham", len(text) / 100) for text in texts]
+        yield [{"label": "spam" if len(text) % 2 else "ham", "score": len(text) / 100} for text in texts]
 
 
 def read_predictions(path: Path) -> list[dict[str, object]]:
@@ -53,6 +55,7 @@ def test_every_text_once_and_in_order(
 ) -> None:
     if kind == "csv":
         texts = [text.replace("\0", "") for text in texts]  # a CSV cannot hold one
+    texts = texts or {"csv": [], "jsonl": [""]}[kind]  # an empty file is refused
     folder = tmp_path_factory.mktemp("any")
     source, target = folder / f"in.{kind}", folder / "out.jsonl"
     with source.open("w", encoding="utf-8", newline="") as file:
@@ -65,8 +68,9 @@ def test_every_text_once_and_in_order(
     assert predict_file(by_length, source, target, model="m", chunk_size=chunk_size) == len(texts)
     found = [json.loads(line) for line in target.read_text(encoding="utf-8").split("\n") if line]
     expected = [prediction for predictions in by_length([[text] for text in texts]) for prediction in predictions]
-    assert [row["text"] for row in found] == texts
-    assert [(row["label"], row["score"]) for row in found] == [(one.label, one.score) for one in expected]
+    assert [row["Text"] for row in found] == texts
+    assert [int(row["id"]) for row in found] == list(range(len(texts)))
+    assert [{"label": row["label"], "score": row["score"]} for row in found] == expected
     assert sorted(path.name for path in folder.iterdir()) == [source.name, "out.jsonl"]
 
 
@@ -74,7 +78,28 @@ def test_lines_of_any_other_file(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_bytes(
         "\ufeffone\r\n\nthree \x0b\x85 still three\nbad \udcff".encode("utf-8", "surrogateescape")
     )
-    assert list(read_texts(tmp_path / "in.txt")) == ["one", "", "three \x0b\x85 still three", "bad \ufffd"]
+    table = open_texts(tmp_path / "in.txt")
+    assert [table.text(*row) for row in table.rows()] == ["one", "", "three \x0b\x85 still three", "bad \ufffd"]
+
+
+@pytest.mark.parametrize(("name", "content"), strange.LABELLED_TEXTS.values(), ids=strange.LABELLED_TEXTS)
+def test_the_texts_of_labelled_files(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    predict_file(by_length, tmp_path / name, tmp_path / "out.jsonl", model="m")
+    for row, text in zip(read_predictions(tmp_path / "out.jsonl"), ["See you", "Win a prize"], strict=True):
+        assert text in row.values()
+        score = {"score": len(text) / 100, "label": "spam" if len(text) % 2 else "ham"}
+        assert score.items() <= {name.removeprefix("predicted_"): value for name, value in row.items()}.items()
+
+
+def test_several_files_and_folders(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_text(f"{name}\nx\n")
+    for number, source in enumerate(([tmp_path / "in" / "a.txt", tmp_path / "in" / "b.txt"], tmp_path / "in")):
+        target = tmp_path / f"{number}.jsonl"
+        assert predict_file(by_length, source, target, model="m") == 4
+        assert [row["text"] for row in read_predictions(target)] == ["a.txt", "x", "b.txt", "x"]
 
 
 @pytest.mark.parametrize(
@@ -82,14 +107,14 @@ def test_lines_of_any_other_file(tmp_path: Path) -> None:
     [
         (
             "a.csv",
-            "id,body\n1,x\n",
+            "id,kind\n1,x\n",
             None,
-            "expected one column 'text', found columns: id, body. Name it with --text_column.",
+            "expected a column of texts, found columns: id, kind. Name it with --text_column.",
         ),
-        ("a.csv", "text,Text\n1,x\n", None, "expected one column 'text', found columns: text, Text"),
-        ("a.csv", "", None, "expected one column 'text', found columns: none"),
+        ("a.csv", "text,Text\n1,x\n", None, "expected a column of texts (which of text, Text?)"),
+        ("a.csv", "", None, "expected messages, found an empty file"),
         ("a.csv", "id,text\n1,x\n2\n", None, "row 2 has 1 field, expected 2"),
-        ("a.csv", "id,text\n1,x\n", "body", "expected one column 'body', found columns: id, text"),
+        ("a.csv", "id,text\n1,x\n", "body", "expected a column 'body', found columns: id, text"),
         (
             "a.csv",
             "id,text\n1,x, y\n",
@@ -115,7 +140,7 @@ def test_nothing_is_overwritten_or_mixed_up(tmp_path: Path) -> None:
         predict_file(by_length, source, target, model="m")
     source.write_text("a\nb\nc\n")
 
-    def fail_at_c(chunks: Iterable[list[str]]) -> Iterator[list[Prediction]]:
+    def fail_at_c(chunks: Iterable[list[str]]) -> Iterator[list[Answer]]:
         for chunk in chunks:
             if "c" in chunk:
                 raise RuntimeError("out of memory")
@@ -130,7 +155,7 @@ def test_nothing_is_overwritten_or_mixed_up(tmp_path: Path) -> None:
             predict_file(by_length, source, target, **{"model": "m", "chunk_size": 2, **changed})  # type: ignore[arg-type]
     seen: list[str] = []
 
-    def note(chunks: Iterable[list[str]]) -> Iterator[list[Prediction]]:
+    def note(chunks: Iterable[list[str]]) -> Iterator[list[Answer]]:
         return by_length(seen.extend(chunk) or chunk for chunk in chunks)  # type: ignore[func-returns-value]
 
     predict_file(note, source, target, model="m", chunk_size=2)
@@ -299,15 +324,15 @@ def test_standard_input_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("data", "found"),
     [
-        (gzip.compress(b"one\n", mtime=0), "found gzip data. Give the file by --input"),
-        (lzma.compress(b"one\n"), "found xz data"),
-        ("one\n".encode("utf-16"), "found UTF-16 or UTF-32"),
-        (b"PK\x03\x04 and so on", "found a zip archive or a spreadsheet"),
-        (b"o\0n\0e\0\n\0", "found NUL bytes"),
+        (gzip.compress(b"one\n", mtime=0), "lines of text, found gzip data. Give it by --input -"),
+        (lzma.compress(b"one\n"), "lines of text, found xz data"),
+        ("one\n".encode("utf-16"), "UTF-8, found UTF-16 or NUL bytes"),
+        (b"PK\x03\x04 and so on", "lines of text, found zip data"),
+        (b"o\0n\0e\0\n\0", "UTF-8, found UTF-16 or NUL bytes"),
     ],
 )
 def test_standard_input_that_is_no_text(data: bytes, found: str) -> None:
-    with pytest.raises(UserError, match=f"^standard input: expected text, {re.escape(found)}"):
+    with pytest.raises(UserError, match=f"^standard input: expected {re.escape(found)}"):
         next(arriving(io.TextIOWrapper(io.BytesIO(data))))
 
 

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from datasets import Dataset, DatasetDict
 from support.strange_folders import write_model
 from transformers import GPT2Tokenizer
 
@@ -98,6 +100,7 @@ def test_texts_of_any_kind(tokenizer: GPT2Tokenizer) -> None:
     assert classifier(np.str_("See you")) == one
     for texts in (
         ("See you", "Win a prize"),
+        Dataset.from_dict({"text": ["See you", "Win a prize"]})["text"],
         pd.Series(["See you", "Win a prize"], index=[7, 3]),
         np.array(["See you", "Win a prize"]),
         np.array(["See you", "Win a prize"], dtype=object),
@@ -124,7 +127,10 @@ def test_texts_of_any_kind(tokenizer: GPT2Tokenizer) -> None:
         (np.array([1, 2]), "found int64 at position 0"),
         (np.array([["See you"]]), "found ndarray"),
         (np.array("See you"), "found ndarray"),
-        (pd.DataFrame({"text": ["See you"]}), "found DataFrame"),
+        (pd.DataFrame({"text": ["See you"]}), "found DataFrame. Pass its column of texts."),
+        (Dataset.from_dict({"text": ["See you"]}), "found Dataset. Pass its column of texts: data['text']."),
+        (DatasetDict({"train": Dataset.from_dict({"text": ["See you"]})}), "found DatasetDict"),
+        (Path("a.txt"), "found PosixPath"),
         (pd.Series(["See you", None]), "at position 1"),
     ],
 )
@@ -136,6 +142,16 @@ def test_no_texts_at_all(tokenizer: GPT2Tokenizer, texts: Any, found: str) -> No
         ) as error:
             call(texts)
         assert found in str(error.value)
+
+
+def test_several_threads_at_once(texts: list[str], tokenizer: GPT2Tokenizer) -> None:
+    """Each gets its own results."""
+    classifier = SpamClassifier(build(), tokenizer, token_budget=300)
+    shares = [texts[start::4] for start in range(4)] * 4
+    expected = [classifier.logits(share) for share in shares]
+    with ThreadPoolExecutor(8) as threads:
+        for one, other in zip(threads.map(classifier.logits, shares), expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
 
 
 def test_half_the_precision(

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from hf_spam import Prediction, UserError
+from hf_spam import UserError
+from hf_spam.inference.answers import Answer
 from hf_spam.inference.batch_prediction import _CHARACTERS, chunked, predict_file
 from hf_spam.inference.parts import Parts, fingerprint_model
 
 TEXTS = [f"text number {number}" for number in range(10)]
 
 
-def by_length(chunks: Iterable[list[str]]) -> Iterator[list[Prediction]]:
+def by_length(chunks: Iterable[list[str]]) -> Iterator[list[Answer]]:
     for texts in chunks:
-        yield [Prediction("spam" if len(text) % 2 else "ham", len(text) / 100) for text in texts]
+        yield [{"label": "spam" if len(text) % 2 else "ham", "score": len(text) / 100} for text in texts]
 
 
 class Scorer:
@@ -28,7 +29,7 @@ class Scorer:
         self.seen: list[str] = []
         self.fail_at = fail_at
 
-    def __call__(self, chunks: Iterable[list[str]]) -> Iterator[list[Prediction]]:
+    def __call__(self, chunks: Iterable[list[str]]) -> Iterator[list[Answer]]:
         for chunk in chunks:
             if self.fail_at in chunk:
                 raise KeyboardInterrupt
@@ -53,8 +54,8 @@ def finish(
     predict_file(scorer, folder / source, folder / "out.jsonl", model=model, chunk_size=2, **options)
     rows = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
     expected = [prediction for predictions in by_length([TEXTS]) for prediction in predictions]
-    assert [row["text"] for row in rows] == TEXTS
-    assert [(row["label"], row["score"]) for row in rows] == [(one.label, one.score) for one in expected]
+    assert [row["words" if "words" in row else "text"] for row in rows] == TEXTS
+    assert [{"label": row["label"], "score": row["score"]} for row in rows] == expected
     assert sorted(path.name for path in folder.iterdir()) == sorted(["out.jsonl", source])
     return scorer.seen
 
@@ -117,12 +118,12 @@ def test_other_weights_under_the_same_name(tmp_path: Path) -> None:
 
 
 def test_a_column_that_had_to_be_named(tmp_path: Path) -> None:
-    (tmp_path / "in.csv").write_text("id,body\n" + "".join(f"{n},{text}\n" for n, text in enumerate(TEXTS)))
+    (tmp_path / "in.csv").write_text("id,words\n" + "".join(f"{n},{text}\n" for n, text in enumerate(TEXTS)))
     with pytest.raises(UserError, match="Name it with --text_column"):
         finish(tmp_path, source="in.csv")
     with pytest.raises(KeyboardInterrupt):
         finish(tmp_path, Scorer("3"), source="in.csv", text_column="id")
-    assert finish(tmp_path, source="in.csv", text_column="body") == TEXTS
+    assert finish(tmp_path, source="in.csv", text_column="words") == TEXTS
 
 
 def test_an_input_that_changes_meanwhile(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_an_input_that_changes_meanwhile(tmp_path: Path) -> None:
     ):
         (tmp_path / "in.txt").write_text("\n".join(TEXTS) + "\n")
 
-        def scorer(chunks: Iterable[list[str]], change: Callable[[Path], int] = change) -> Iterator[list[Prediction]]:
+        def scorer(chunks: Iterable[list[str]], change: Callable[[Path], int] = change) -> Iterator[list[Answer]]:
             yield from by_length(chunks)
             change(tmp_path / "in.txt")
 
@@ -166,7 +167,9 @@ def test_lone_surrogates_and_line_ends_in_json(tmp_path: Path) -> None:
     assert [json.loads(line)["text"] for line in lines if line] == texts
 
 
-@pytest.mark.parametrize("place", ["x" * 300, "file/out.jsonl", "in.txt", "folder", "/proc/out.jsonl", "dangling"])
+@pytest.mark.parametrize(
+    "place", [f"{'x' * 300}.jsonl", "file/out.jsonl", "in.txt", "folder", "/proc/out.jsonl", "dangling"]
+)
 def test_places_that_cannot_be_written(tmp_path: Path, place: str) -> None:
     (tmp_path / "in.txt").write_text("a\n")
     (tmp_path / "file").touch()

@@ -39,15 +39,15 @@ def test_a_strangers_options_lead_nowhere(tmp_path: Path, monkeypatch: pytest.Mo
         assert options["output_dir"] == "mine"
 
 
-@pytest.mark.parametrize("name", ["data_file", "data_dir"])
+@pytest.mark.parametrize("name", ["data_file", "data_dir", "test_file", "dataset_name"])
 def test_a_strangers_data_are_named_again(tmp_path: Path, name: str) -> None:
-    which = stranger(tmp_path / "their", **{name: "/etc/passwd" if name == "data_file" else "/etc"})
+    which = stranger(tmp_path / "their", **{name: "/etc" if name == "data_dir" else "/etc/passwd"})
     argv = ["--output_dir", str(tmp_path / "mine"), "--resume_from_checkpoint", which]
     with pytest.raises(
         UserError, match=rf"names --{name}, which is not taken from another run's folder\. Give --{name} again"
     ):
         parse(argv)
-    assert parse([*argv, "--data_file", "mine.csv"]).get("data_file") == "mine.csv"
+    assert parse([*argv, "--data_file", "mine.csv"]).get("data_file") == ["mine.csv"]
     assert "data_dir" not in parse([*argv, "--data_file", "mine.csv"])
 
 

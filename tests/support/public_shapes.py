@@ -112,12 +112,12 @@ def acl_imdb(folder: Path) -> Shape:
     root = folder / "aclImdb"
     for split in ("train", "test"):
         for label, texts in (("neg", ["Bad, very bad.<br />So bad"]), ("pos", ["Good", "“Great” film"])):
-            for number, text in enumerate(texts):
+            for number, text in enumerate(texts * 4):
                 _save(root / split / label / f"{number}_7.txt", text)
         _save(root / split / "labeledBow.feat", "9 0:9 1:1\n")
     _save(root / "train" / "unsup" / "0_0.txt", "Neither")
     _save(root / "imdb.vocab", "the\nand\n")
-    return Shape(root, [("neg", "Bad, very bad.<br />So bad"), ("pos", "Good"), ("pos", "“Great” film")], splits=("train", "test"))  # fmt: skip
+    return Shape(root, [("neg", "Bad, very bad.<br />So bad")] * 4 + [("pos", "Good"), ("pos", "“Great” film")] * 4, splits=("train", "test"))  # fmt: skip
 
 
 def tg_spam(folder: Path) -> Shape:
@@ -137,7 +137,7 @@ def tweets(folder: Path) -> Shape:
 
 def excel_semicolon(folder: Path) -> Shape:
     """Excel's CSV on a German or French machine."""
-    rows = [("service", "Ihr Paket, Nr. 5, kommt heute"), ("betrug", "Bitte zahlen Sie 1,99 €; jetzt"), ("ham", "Schöne Grüße\nDeine Käthe"), ("ham", "Bis später für ein „Bier“")]  # fmt: skip
+    rows = [("service", "Ihr Paket, Nr. 5, kommt heute"), ("betrug", "Bitte zahlen Sie 1,99 €; jetzt"), ("ham", "Schöne Grüße\nDeine Käthe"), ("ham", "Bis später für ein „Bier“")] * 4  # fmt: skip
     text = _csv([["Nachricht", "Kategorie"], *([text, label] for label, text in rows)], delimiter=";", lineterminator="\r\n")  # fmt: skip
     return Shape(_save(folder / "export.csv", "sep=;\r\n" + text, "cp1252"), list(rows), {"text_column": "Nachricht", "label_column": "Kategorie"})  # fmt: skip
 

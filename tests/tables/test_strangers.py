@@ -33,24 +33,13 @@ def rows(found: Table) -> list[tuple[object, str]]:
     return [(found.label(row), found.text(place, row)) for place, row in found.rows()]
 
 
-# Refused in earlier versions; now they hold the right messages, or others.
-READ = {"UTF-16", "UTF-16 without a mark", "UTF-32", "an array", "an array over lines", "an object over lines"}
-SAID = {
-    "zstd": "expected zstd data, found damaged", "a name that says zstd": "expected zstd data, found none",
-    "Parquet": "expected a Parquet file, found a damaged one", "an Office file": "found an old Office file",
-    "two text columns": "expected a column of texts (which of text, text?)",
-    "damaged": "damaged or truncated", "many members": "expected messages, found an empty file",
-    "a spreadsheet": "expected an Excel file, found a damaged one",
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("strict", [True, False])
-@pytest.mark.parametrize(("name", "content", "message"), [pytest.param(*case, id=key) for key, case in strange.BAD.items() if key not in READ])  # fmt: skip
-def test_no_messages(request: pytest.FixtureRequest, tmp_path: Path, name: str, content: bytes, message: str, strict: bool) -> None:  # fmt: skip
+@pytest.mark.parametrize(("name", "content", "message"), strange.BAD.values(), ids=strange.BAD)
+def test_no_messages(tmp_path: Path, name: str, content: bytes, message: str, strict: bool) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError) as error:
         rows(open_table(tmp_path / name, needs_label=strict, strict=strict))
-    assert SAID.get(request.node.callspec.id.rsplit("-", 1)[0], message) in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) <= 1000
 
@@ -62,7 +51,7 @@ def test_archives(tmp_path: Path, key: str) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError) as error:
             rows(open_table(tmp_path / name))
-        assert SAID.get(key, message) in str(error.value)
+        assert message in str(error.value)
 
 
 def test_members_of_archives(tmp_path: Path) -> None:

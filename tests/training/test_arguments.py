@@ -108,7 +108,7 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
     options = parse(["--config", write(tmp_path / "a.json", json.dumps(values))])
     assert options == parse(["--config", write(tmp_path / "a.yaml", json.dumps(values))])
     assert options["weight_decay"] == 0.0
-    assert options["data_file"] == "a b.csv"
+    assert options["data_file"] == ["a b.csv"]
     assert "max_length" not in options
     assert build(SpamTrainingArguments, options).accelerator_config.use_seedable_sampler is False
 
@@ -122,7 +122,7 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
         ("preset: slowstart\n", r"a\.yaml: argument --preset: invalid choice: 'slowstart'"),
         ("- a\n", r"a\.yaml: expected a mapping of options to values, found list"),
         ("a: [\n", r"a\.yaml: cannot be read as a configuration"),
-        ("data_file: a\ndata_source: sample\n", "expected one of --data_source, --data_file, --data_dir, found --data_source and --data_file"),
+        ("data_file: a\ndata_source: sample\n", "expected one of --data_source, --data_file, --data_dir, --train_file, --dataset_name, found --data_source and --data_file"),
     ],
 )  # fmt: skip
 def test_files_with_mistakes(tmp_path: Path, text: str, message: str) -> None:
@@ -163,7 +163,7 @@ def test_command_lines_with_mistakes(tmp_path: Path, argv: list[str], message: s
 
 def test_another_source_replaces_the_presets() -> None:
     options = parse(["--preset", "quickstart", "--data_file", "mine.csv"])
-    assert options["data_file"] == "mine.csv"
+    assert options["data_file"] == ["mine.csv"]
     assert "data_source" not in options
     assert options["model_size"] == "mini"
 
