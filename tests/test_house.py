@@ -214,6 +214,7 @@ def test_import_imports_next_to_nothing(checkpoint: Path, tmp_path: Path) -> Non
 AUTO = "from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, pipeline"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "imports",
     [f"import hf_spam; {AUTO}", f"{AUTO}; import hf_spam", f"import hf_spam.model.modeling_spam_gpt; {AUTO}"],

@@ -3,8 +3,8 @@
 pytest tests/test_readmes.py
 
 The commands of a README run in its order, in a working folder of its own. What would download GPT-2 and the collection
-runs on stand-ins (a GPT-2 of random weights, some of the sample's messages) for two steps; the quickstart runs whole,
-once for all READMEs. A command is a line of a `sh` block, a `python` block, or the first cell of a table row where that
+runs on stand-ins (a GPT-2 of random weights, some of the sample's messages) for two steps; the whole quickstart is
+slow. A command is a line of a `sh` block, a `python` block, or the first cell of a table row where that
 is nothing but a command.
 """
 
@@ -35,11 +35,10 @@ from hf_spam.equivalence import native_loop
 from hf_spam.training.arguments import PRESETS
 
 USERS, PACKAGE, EQUIVALENCE = "README.md", "hf_spam/README.md", "hf_spam/equivalence/README.md"
-# Last those two that use the quickstart's checkpoint: it trains in the meantime.
-FOUND = {
+FOUND = sorted(
     str(path.relative_to(ROOT)) for top in ("hf_spam", "scripts", "tests") for path in (ROOT / top).rglob("README.md")
-}
-READMES = {name: (ROOT / name).read_text(encoding="utf-8") for name in [*sorted(FOUND - {PACKAGE}), USERS, PACKAGE]}
+)
+READMES = {name: (ROOT / name).read_text(encoding="utf-8") for name in [USERS, *FOUND]}
 QUICKSTART = 'pip install ".[sample]" && hf-spam train --preset quickstart'
 TESTS = 'pip install -e ".[sample,test]" && pytest'
 
@@ -51,6 +50,7 @@ NOT_RUN = {
 
 # What runs only with -m slow, and why. A key is a part of the command.
 SLOW = {
+    ".[sample]": "it trains for half a minute; others use a checkpoint after two steps",
     "torchrun": "ten seconds each; `accelerate launch` starts its processes by torchrun, and test_processes.py launches",
     "accelerate launch": "ten seconds each; test_processes.py launches with it, test_install.py by its name",
     "uv run": "imports for seconds; the launched commands run the same script",
@@ -62,6 +62,7 @@ SLOW = {
     "outputs/best": "two more steps; test_resume.py has the best of the epochs",
     "outputs/appendix": "two more steps, with other options of the Trainer's",
     "outputs/again": "two more steps, with the options of a file; test_commands.py has it",
+    "german": "two more steps; test_any_gpt2.py has other GPT-2s",
     "outputs/mix": "two more steps; test_imbalance.py has priors",
 }
 
@@ -131,27 +132,16 @@ def shorten(step: Step) -> str:
 
 
 @pytest.fixture(scope="session")
-def quickstart_process(tmp_path_factory: pytest.TempPathFactory, warm: WarmProcess) -> tuple[Path, int]:
-    """A whole quickstart that has begun: its folder and its process."""
-    folder = tmp_path_factory.mktemp("quickstart")
-    return folder, warm.start(shlex.split(QUICKSTART.split(" && ")[1])[1:], folder)
-
-
-@pytest.fixture(scope="session")
-def quickstart(quickstart_process: tuple[Path, int], warm: WarmProcess) -> Path:
+def quickstart(tmp_path_factory: pytest.TempPathFactory, warm: WarmProcess) -> Path:
     """The folder of a whole quickstart, with what it printed in `log`."""
-    folder, process = quickstart_process
-    assert warm.wait(process) == 0, (folder / "log").read_text()
+    folder = tmp_path_factory.mktemp("quickstart")
+    warm.run(shlex.split(QUICKSTART.split(" && ")[1])[1:], folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def template(
-    tmp_path_factory: pytest.TempPathFactory,
-    messages: pd.DataFrame,
-    gpt2_folder: Path,
-    warm: WarmProcess,
-    quickstart_process: tuple[Path, int],
+    tmp_path_factory: pytest.TempPathFactory, messages: pd.DataFrame, gpt2_folder: Path, warm: WarmProcess
 ) -> Path:
     """A folder with what the READMEs take for granted."""
     folder = tmp_path_factory.mktemp("readmes") / "template"
@@ -160,8 +150,19 @@ def template(
     some.to_csv(folder / "messages.csv", index=False)
     tickets = some.assign(Label=["ham", "service", "fraud", "ham"] * (len(some) // 4))
     tickets.to_csv(folder / "tickets.csv", index=False)
-    argv = "train --preset quickstart --model_size tiny --data_file messages.csv --max_steps 2 --keep_checkpoints true"
-    warm.run([*argv.split(), "--output_dir", "outputs/long"], folder)
+    argv = [
+        "train",
+        "--preset",
+        "quickstart",
+        "--model_size",
+        "tiny",
+        "--data_file",
+        "messages.csv",
+        "--max_steps",
+        "2",
+    ]
+    warm.run([*argv, "--output_dir", "outputs/quickstart"], folder)
+    warm.run([*argv, "--output_dir", "outputs/long", "--keep_checkpoints", "true"], folder)
     (folder / "outputs" / "long").rename(folder / "outputs" / "long.partial")  # as if killed at the end
     small = GPTModel(SpamGPTConfig(emb_dim=48, n_layers=1), num_labels=2)
     native_loop.save_state(small, folder / "review_classifier.pth")
@@ -170,16 +171,13 @@ def template(
 
 
 @pytest.fixture(scope="module")
-def workplaces(template: Path, request: pytest.FixtureRequest) -> Callable[[str], Path]:
+def workplaces(template: Path) -> Callable[[str], Path]:
     """The working folder of a README."""
 
     def workplace(readme: str) -> Path:
         folder = template.parent / readme.replace("/", "-")
         if not folder.is_dir():
             shutil.copytree(template, folder, symlinks=True)
-            if readme in (USERS, PACKAGE):
-                trained = request.getfixturevalue("quickstart") / "outputs"
-                shutil.copytree(trained, folder / "outputs", dirs_exist_ok=True, copy_function=os.link)
         return folder
 
     return workplace
@@ -243,6 +241,7 @@ def test_what_is_left_out_is_in_a_readme() -> None:
         assert any(part in step.command for step in RUN), part
 
 
+@pytest.mark.slow  # as the command
 def test_the_quickstart_learns(quickstart: Path) -> None:
     """What the first command promises, with room for other machines' rounding."""
     metrics = json.loads((quickstart / "outputs" / "quickstart" / "metrics.json").read_text())
@@ -251,6 +250,7 @@ def test_the_quickstart_learns(quickstart: Path) -> None:
     assert [example["label"] for example in metrics["examples"]] == ["spam", "ham"]
 
 
+@pytest.mark.slow
 def test_what_the_quickstart_prints(quickstart: Path) -> None:
     """The README shows a real run of this preset: line by line the same, but for figures that rounding changes."""
     [shown] = re.findall(r"^```text\n(labels .*?)^```$", READMES[USERS], re.MULTILINE | re.DOTALL)

@@ -28,7 +28,7 @@ MORE = {
     "jigsaw": ["--split", "chapter"],
     "feather": ["--label_map", "smishing=spam"],  # of which there is one message
 }
-DEFAULT = {"kaggle_spam", "jigsaw"}
+DEFAULT = {"kaggle_spam"}
 
 
 def columns(shape: Shape) -> list[str]:
@@ -124,6 +124,7 @@ def test_every_format_holds_the_same(three: Path, run: Run, monkeypatch: pytest.
     assert not list(three.glob("*.parts"))
 
 
+@pytest.mark.slow
 def test_what_is_asked_for(three: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(three)
     scores = SpamClassifier.from_pretrained("model").all_scores("hello")
@@ -170,6 +171,7 @@ def test_the_mistakes_come_first(three: Path, run: Run, monkeypatch: pytest.Monk
         assert (rows["label"] == rows["predicted_label"]).tolist() == rows["correct"].tolist()
 
 
+@pytest.mark.slow
 def test_a_number(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a regression the score alone."""
     monkeypatch.chdir(tmp_path)

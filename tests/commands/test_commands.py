@@ -425,6 +425,7 @@ def test_a_failure_in_training_keeps_what_was_there(
     }
 
 
+@pytest.mark.slow
 def test_checkpoints_of_an_unfinished_run_are_kept(
     run: Run, short: list[str], few_messages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,9 @@ def train(
     return run
 
 
-@pytest.mark.parametrize("task", OPTIONS)
+@pytest.mark.parametrize(
+    "task", ["three", *(pytest.param(task, marks=pytest.mark.slow) for task in ("several", "numbers"))]
+)
 def test_from_the_file_to_the_card(train: Callable[..., tuple[Path, str]], warm: WarmProcess, task: str) -> None:
     folder, output = train(task)
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -105,6 +107,7 @@ def test_from_the_file_to_the_card(train: Callable[..., tuple[Path, str]], warm:
         assert "0.01 fraud" in card
 
 
+@pytest.mark.slow
 def test_a_prior_moves_the_bias_alone(train: Callable[..., tuple[Path, str]]) -> None:
     """Of what the loss saw as a third, to 1 and to 20 in 100; the others share the rest as in the file."""
     rare, often = (

@@ -261,7 +261,7 @@ print(json.dumps([[found["score"] for found in classify(texts, batch_size=size, 
     ("way", "options"),
     [
         pytest.param("german", [], marks=pytest.mark.slow),
-        ("japanese, padded", []),
+        pytest.param("japanese, padded", [], marks=pytest.mark.slow),
         pytest.param("japanese, padded", ["--pooling", "last_position"], marks=pytest.mark.slow),
     ],
     ids=["german", "japanese", "japanese, last_position"],

@@ -86,6 +86,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, warm: WarmProcess) -> Path
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_the_command(run: Run, trained: Path, warm_bare: WarmProcess, tmp_path: Path) -> None:
     """Exported, checked, loaded by a process that has transformers alone, and by our own commands."""
     folder = tmp_path / "stock"

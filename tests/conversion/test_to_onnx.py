@@ -336,4 +336,4 @@ def test_the_limit_is_a_share() -> None:
 def test_ci_runs_these() -> None:
     steps = (ROOT / ".ci" / "run").read_text()
     assert "onnx" in steps.split(".[openai", 1)[1].split("]")[0]
-    assert '-m "(openai or onnx or peft or trackers)' in steps
+    assert '-m "(openai or onnx or peft or audit or trackers)' in steps

@@ -322,7 +322,7 @@ BENT_RECIPES: list[tuple[dict[str, Any], str, int | None]] = [
 @pytest.mark.parametrize(
     ("bent", "what", "step"),
     [
-        pytest.param(*case, id=str(case[0]), marks=pytest.mark.slow if number % 2 else [])
+        pytest.param(*case, id=str(case[0]), marks=pytest.mark.slow if number % 4 else [])
         for number, case in enumerate(BENT_RECIPES)
     ],
 )
@@ -349,6 +349,7 @@ def test_the_trainers_own_decay_groups(subject: StartingPoint, monkeypatch: Patc
     assert failures(against(train_natively(two_steps, "all"), two_steps))[LOSS] == f"{ALL}, step 1"
 
 
+@pytest.mark.slow
 def test_one_more_random_draw(subject: StartingPoint, native: Record, monkeypatch: Patch) -> None:
     """The first epoch's order is drawn before; the interim estimates and the second epoch feel it."""
     draw_once_more(monkeypatch)
@@ -394,6 +395,7 @@ def test_accumulation_that_forgets_the_number_of_items(subject: StartingPoint, m
     assert found["accumulated 8×1: gradient norm of each step"] == "8 batches of 1, step 0"
 
 
+@pytest.mark.slow
 def test_a_cache_of_other_states(subject: StartingPoint, monkeypatch: Patch) -> None:
     """What the frozen blocks' cache holds is what is trained on: a number more or less shows."""
     read = PrefixCache.__call__
@@ -415,6 +417,7 @@ def test_bf16_of_another_run(subject: StartingPoint, monkeypatch: Patch) -> None
     assert str(found["bf16: loss of each step"]).startswith("bf16, step ")
 
 
+@pytest.mark.slow
 def test_generation_that_sees_the_last_token_alone(subject: StartingPoint, monkeypatch: Patch) -> None:
     """What `generate()` would do to a model that loses its cache."""
 
@@ -470,6 +473,7 @@ def quick(monkeypatch: Patch) -> None:
         monkeypatch.setattr(command, name, lambda subject: [])
 
 
+@pytest.mark.slow
 def test_a_failed_level_fails_the_command(
     run: Callable[..., tuple[int, str, str]], tmp_path: Path, quick: None, monkeypatch: Patch
 ) -> None:

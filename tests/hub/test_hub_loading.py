@@ -164,6 +164,7 @@ def test_everybody_gets_the_same(
     assert running.unknown == [] or all("additional_chat_templates" in path for _, path in running.unknown)
 
 
+@pytest.mark.slow
 def test_the_cards_programs_run(
     hub: LoopbackHub,
     run: Callable[..., tuple[int, str, str]],

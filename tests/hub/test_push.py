@@ -229,7 +229,7 @@ FAULTS = {
 
 
 OLD_CLIENT = pytest.mark.skipif(huggingface_hub.__version__.startswith("1."), reason="it reports either upload")
-QUICK = {"create 401", "preupload 429", "no JSON", "put hangs up", "the second put", "commit 403", "commit 500"}
+QUICK = {"create 401", "put hangs up", "commit 403", "commit 500"}
 
 
 def marks_of(fault: str) -> list[pytest.MarkDecorator]:
@@ -313,6 +313,7 @@ def test_a_killed_push_publishes_nothing(
 TOKEN = "hf_PlantedTokenThatNobodyMaySee"
 
 
+@pytest.mark.slow
 def test_no_token_gets_out(hub: LoopbackHub, warm: WarmProcess, tmp_path: Path) -> None:
     """Planted in the environment and on the command line; asked of a Hub that quotes it, and one that does not."""
     hub.tokens[TOKEN] = "alice"

@@ -70,6 +70,7 @@ def test_the_same_model(train: Train, tmp_path: Path, every_row: Run, optim: str
     assert_same_run(train(tmp_path / "used", optim=optim), expected)
 
 
+@pytest.mark.slow
 def test_going_on_from_a_checkpoint(train: Train, tmp_path: Path, every_row: Run) -> None:
     """A checkpoint holds the whole embedding."""
     train(tmp_path / "whole", save_strategy="epoch", save_total_limit=2)
@@ -79,6 +80,7 @@ def test_going_on_from_a_checkpoint(train: Train, tmp_path: Path, every_row: Run
     assert_same_run(resumed, every_row)
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint(train: Train, tmp_path: Path) -> None:
     """What is loaded at the end has its decays already."""
     options = {"load_best_model_at_end": True, "metric_for_best_model": "loss", "save_strategy": "epoch"}
@@ -87,6 +89,7 @@ def test_the_best_checkpoint(train: Train, tmp_path: Path) -> None:
     assert_same_run(ours, theirs)
 
 
+@pytest.mark.slow
 def test_only_where_the_optimizer_does_nothing_else(train: Train, tmp_path: Path) -> None:
     """SGD with momentum would move a row by what it decayed before."""
     options = {"optim": "sgd", "optim_args": "momentum=0.9", "learning_rate": 0.1}

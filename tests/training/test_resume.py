@@ -283,7 +283,8 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     subprocess.run(["umount", tmp_path / "disk"], capture_output=True)
 
 
-@pytest.mark.parametrize("size", [11, pytest.param(13, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [11, 13])
 def test_a_full_disk(
     workplace: Path, uninterrupted: Path, warm: WarmProcess, small_disk: Callable[[int], Path], size: int
 ) -> None:
