@@ -30,7 +30,7 @@ from ..training.imbalance import complete_prior, describe_mix, learned_shares, p
 from ..training.initial_model import (
     build_config,
     describe_model,
-    describe_start,
+    describe_weights,
     initialize_model,
     limit_length,
     load_tokenizer,
@@ -127,7 +127,7 @@ def main(options: dict[str, Any]) -> None:
     tokenized = tokenize(splits, tokenizer, tokenizer.model_max_length)
 
     model = initialize_model(config, weights, job.training.seed)
-    base_model, start = weights.repository if weights else None, describe_start(weights, tokenizer)
+    base_model, start = weights.repository if weights else None, describe_weights(weights, tokenizer)
     del weights  # as large as the model
     print(describe_model(model, job.model))
     if start is not None:

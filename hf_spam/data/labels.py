@@ -71,6 +71,11 @@ class Task:
         """The id of the positive label."""
         return self.names.index(self.positive) if self.positive is not None else 1
 
+    def missing(self, labels: Iterable[Label]) -> list[str]:
+        """Return the labels that no text has, if each text has one label."""
+        found = set(labels) if self.problem_type == SINGLE else set(self.names)
+        return [name for name in self.names if name not in found]
+
     def ids(self, labels: Iterable[Label]) -> list[Any]:
         """Return the id of each label, the sorted ids of several, or the number."""
         number = {name: id_ for id_, name in enumerate(self.names)}

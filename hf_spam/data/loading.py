@@ -120,8 +120,11 @@ def _given(arguments: DataArguments, messages: Mapping[str, Messages]) -> Prepar
     notes = [note for each in messages.values() for note in each.notes]
     require_variety(messages["train"].frame["Label"].tolist(), task, place)
     frames = {name: each.frame for name, each in messages.items()}
-    if task.problem_type == SINGLE:
-        _require_in_train(frames["train"], task)
+    if absent := task.missing(frames["train"]["Label"]):
+        raise UserError(
+            f"expected every label among the messages for training, found no {list_names(absent)}. Give messages of "
+            f"them, or merge labels with --label_map."
+        )
     plan = arguments.plan(task)
     if missing := [name for name in SPLITS if name not in frames]:
         frames = complete_splits(frames, plan, task)
@@ -167,14 +170,6 @@ def _fresh(arguments: DataArguments, messages: Messages) -> Prepared:
     return Prepared(splits, task, plan.balance, mix, notes, source)
 
 
-def _require_in_train(frame: pd.DataFrame, task: Task) -> None:
-    if missing := [label for label in task.names if label not in set(frame["Label"])]:
-        raise UserError(
-            f"expected every label among the messages for training, found no {list_names(missing)}. Give messages of "
-            f"them, or merge labels with --label_map."
-        )
-
-
 def _limit(splits: DatasetDict, arguments: DataArguments) -> DatasetDict:
     """Keep the first messages of each split, where the options limit them.
 
@@ -189,9 +184,8 @@ def _limit(splits: DatasetDict, arguments: DataArguments) -> DatasetDict:
         for name, limit in zip(SPLITS, limits, strict=True)
     }
     task = task_of(splits)
-    found = set(limited["train"]["label"][:]) if task.problem_type == SINGLE else set()
-    missing = [name for id_, name in enumerate(task.names) if task.problem_type == SINGLE and id_ not in found]
-    if missing:
+    found = set(limited["train"]["label"][:]) if task.problem_type == SINGLE else ()
+    if missing := task.missing(task.names[id_] for id_ in found):
         raise UserError(
             f"--max_train_samples {arguments.max_train_samples}: expected every label in training, found no "
             f"{list_names(missing)}. Use more messages."

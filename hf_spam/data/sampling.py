@@ -9,7 +9,7 @@ from datasets import DatasetDict
 from ..errors import UserError
 from ..tables.columns import list_names
 from .arguments import Plan
-from .labels import SINGLE, Task
+from .labels import SINGLE, Label, Task
 from .splits import SPAM, SPLITS, to_splits
 
 
@@ -127,14 +127,14 @@ def stratify(frame: pd.DataFrame, plan: Plan, task: Task) -> dict[str, pd.DataFr
 
 
 def _require_messages(frame: pd.DataFrame, task: Task) -> None:
-    if missing := [label for label in task.names if label not in set(frame["Label"])]:
+    if missing := task.missing(frame["Label"]):
         raise UserError(
             f"expected messages of every label, found none of {list_names(missing)}. Leave it out of --labels, or "
             f"give messages of it."
         )
 
 
-def require_labels(found: Mapping[str, Collection[object]], task: Task) -> None:
+def require_labels(found: Mapping[str, Collection[Label]], task: Task) -> None:
     """Check that every split holds every label.
 
     Args:
@@ -145,7 +145,7 @@ def require_labels(found: Mapping[str, Collection[object]], task: Task) -> None:
         UserError: If one does not, with the remedy.
     """
     for name, labels in found.items():
-        if missing := [label for label in task.names if label not in set(labels)]:
+        if missing := task.missing(labels):
             raise UserError(
                 f"expected every label in every split, found no {list_names(missing)} among the {len(labels):,} "
                 f"messages of {name}. Use --split stratified, give more messages, or merge labels with --label_map."

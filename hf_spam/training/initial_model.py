@@ -202,7 +202,7 @@ def describe_model(model: SpamGPTForSequenceClassification, arguments: ModelArgu
     )
 
 
-def describe_start(checkpoint: GPT2Checkpoint | None, tokenizer: PreTrainedTokenizerBase) -> str | None:
+def describe_weights(checkpoint: GPT2Checkpoint | None, tokenizer: PreTrainedTokenizerBase) -> str | None:
     """Return a line on what a checkpoint brings with it, if it is not one of the chapter's."""
     if checkpoint is None or (checkpoint.tokenizer is None and not checkpoint.notes):
         return None

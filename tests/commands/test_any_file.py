@@ -47,8 +47,6 @@ def more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", [name if name in DEFAULT else pytest.param(name, marks=pytest.mark.slow) for name in SHAPES])  # fmt: skip
 def test_from_a_file_to_a_model(name: str, more_rows: None, tmp_path: Path, run: Run, hub: LoopbackHub) -> None:
-    if name == "excel":
-        pytest.importorskip("openpyxl")
     (tmp_path / "data").mkdir()
     shape = SHAPES[name](tmp_path / "data")
     source = ["--data_dir" if shape.splits else "--data_file", shape.path, *columns(shape)]

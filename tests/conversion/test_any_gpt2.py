@@ -31,7 +31,7 @@ from hf_spam.conversion.from_gpt2 import HUB_REPOSITORIES, fill, load_checkpoint
 from hf_spam.conversion.to_book import as_book
 from hf_spam.training.initial_model import (
     build_config,
-    describe_start,
+    describe_weights,
     initialize_model,
     limit_length,
     load_tokenizer,
@@ -333,7 +333,7 @@ def test_a_run_of_ours_starts_another(tmp_path: Path, kind: Kind) -> None:
     assert checkpoint is not None
     tokenizer = load_tokenizer(checkpoint)
     head = "its labels" if kind == "checkpoint" else "the vocabulary"
-    assert f"of a run of ours: its head over {head} is left out" in str(describe_start(checkpoint, tokenizer))
+    assert f"of a run of ours: its head over {head} is left out" in str(describe_weights(checkpoint, tokenizer))
     config = build_config(arguments, checkpoint, len(tokenizer), None, 20, special_ids(tokenizer))
     limit_length(tokenizer, config, checkpoint, None)
     assert (config.pad_token_id, tokenizer.model_max_length) == (256, 32)

@@ -16,8 +16,6 @@ def rows(table: Table) -> list[tuple[object, str]]:
 
 @pytest.mark.parametrize("make", SHAPES.values(), ids=SHAPES)
 def test_every_row(tmp_path: Path, make: Callable[[Path], Shape]) -> None:
-    if make.__name__ == "excel":
-        pytest.importorskip("openpyxl")
     shape = make(tmp_path)
     if shape.path.is_dir():
         tables = read_folder(shape.path, **shape.columns)

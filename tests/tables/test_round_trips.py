@@ -15,12 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from openpyxl.utils.exceptions import IllegalCharacterError
 
 from hf_spam import UserError
 from hf_spam.tables.table import Table, open_table
@@ -182,9 +184,6 @@ def test_any_columns(
 @settings(max_examples=10)
 @given(pairs=pairs)
 def test_any_sheet(tmp_path_factory: pytest.TempPathFactory, pairs: Pairs) -> None:
-    openpyxl = pytest.importorskip("openpyxl")
-    from openpyxl.utils.exceptions import IllegalCharacterError
-
     book = openpyxl.Workbook()
     try:
         for row in [("text", "label"), *((text, label) for label, text in pairs)]:
