@@ -4,6 +4,7 @@ Padding may be on either side: each token gets the position that it has among th
 as transformers does. Ids alone go the way of `gpt`.
 """
 
+import copy
 from typing import Any, ClassVar, Self
 
 import torch
@@ -59,6 +60,8 @@ class SpamGPTPreTrainedModel(PreTrainedModel):
         product can depend on the alignment of its operands. Without the copy a loaded model would not score exactly
         like the one that was saved.
         """
+        if kwargs.get("quantization_config") is not None:
+            kwargs["quantization_config"] = spare_head(kwargs["quantization_config"], cls.head_name)
         renaming = {f"^{_OLD_HEAD.replace('.', chr(92) + '.')}": f"{cls.head_name}."}
         kwargs["key_mapping"] = renaming | (kwargs.get("key_mapping") or {})
         loaded: Any = super().from_pretrained(*args, **kwargs)
@@ -86,6 +89,24 @@ class SpamGPTPreTrainedModel(PreTrainedModel):
     def asks(self, name: str, value: Any) -> bool:
         """Tell whether an output is asked for, by the argument or else by the configuration."""
         return bool(getattr(self.config, name, False) if value is None else value)
+
+
+def spare_head(quantization: Any, head: str) -> Any:
+    """Return a quantization's options with the head among what it leaves alone, unless it names that itself.
+
+    transformers spares the last parameter's module if it has no bias, and ours has one.
+    """
+    names = {"llm_int8_skip_modules", "modules_to_not_convert"}  # bitsandbytes', and everybody else's
+    given = quantization if isinstance(quantization, dict) else vars(quantization)
+    if any(given.get(name) is not None for name in names):
+        return quantization
+    changed = copy.copy(quantization)
+    for name in names & set(given):
+        if isinstance(changed, dict):
+            changed[name] = [head]
+        else:
+            setattr(changed, name, [head])
+    return changed
 
 
 def check_mask(attention_mask: Tensor, shape: torch.Size) -> None:
