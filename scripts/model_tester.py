@@ -90,8 +90,8 @@ class Outcomes(unittest.TestResult):
             self.addFailure(test, error)
 
 
-def _name(test: unittest.TestCase) -> str:
-    return str(getattr(test, "_testMethodName", test))
+def _name(test: Any) -> str:
+    return str(getattr(test, "test_case", test)._testMethodName)  # a part of a test counts as the test
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -129,20 +129,24 @@ def run(subject: str, mixin: type[Any], start: str) -> dict[str, str]:
         self.model_tester = ModelTester(configuration)
 
     members = {"all_model_classes": classes, "setUp": set_up, "pipeline_model_mapping": {}}
-    case = type(f"Test{configuration.__name__}", (mixin, unittest.TestCase), members)
+    generation = importlib.import_module(mixin.__module__).GenerationTesterMixin  # expected where a model generates
+    case = type(f"Test{configuration.__name__}", (mixin, generation, unittest.TestCase), members)
     names = [name for name in unittest.TestLoader().getTestCaseNames(case) if name.startswith(start)]
     outcomes = Outcomes()
     for name in names:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(record=True):
+            warnings.simplefilter("always")  # some tests expect one
             case(name).run(outcomes)
     return outcomes.found
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Print the tests that fail, and how many pass; return 1 if more fail on ours than on GPT-2."""
-    logging.disable(logging.WARNING)
+    transformers.logging.disable_default_handler()
+    transformers.logging.add_handler(logging.NullHandler())
+    transformers.logging.disable_progress_bar()
     # By these names the tests know what a model is for.
+    modeling_auto.MODEL_MAPPING_NAMES["spam_gpt"] = "SpamGPTModel"
     modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES["spam_gpt"] = "SpamGPTForCausalLM"
     modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES["spam_gpt"] = "SpamGPTForSequenceClassification"
     with tempfile.TemporaryDirectory() as name:

@@ -5,7 +5,8 @@ as transformers does. Ids alone go the way of `gpt`.
 """
 
 import copy
-from typing import Any, ClassVar, Self
+from collections.abc import Callable
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from transformers import initialization as init
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.utils.deprecation import deprecate_kwarg
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_spam_gpt import SpamGPTConfig
@@ -30,6 +32,12 @@ _ALIGNMENT = 64  # bytes, as torch allocates on a CPU
 _OLD_HEAD = "model.out_head."  # the classifier's and the language model's, in checkpoints of our first version
 # The name of a cache: `past_key_values` in older releases of transformers, each of which asks for its own.
 CACHE = "cache" if "cache" in BaseModelOutputWithPast.__dataclass_fields__ else "past_key_values"
+_Forward = TypeVar("_Forward", bound=Callable[..., Any])
+
+
+def deprecate_old_name(forward: _Forward) -> _Forward:
+    """Warn where `past_key_values` is given to a `forward`, in releases of transformers that call it `cache`."""
+    return forward if CACHE != "cache" else deprecate_kwarg("past_key_values", "5.40.0", new_name="cache")(forward)
 
 
 class SpamGPTPreTrainedModel(PreTrainedModel):
@@ -86,9 +94,9 @@ class SpamGPTPreTrainedModel(PreTrainedModel):
         self.config.auto_map = {auto: f"{module}.{name}" for auto, (module, name) in _AUTO_MAP.items()}
         super().save_pretrained(*args, **kwargs)
 
-    def asks(self, name: str, value: Any) -> bool:
-        """Tell whether an output is asked for, by the argument or else by the configuration."""
-        return bool(getattr(self.config, name, False) if value is None else value)
+    def asks(self, name: str, value: Any) -> Any:
+        """Return what is asked of an output, by the argument or else by the configuration: whether, or which."""
+        return getattr(self.config, name, False) if value is None else value
 
 
 def spare_head(quantization: Any, head: str) -> Any:
@@ -121,6 +129,30 @@ def check_mask(attention_mask: Tensor, shape: torch.Size) -> None:
         )
 
 
+def align_left(input_ids: Tensor, attention_mask: Tensor, pad_token_id: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Move each row's real tokens to the left, in order, and fill the rest with the pad id.
+
+    Args:
+        input_ids: *Shape:* `[B, T]`.
+        attention_mask: Nonzero for real tokens. *Shape:* `[B, T]`.
+        pad_token_id: The id that fills each row to the right of its real tokens; without one 0, which is never seen.
+
+    Returns:
+        The aligned ids `[B, T]`, the number of real tokens in each row `[B]`, and the order `[B, T]` used to gather
+        them (aligned[b, t] = input_ids[b, order[b, t]]).
+
+    Raises:
+        ValueError: If the mask does not have the shape of the ids.
+    """
+    check_mask(attention_mask, input_ids.shape)
+    padding = attention_mask == 0
+    positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+    order = (positions + 2**30 * padding).argsort(dim=1)  # distinct keys, because ONNX has no stable sort
+    lengths = input_ids.shape[1] - padding.sum(dim=1)
+    aligned = input_ids.gather(1, order).masked_fill(positions >= lengths[:, None], pad_token_id or 0)
+    return aligned, lengths, order
+
+
 class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
     """The GPT without a head: texts to hidden states.
 
@@ -149,6 +181,7 @@ class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
             super().init_weights()
 
     @capture_outputs  # type: ignore[untyped-decorator]
+    @deprecate_old_name
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -157,7 +190,7 @@ class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
         inputs_embeds: Tensor | None = None,
         cache: Cache | None = None,
         use_cache: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: bool | list[int] | None = None,
         output_attentions: bool | None = None,
         past_key_values: Cache | None = None,
         at: Tensor | None = None,
@@ -175,7 +208,7 @@ class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
             inputs_embeds: Token embeddings instead of ids. *Shape:* `[B, T, C]`.
             cache: Keys and values of earlier positions; those of these are added.
             use_cache: Whether to return a cache; by default as the configuration says, and not in training.
-            output_hidden_states: Whether to return the states before the first and after each block.
+            output_hidden_states: Whether to return the states before the first and after each block, or which ones.
             output_attentions: Whether to return each block's attention weights.
             past_key_values: The same as `cache`.
             at: The position of each text that alone is read, if nothing but ids is given; see `GPTBackbone.hidden`.
