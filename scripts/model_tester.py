@@ -82,7 +82,9 @@ class Outcomes(unittest.TestResult):
         lines = str(error[1]).strip().splitlines() or [error[0].__name__]
         self.found[_name(test)] = f"fails: {error[0].__name__}: {lines[0]}"
 
-    addError = addFailure  # noqa: N815
+    def addError(self, test: unittest.TestCase, error: Any) -> None:  # noqa: N802
+        """Note the first line of the error."""
+        self.addFailure(test, error)
 
     def addSubTest(self, test: unittest.TestCase, subtest: unittest.TestCase, error: Any) -> None:  # noqa: N802
         """Note the first error of a part."""

@@ -15,6 +15,7 @@ from transformers import initialization as init
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.quantizers import AutoQuantizationConfig
 from transformers.utils.deprecation import deprecate_kwarg
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
@@ -100,20 +101,18 @@ class SpamGPTPreTrainedModel(PreTrainedModel):
 
 
 def spare_head(quantization: Any, head: str) -> Any:
-    """Return a quantization's options with the head among what it leaves alone, unless it names that itself.
+    """Return a quantization's options with the head among what it leaves alone, unless they name that themselves.
 
     transformers spares the last parameter's module if it has no bias, and ours has one.
     """
-    names = {"llm_int8_skip_modules", "modules_to_not_convert"}  # bitsandbytes', and everybody else's
-    given = quantization if isinstance(quantization, dict) else vars(quantization)
-    if any(given.get(name) is not None for name in names):
+    if isinstance(quantization, dict):
+        quantization = AutoQuantizationConfig.from_dict(dict(quantization))
+    names = {"llm_int8_skip_modules", "modules_to_not_convert"} & set(vars(quantization))  # bitsandbytes', and others'
+    if any(getattr(quantization, name) is not None for name in names):
         return quantization
     changed = copy.copy(quantization)
-    for name in names & set(given):
-        if isinstance(changed, dict):
-            changed[name] = [head]
-        else:
-            setattr(changed, name, [head])
+    for name in names:
+        setattr(changed, name, [head])
     return changed
 
 

@@ -14,7 +14,7 @@ from hf_spam.training.trainer import SpamTrainer
 OVERRIDDEN = sorted(
     name for name in vars(SpamTrainer) if name.startswith("_") and not name.startswith("__") and hasattr(Trainer, name)
 )
-MODELS = "".join(Path(module.__file__).read_text() for module in (backbone_spam_gpt, modeling_spam_gpt))
+MODELS = "".join(Path(str(module.__file__)).read_text() for module in (backbone_spam_gpt, modeling_spam_gpt))
 SET = sorted({"_init_weights", *re.findall(r"^    (_[a-z_]+)(?:: \w+)? = ", MODELS, re.MULTILINE)})
 NAMED = sorted(re.findall(r"^- `(_\w+)`:", trainer.__doc__ or "", re.MULTILINE))
 
