@@ -88,7 +88,7 @@ def test_dynamic(
     assert not torch.equal(expected, found)
 
     torch.save(quantized.state_dict(), tmp_path / "weights.pt")
-    loaded = quantize_dynamic(SpamGPTForSequenceClassification(model.config).eval(), spec)
+    loaded = quantize_dynamic(SpamGPTForSequenceClassification(SpamGPTConfig(**CONFIG)).eval(), spec)
     loaded.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
     assert torch.equal(SpamClassifier(loaded, tokenizer).logits(texts), found)
     every = quantize_dynamic(model, {nn.Linear})  # the usual call, head and all
