@@ -48,4 +48,4 @@ def test_what_loading_leaves_in_a_model(tmp_path: Path) -> None:
     """`_weight_conversions`, which saving applies backwards: a list whose entries know their patterns."""
     GPT2Model(GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=9)).save_pretrained(tmp_path)
     loaded: Any = GPT2Model.from_pretrained(tmp_path, key_mapping={"^wte": "wte"})
-    assert [it.target_patterns for it in loaded._weight_conversions] == [["wte"]]
+    assert ["wte"] in [it.target_patterns for it in loaded._weight_conversions]
