@@ -353,3 +353,4 @@ def test_ci_runs_these() -> None:
     (markers,) = re.findall(r'-m "\((openai or .*)\)', steps)
     assert set(extras.split(",")) - {"tensorboard", "trackio"} == set(markers.split(" or ")) - {"trackers"}
     assert "onnx" in markers.split(" or ")
+    assert steps.index('-e ".[quantize]"') < steps.index('pytest -m "quantize and')
