@@ -135,6 +135,7 @@ def to_gpt2_config(config: SpamGPTConfig) -> GPT2Config:
         pad_token_id=config.pad_token_id,
         id2label=config.id2label,
         label2id=config.label2id,
+        problem_type=config.problem_type,
     )
 
 

@@ -4,7 +4,9 @@ Padding may be on either side: each token gets the position that it has among th
 as transformers does. Ids alone go the way of `gpt`.
 """
 
-from typing import Any, ClassVar, Self
+import copy
+from collections.abc import Callable
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,8 @@ from transformers import initialization as init
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.quantizers.auto import AutoQuantizationConfig
+from transformers.utils.deprecation import deprecate_kwarg
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_spam_gpt import SpamGPTConfig
@@ -29,6 +33,12 @@ _ALIGNMENT = 64  # bytes, as torch allocates on a CPU
 _OLD_HEAD = "model.out_head."  # the classifier's and the language model's, in checkpoints of our first version
 # The name of a cache: `past_key_values` in older releases of transformers, each of which asks for its own.
 CACHE = "cache" if "cache" in BaseModelOutputWithPast.__dataclass_fields__ else "past_key_values"
+_Forward = TypeVar("_Forward", bound=Callable[..., Any])
+
+
+def deprecate_old_name(forward: _Forward) -> _Forward:
+    """Warn where `past_key_values` is given to a `forward`, in releases of transformers that call it `cache`."""
+    return forward if CACHE != "cache" else deprecate_kwarg("past_key_values", "5.40.0", new_name="cache")(forward)
 
 
 class SpamGPTPreTrainedModel(PreTrainedModel):
@@ -59,6 +69,8 @@ class SpamGPTPreTrainedModel(PreTrainedModel):
         product can depend on the alignment of its operands. Without the copy a loaded model would not score exactly
         like the one that was saved.
         """
+        if kwargs.get("quantization_config") is not None:
+            kwargs["quantization_config"] = spare_head(kwargs["quantization_config"], cls.head_name)
         renaming = {f"^{_OLD_HEAD.replace('.', chr(92) + '.')}": f"{cls.head_name}."}
         kwargs["key_mapping"] = renaming | (kwargs.get("key_mapping") or {})
         loaded: Any = super().from_pretrained(*args, **kwargs)
@@ -83,9 +95,25 @@ class SpamGPTPreTrainedModel(PreTrainedModel):
         self.config.auto_map = {auto: f"{module}.{name}" for auto, (module, name) in _AUTO_MAP.items()}
         super().save_pretrained(*args, **kwargs)
 
-    def asks(self, name: str, value: Any) -> bool:
-        """Tell whether an output is asked for, by the argument or else by the configuration."""
-        return bool(getattr(self.config, name, False) if value is None else value)
+    def asks(self, name: str, value: Any) -> Any:
+        """Return what is asked of an output, by the argument or else by the configuration: whether, or which."""
+        return getattr(self.config, name, False) if value is None else value
+
+
+def spare_head(quantization: Any, head: str) -> Any:
+    """Return a quantization's options with the head among what it leaves alone, unless they name that themselves.
+
+    transformers spares the last parameter's module if it has no bias, and ours has one.
+    """
+    if isinstance(quantization, dict):
+        quantization = AutoQuantizationConfig.from_dict(dict(quantization))
+    names = {"llm_int8_skip_modules", "modules_to_not_convert"} & set(vars(quantization))  # bitsandbytes', and others'
+    if any(getattr(quantization, name) is not None for name in names):
+        return quantization
+    changed = copy.copy(quantization)
+    for name in names:
+        setattr(changed, name, [head])
+    return changed
 
 
 def check_mask(attention_mask: Tensor, shape: torch.Size) -> None:
@@ -98,6 +126,30 @@ def check_mask(attention_mask: Tensor, shape: torch.Size) -> None:
         raise ValueError(
             f"expected an attention mask with the shape of the ids, {list(shape)}, found {list(attention_mask.shape)}"
         )
+
+
+def align_left(input_ids: Tensor, attention_mask: Tensor, pad_token_id: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Move each row's real tokens to the left, in order, and fill the rest with the pad id.
+
+    Args:
+        input_ids: *Shape:* `[B, T]`.
+        attention_mask: Nonzero for real tokens. *Shape:* `[B, T]`.
+        pad_token_id: The id that fills each row to the right of its real tokens; without one 0, which is never seen.
+
+    Returns:
+        The aligned ids `[B, T]`, the number of real tokens in each row `[B]`, and the order `[B, T]` used to gather
+        them (aligned[b, t] = input_ids[b, order[b, t]]).
+
+    Raises:
+        ValueError: If the mask does not have the shape of the ids.
+    """
+    check_mask(attention_mask, input_ids.shape)
+    padding = attention_mask == 0
+    positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+    order = (positions + 2**30 * padding).argsort(dim=1)  # distinct keys, because ONNX has no stable sort
+    lengths = input_ids.shape[1] - padding.sum(dim=1)
+    aligned = input_ids.gather(1, order).masked_fill(positions >= lengths[:, None], pad_token_id or 0)
+    return aligned, lengths, order
 
 
 class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
@@ -128,6 +180,7 @@ class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
             super().init_weights()
 
     @capture_outputs  # type: ignore[untyped-decorator]
+    @deprecate_old_name
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -136,7 +189,7 @@ class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
         inputs_embeds: Tensor | None = None,
         cache: Cache | None = None,
         use_cache: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: bool | list[int] | None = None,
         output_attentions: bool | None = None,
         past_key_values: Cache | None = None,
         at: Tensor | None = None,
@@ -154,7 +207,7 @@ class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
             inputs_embeds: Token embeddings instead of ids. *Shape:* `[B, T, C]`.
             cache: Keys and values of earlier positions; those of these are added.
             use_cache: Whether to return a cache; by default as the configuration says, and not in training.
-            output_hidden_states: Whether to return the states before the first and after each block.
+            output_hidden_states: Whether to return the states before the first and after each block, or which ones.
             output_attentions: Whether to return each block's attention weights.
             past_key_values: The same as `cache`.
             at: The position of each text that alone is read, if nothing but ids is given; see `GPTBackbone.hidden`.

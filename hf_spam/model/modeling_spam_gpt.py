@@ -16,33 +16,9 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast, SequenceClassifierOutputWithPast
 from transformers.utils.generic import can_return_tuple
 
-from .backbone_spam_gpt import CACHE, SpamGPTModel, SpamGPTPreTrainedModel, check_mask
+from .backbone_spam_gpt import CACHE, SpamGPTModel, SpamGPTPreTrainedModel, align_left, deprecate_old_name
 from .configuration_spam_gpt import SpamGPTConfig
 from .gpt import score_at
-
-
-def align_left(input_ids: Tensor, attention_mask: Tensor, pad_token_id: int | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Move each row's real tokens to the left, in order, and fill the rest with the pad id.
-
-    Args:
-        input_ids: *Shape:* `[B, T]`.
-        attention_mask: Nonzero for real tokens. *Shape:* `[B, T]`.
-        pad_token_id: The id that fills each row to the right of its real tokens; without one 0, which is never seen.
-
-    Returns:
-        The aligned ids `[B, T]`, the number of real tokens in each row `[B]`, and the order `[B, T]` used to gather
-        them (aligned[b, t] = input_ids[b, order[b, t]]).
-
-    Raises:
-        ValueError: If the mask does not have the shape of the ids.
-    """
-    check_mask(attention_mask, input_ids.shape)
-    padding = attention_mask == 0
-    positions = torch.arange(input_ids.shape[1], device=input_ids.device)
-    order = (positions + 2**30 * padding).argsort(dim=1)  # distinct keys, because ONNX has no stable sort
-    lengths = input_ids.shape[1] - padding.sum(dim=1)
-    aligned = input_ids.gather(1, order).masked_fill(positions >= lengths[:, None], pad_token_id or 0)
-    return aligned, lengths, order
 
 
 class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
@@ -64,6 +40,7 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
         self.post_init()
 
     @can_return_tuple  # type: ignore[untyped-decorator]
+    @deprecate_old_name
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -75,7 +52,7 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         cache: Cache | None = None,
         use_cache: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: bool | list[int] | None = None,
         output_attentions: bool | None = None,
         past_key_values: Cache | None = None,
         num_items_in_batch: Tensor | int | None = None,
@@ -228,13 +205,15 @@ class SpamGPTForCausalLM(SpamGPTPreTrainedModel, GenerationMixin):
     def prepare_inputs_for_generation(
         self, input_ids: Tensor, *args: Any, inputs_embeds: Tensor | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Name the cache as every release of peft does: else prompts of its methods are put in at every step."""
+        """Name the cache as peft does where it wraps this method: else its prompts are put in at every step."""
         inputs = super().prepare_inputs_for_generation(input_ids, *args, inputs_embeds=inputs_embeds, **kwargs)
-        if CACHE in inputs:
+        wrapper = vars(self).get("prepare_inputs_for_generation")
+        if CACHE in inputs and getattr(wrapper, "__self__", self) is not self:
             inputs["past_key_values"] = inputs.pop(CACHE)
         return inputs
 
     @can_return_tuple  # type: ignore[untyped-decorator]
+    @deprecate_old_name
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -245,10 +224,11 @@ class SpamGPTForCausalLM(SpamGPTPreTrainedModel, GenerationMixin):
         cache: Cache | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: bool | list[int] | None = None,
         output_attentions: bool | None = None,
         past_key_values: Cache | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        shift_labels: Tensor | None = None,
     ) -> CausalLMOutputWithPast:
         """Score the next token at every position.
 
@@ -261,10 +241,12 @@ class SpamGPTForCausalLM(SpamGPTPreTrainedModel, GenerationMixin):
             cache: Keys and values of earlier positions.
             use_cache: Whether to return them with those of these positions.
             logits_to_keep: How many positions at the end to score, or which ones; 0 for all.
-            output_hidden_states: Whether to return the states of each block.
+            output_hidden_states: Whether to return the states of each block, or which ones.
             output_attentions: Whether to return each block's attention weights.
             past_key_values: The same as `cache`.
             num_items_in_batch: The number of tokens that the loss is a mean over, when a step has several batches.
+            shift_labels: The labels already shifted, which are then used as they are: for sequences that several
+                devices share, whose parts cannot be shifted alone. *Shape:* `[B, T]`.
 
         Returns:
             `logits` of *shape* `[B, T, vocab_size]` (meaningless at padding), `loss` if labels are given, and what was
@@ -287,14 +269,16 @@ class SpamGPTForCausalLM(SpamGPTPreTrainedModel, GenerationMixin):
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(outputs.last_hidden_state[:, keep])
         loss = None
-        if labels is not None:
-            if logits.shape[1] != labels.shape[1]:
+        targets = labels if shift_labels is None else shift_labels
+        if targets is not None:
+            if logits.shape[1] != targets.shape[1]:
                 raise ValueError("expected no logits_to_keep with labels: every position is scored for the loss")
-            if attention_mask is not None and attention_mask.dim() == 2:
+            if labels is not None and attention_mask is not None and attention_mask.dim() == 2:
                 # Padding on the left would have to predict the first real token.
                 before = nn.functional.pad(attention_mask[:, -labels.shape[1] : -1], (1, 0))
                 labels = labels.masked_fill(before == 0, -100)
-            items = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
+            items: dict[str, Any] = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
+            items |= {} if shift_labels is None else {"shift_labels": shift_labels}
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **items)
         kept = {name: outputs[name] for name in (CACHE, "hidden_states", "attentions") if name in outputs}
         return CausalLMOutputWithPast(loss=loss, logits=logits, **kept)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from support.warm_process import WarmProcess
-from transformers import GPT2ForSequenceClassification, GPT2Tokenizer
+from transformers import GPT2ForSequenceClassification, GPT2Tokenizer, pipeline
 
 from hf_spam import SpamClassifier, SpamGPTConfig, SpamGPTForSequenceClassification, UserError
 from hf_spam.conversion.from_gpt2 import SIZES
@@ -55,6 +55,21 @@ def test_any_labels_and_biases(num_labels: int, qkv_bias: bool, tokenizer: GPT2T
     texts = ["You are a winner", "", "See you at eight", "a <|endoftext|> in a text<|endoftext|>", "Free! " * 90]
     model = build(num_labels=num_labels, qkv_bias=qkv_bias)
     assert largest_difference(model, tokenizer, tmp_path, texts) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("problem", "num_labels"),
+    [("single_label_classification", 3), ("multi_label_classification", 3), ("regression", 1)],
+)
+def test_the_kind_of_problem_stays(problem: str, num_labels: int, tokenizer: GPT2Tokenizer, tmp_path: Path) -> None:
+    """The pipeline turns the logits of the export into the scores that they were before."""
+    model = build(num_labels=num_labels, problem_type=problem)
+    to_gpt2(model).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["problem_type"] == problem
+    expected = SpamClassifier(model, tokenizer).all_scores("You are a winner")
+    found = pipeline("text-classification", model=str(tmp_path))("You are a winner", top_k=None)
+    assert {it["label"]: it["score"] for it in found} == pytest.approx(expected, abs=1e-5)
 
 
 def test_padding_on_the_left() -> None:

@@ -5,6 +5,7 @@ pip install -e ".[onnx]" && pytest tests/conversion/test_to_onnx.py -m "onnx or 
 
 import json
 import logging
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from hf_spam.conversion import to_onnx as onnx_model
 from hf_spam.conversion.agreement import measure_agreement
 from hf_spam.conversion.to_onnx import OnnxModel, to_onnx
 from hf_spam.data import sources
+from hf_spam.data.tokenization import build_tokenizer
 
 Run = Callable[..., tuple[int, str, str]]
 PAD = 99
@@ -89,6 +91,18 @@ def test_agrees_with_torch(tmp_path: Path, pooling: str, attention: str) -> None
                 torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
                 alone = exported._session.run(None, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})[0]
                 torch.testing.assert_close(torch.from_numpy(alone), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.onnx
+@pytest.mark.parametrize("problem", ["single_label_classification", "multi_label_classification", "regression"])
+def test_the_kind_of_problem_stays(tmp_path: Path, problem: str) -> None:
+    ids = {"vocab_size": 50257, "pad_token_id": 50256, "bos_token_id": 50256, "eos_token_id": 50256}
+    model = classifier(num_labels=1 if problem == "regression" else 3, problem_type=problem, **ids)
+    to_onnx(model, tmp_path)
+    build_tokenizer(max_length=32).save_pretrained(tmp_path)
+    expected = SpamClassifier(model, build_tokenizer(max_length=32)).all_scores(TEXTS[0])
+    assert json.loads((tmp_path / "config.json").read_text())["problem_type"] == problem
+    assert SpamClassifier.from_pretrained(tmp_path).all_scores(TEXTS[0]) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.onnx
@@ -335,5 +349,8 @@ def test_the_limit_is_a_share() -> None:
 
 def test_ci_runs_these() -> None:
     steps = (ROOT / ".ci" / "run").read_text()
-    assert "onnx" in steps.split(".[openai", 1)[1].split("]")[0]
-    assert '-m "(openai or onnx or peft or audit or trackers)' in steps
+    (extras,) = re.findall(r"\.\[(openai,.*)\]", steps)
+    (markers,) = re.findall(r'-m "\((openai or .*)\)', steps)
+    assert set(extras.split(",")) - {"tensorboard", "trackio"} == set(markers.split(" or ")) - {"trackers"}
+    assert "onnx" in markers.split(" or ")
+    assert steps.index('-e ".[quantize]"') < steps.index('pytest -m "quantize and')

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
+from transformers.utils import output_capturing
 
 from hf_spam import SpamGPTConfig, SpamGPTForCausalLM, SpamGPTForSequenceClassification, SpamGPTModel
 from hf_spam.conversion.to_gpt2 import to_gpt2
@@ -87,6 +88,19 @@ def test_asked_for_by_the_configuration(
     labels = torch.tensor([0, 1, 0])
     loss, logits = classifier(IDS, labels=labels)
     assert torch.equal(loss, torch.nn.functional.cross_entropy(logits, labels))
+
+
+@pytest.mark.skipif(
+    not hasattr(output_capturing, "selected_hidden_states"), reason="this transformers gives all states or none"
+)
+def test_states_of_some_blocks(
+    classifier: SpamGPTForSequenceClassification, language_model: SpamGPTForCausalLM
+) -> None:
+    for model in (classifier, language_model, classifier.model):
+        every = model(IDS, output_hidden_states=True).hidden_states
+        first, none, last = model(IDS, output_hidden_states=[0, -1]).hidden_states
+        assert none is None
+        torch.testing.assert_close((first, last), (every[0], every[2]))
 
 
 def test_return_dict(classifier: SpamGPTForSequenceClassification, language_model: SpamGPTForCausalLM) -> None:
@@ -169,6 +183,19 @@ def test_logits_to_keep(language_model: SpamGPTForCausalLM) -> None:
     torch.testing.assert_close(language_model(IDS, logits_to_keep=places).logits, whole[:, places])
     with pytest.raises(ValueError, match="expected no logits_to_keep with labels"):
         language_model(IDS, labels=IDS, logits_to_keep=1)
+
+
+def test_labels_that_are_shifted_already(language_model: SpamGPTForCausalLM) -> None:
+    """They are the targets, whatever the labels say, and every position of a part of a sequence has one."""
+    shifted = torch.nn.functional.pad(IDS[:, 1:], (0, 1), value=-100)
+    expected = language_model(IDS, labels=IDS).loss
+    for labels in (None, IDS, IDS.flip(0)):
+        torch.testing.assert_close(language_model(IDS, labels=labels, shift_labels=shifted).loss, expected, **CLOSE)
+    part = shifted[:, :5].contiguous()
+    found = language_model(IDS[:, :5], MASK[:, :5], shift_labels=part, num_items_in_batch=24).loss
+    logits = language_model(IDS[:, :5], MASK[:, :5]).logits.flatten(0, 1)
+    whole = torch.nn.functional.cross_entropy(logits, part.flatten(), reduction="sum")
+    torch.testing.assert_close(found, whole / 24, **CLOSE)
 
 
 @pytest.mark.parametrize("name", ["token_type_ids", "head_mask", "encoder_hidden_states", "maks"])

@@ -16,9 +16,9 @@ import hf_spam
 from hf_spam import SpamGPTConfig, SpamGPTForCausalLM, SpamGPTForSequenceClassification
 from hf_spam.conversion.from_gpt2 import fill, load_checkpoint
 from hf_spam.conversion.to_book import as_book
+from hf_spam.model.backbone_spam_gpt import align_left
 from hf_spam.model.gpt import GPTModel
 from hf_spam.model.layers_spam_gpt import SpamGPTBlock
-from hf_spam.model.modeling_spam_gpt import align_left
 
 PAD = 99
 

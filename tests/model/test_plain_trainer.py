@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import Trainer, TrainingArguments
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -25,11 +26,14 @@ TARGETS: dict[str, tuple[dict[str, Any], Tensor]] = {
 }
 
 
-def train(model: Any, rows: list[dict[str, Tensor]], folder: Path, **options: Any) -> Trainer:
+def train(
+    model: Any, rows: list[dict[str, Tensor]], folder: Path, compute_metrics: Any = None, **options: Any
+) -> Trainer:
     arguments = TrainingArguments(
         str(folder), **{"report_to": "none", "use_cpu": True, "disable_tqdm": True, "save_strategy": "no", **options}
     )
-    trainer = Trainer(model, arguments, train_dataset=rows, eval_dataset=rows)  # type: ignore[arg-type]
+    data: Any = {"train_dataset": rows, "eval_dataset": rows}
+    trainer = Trainer(model, arguments, compute_metrics=compute_metrics, **data)
     trainer.train()
     return trainer
 
@@ -75,13 +79,40 @@ def test_blocks_are_layers_that_transformers_checkpoints(tiny_config: SpamGPTCon
         output.logits.sum().backward()
 
 
-@pytest.mark.parametrize("option", ["prediction_loss_only", "batch_eval_metrics", "bf16_full_eval", "eval_on_start"])
+OPTIONS = [
+    *("prediction_loss_only", "batch_eval_metrics", "eval_on_start"),
+    *("bf16_full_eval", "fp16_full_eval"),  # the Trainer rounds the model itself, but not while it trains
+]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
 def test_options_of_evaluation(tiny_config: SpamGPTConfig, tmp_path: Path, option: str) -> None:
-    model = SpamGPTForSequenceClassification(tiny_config)
+    """They say how checkpoints are evaluated, and change nothing in them."""
     rows = [{"input_ids": ids, "labels": torch.tensor(number % 2)} for number, ids in enumerate(IDS)]
-    options: dict[str, Any] = {option: True, "eval_strategy": "epoch", "num_train_epochs": 1}
-    trainer = train(model, rows, tmp_path, **options)
-    assert trainer.evaluate()["eval_loss"] > 0
+    options: dict[str, Any] = {"eval_strategy": "epoch", "save_strategy": "epoch", "num_train_epochs": 2, "seed": 1}
+    saved = []
+    for given in ({}, {option: True}):
+        torch.manual_seed(0)
+        seen: list[int] = []
+
+        def count(predictions: Any, compute_result: bool = True, seen: list[int] = seen) -> dict[str, float]:
+            seen.append(len(predictions.label_ids))
+            return {
+                "accuracy": float((predictions.predictions.argmax(-1) == predictions.label_ids).sum())
+                / len(predictions.label_ids)
+            }
+
+        folder = tmp_path / f"with {len(given)}"
+        model = SpamGPTForSequenceClassification(tiny_config)
+        trainer = train(model, rows, folder, compute_metrics=count, **options, **given)
+        files = sorted(folder.glob("checkpoint-*/model.safetensors"))
+        saved.append([load_file(file) for file in files])
+        losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+        assert len(losses) == 2 + (option == "eval_on_start" and bool(given))
+        assert ("eval_accuracy" in trainer.evaluate()) == (given != {"prediction_loss_only": True})
+        assert given != {"prediction_loss_only": True} or not seen
+    assert len(saved[0]) == 2
+    torch.testing.assert_close(saved[1], saved[0], rtol=0, atol=0)  # types too
 
 
 def test_a_language_model_trains(tiny_config: SpamGPTConfig, tmp_path: Path) -> None:

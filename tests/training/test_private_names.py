@@ -2,17 +2,20 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from transformers import PreTrainedModel, Trainer
+from transformers import GPT2Config, GPT2Model, PreTrainedModel, Trainer
 
-from hf_spam.model.modeling_spam_gpt import SpamGPTPreTrainedModel
+from hf_spam.model import backbone_spam_gpt, modeling_spam_gpt
 from hf_spam.training import trainer
 from hf_spam.training.trainer import SpamTrainer
 
 OVERRIDDEN = sorted(
     name for name in vars(SpamTrainer) if name.startswith("_") and not name.startswith("__") and hasattr(Trainer, name)
 )
+MODELS = "".join(Path(str(module.__file__)).read_text() for module in (backbone_spam_gpt, modeling_spam_gpt))
+SET = sorted({"_init_weights", *re.findall(r"^    (_[a-z_]+)(?:: \w+)? = ", MODELS, re.MULTILINE)})
 NAMED = sorted(re.findall(r"^- `(_\w+)`:", trainer.__doc__ or "", re.MULTILINE))
 
 
@@ -35,8 +38,14 @@ def test_nothing_else_reaches_into_the_trainer() -> None:
     assert set(re.findall(r"self\.(_\w+)", source)) == {"_whole"}
 
 
-def test_what_transformers_asks_custom_models_to_set() -> None:
-    """Underscored, and documented for custom models."""
-    for name in ("_no_split_modules", "_supports_sdpa", "_init_weights"):
-        assert hasattr(PreTrainedModel, name)
-        assert hasattr(SpamGPTPreTrainedModel, name)
+@pytest.mark.parametrize("name", SET)
+def test_what_transformers_asks_custom_models_to_set(name: str) -> None:
+    """Underscored, and what its own architectures set."""
+    assert hasattr(PreTrainedModel, name)
+
+
+def test_what_loading_leaves_in_a_model(tmp_path: Path) -> None:
+    """`_weight_conversions`, which saving applies backwards: a list whose entries know their patterns."""
+    GPT2Model(GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=9)).save_pretrained(tmp_path)
+    loaded: Any = GPT2Model.from_pretrained(tmp_path, key_mapping={"^wte": "wte"})
+    assert ["wte"] in [it.target_patterns for it in loaded._weight_conversions]
