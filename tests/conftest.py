@@ -37,8 +37,9 @@ from hf_spam.data import sources
 from hf_spam.data.tokenization import build_tokenizer
 
 # Deterministic, and indifferent to how busy the machine is.
-hypothesis.settings.register_profile("project", derandomize=True, deadline=None, database=None)
-hypothesis.settings.load_profile("project")
+hypothesis.settings.register_profile("thorough", derandomize=True, deadline=None, database=None)
+hypothesis.settings.register_profile("project", hypothesis.settings.get_profile("thorough"), max_examples=30)
+hypothesis.settings.load_profile("project")  # .ci/run takes the other
 
 
 # Files that take longest start first, so that no worker ends with one of them while the other has nothing left.

@@ -248,6 +248,7 @@ def test_auto_classes_know_our_models(checkpoint: Path, without_us: WarmProcess,
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_predict_imports_no_training(checkpoint: Path, without_us: WarmProcess, tmp_path: Path) -> None:
     """Neither what reads messages nor what trains on them nor what measures."""
     program = (

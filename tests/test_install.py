@@ -102,6 +102,7 @@ def test_the_entry_points(installed: Path, tmp_path: Path) -> None:
     assert use(installed, tmp_path, "python", "-m", "hf_spam", "--version") == version
 
 
+@pytest.mark.slow
 def test_from_training_to_a_push(installed: Path, tmp_path: Path) -> None:
     """In one process, as importing torch takes seconds. The slow test below starts each command by itself."""
     commands = [

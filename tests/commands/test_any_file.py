@@ -28,7 +28,6 @@ MORE = {
     "jigsaw": ["--split", "chapter"],
     "feather": ["--label_map", "smishing=spam"],  # of which there is one message
 }
-DEFAULT = {"kaggle_spam"}
 
 
 def columns(shape: Shape) -> list[str]:
@@ -45,7 +44,8 @@ def more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
 
-@pytest.mark.parametrize("name", [name if name in DEFAULT else pytest.param(name, marks=pytest.mark.slow) for name in SHAPES])  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHAPES)
 def test_from_a_file_to_a_model(name: str, more_rows: None, tmp_path: Path, run: Run, hub: LoopbackHub) -> None:
     (tmp_path / "data").mkdir()
     shape = SHAPES[name](tmp_path / "data")

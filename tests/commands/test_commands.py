@@ -578,6 +578,7 @@ def test_a_complete_run_is_finished_by_the_same_command(run: Run, killed: list[s
     assert Path("run/model.safetensors").read_bytes() == weights
 
 
+@pytest.mark.slow
 def test_a_complete_run_is_finished_before_another_starts(run: Run, killed: list[str], few_messages: Path) -> None:
     shutil.copy(few_messages, "mine.csv")
     code, out, err = run(*killed, "--seed", "5")
@@ -590,6 +591,7 @@ def test_a_complete_run_is_finished_before_another_starts(run: Run, killed: list
     assert {path.name for path in Path().iterdir()} == {"run", "mine.csv"}
 
 
+@pytest.mark.slow
 def test_the_data_may_be_gone_after_the_training(
     short: list[str], run: Run, few_messages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -338,6 +338,7 @@ def test_bent_recipes(
     assert PARAMETERS in found
 
 
+@pytest.mark.slow
 def test_the_trainers_own_decay_groups(subject: StartingPoint, monkeypatch: Patch) -> None:
     """They spare the norms: after one step those alone, and the second step's loss, are not the chapter's."""
     one_step = dataclasses.replace(subject, max_steps=1)
@@ -364,6 +365,7 @@ def test_a_shifted_position(subject: StartingPoint, native: Record, monkeypatch:
     assert (found[IDS], found[LOSS]) == (f"{ALL}, step 0", f"{ALL}, step 0")
 
 
+@pytest.mark.slow
 def test_a_dropped_last_batch(subject: StartingPoint, native: Record, monkeypatch: Patch) -> None:
     """Training is the same; the accuracies are those of fewer messages."""
     drop_last_batches(monkeypatch)
@@ -371,6 +373,7 @@ def test_a_dropped_last_batch(subject: StartingPoint, native: Record, monkeypatc
     assert found == {ACCURACIES: found[ACCURACIES]}
 
 
+@pytest.mark.slow
 def test_another_trained_part(subject: StartingPoint, native: Record) -> None:
     found = failures(check_training({ALL: (native, train_with_trainer(subject, "last_block"))}))
     assert next(iter(found)) == LOSS

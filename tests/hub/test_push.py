@@ -392,6 +392,7 @@ def test_a_push_that_is_refused_is_refused_before_the_training(hub: LoopbackHub,
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_a_push_that_fails_keeps_the_run(hub: LoopbackHub, run: Run, tmp_path: Path) -> None:
     hub.faults = [Fault("POST", COMMIT, 500)]
     folder = tmp_path / "kept"

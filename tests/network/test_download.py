@@ -20,11 +20,16 @@ pytestmark = [
 
 
 @pytest.fixture
-def little_patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"TIMEOUT": (1.0, 0.5), "LARGEST": 100_000, "LONGEST": 2.0, "WINDOW": 0.3}.items():
         monkeypatch.setattr(download, name, value)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def left_open() -> Iterator[None]:
+    """What a broken head leaves open is reported here, not in another file's test."""
     yield
-    gc.collect()  # what a broken head leaves open is reported here, not in another file's test
+    gc.collect()
 
 
 def refuse_all(path: Path) -> bytes:

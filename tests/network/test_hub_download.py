@@ -26,13 +26,19 @@ NAME, PATTERNS = "alice/spam", ["*.json", "model*.safetensors"]
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own, and little patience."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     for name, value in {"LONGEST": 4.0, "WINDOW": 1.0, "SLOWEST": 100.0, "LARGEST": 1_000_000}.items():
         monkeypatch.setattr(hub_download, name, value)
-    yield tmp_path / "cache"
-    gc.collect()  # what a broken head leaves open is reported here, not in another file's test
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def left_open() -> Iterator[None]:
+    """What a broken head leaves open is reported here, not in another file's test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

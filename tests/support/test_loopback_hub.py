@@ -303,6 +303,7 @@ def test_faults_are_used_up_in_turn(hub: LoopbackHub, alice: HfApi) -> None:
     assert hub.requests[-5:] == [("GET", "/api/whoami-v2", False)] * 5
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(huggingface_hub.__version__.startswith("1."), reason="huggingface_hub 2 repeats them")
 def test_the_client_repeats_what_failed_on_the_way(hub: LoopbackHub, alice: HfApi) -> None:
     content = os.urandom(3_000_000)

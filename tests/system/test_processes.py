@@ -117,7 +117,8 @@ def test_the_chapters_order_is_shared(workplace: Path, warm: WarmProcess) -> Non
     assert_same_model(workplace / "book-2", workplace / "book-1")
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 3])
 def test_every_message_is_evaluated_once(
     workplace: Path, alone: Path, warm: WarmProcess, collection: Path, count: int
 ) -> None:

@@ -41,6 +41,7 @@ def on_a_terminal(warm: WarmProcess, argv: list[str], folder: Path) -> str:
     return shown.decode()
 
 
+@pytest.mark.slow
 def test_a_terminal_has_one_bar_at_a_time(warm: WarmProcess, tmp_path: Path) -> None:
     """The training's, then the evaluations'; none of the libraries' own, and none a line above another."""
     shown = on_a_terminal(warm, QUICKSTART, tmp_path)

@@ -288,7 +288,8 @@ print(number)
 """
 
 
-@pytest.mark.parametrize("earlier", [pytest.param(False, marks=pytest.mark.slow), True], ids=["new", "replacing"])
+@pytest.mark.slow
+@pytest.mark.parametrize("earlier", [False, True], ids=["new", "replacing"])
 def test_killed_at_every_change_of_files(tmp_path: Path, warm: WarmProcess, earlier: bool) -> None:
     output = warm.run([tmp_path / "root", earlier], tmp_path, program=SWEEP)
     assert int(output.splitlines()[-1]) > 30

@@ -200,7 +200,11 @@ def test_a_resumed_run_finds_it(workplace: Path, warm: WarmProcess, tmp_path: Pa
     ("options", "reason"),
     [
         pytest.param(("--trainable", "all"), "every block trains", marks=pytest.mark.slow),
-        (("--drop_rate", "0.1"), "dropout (0.1) changes what the frozen blocks compute at every step"),
+        pytest.param(
+            ("--drop_rate", "0.1"),
+            "dropout (0.1) changes what the frozen blocks compute at every step",
+            marks=pytest.mark.slow,
+        ),
         (("--prefix_cache_limit", "0.0001"), "GB, more than --prefix_cache_limit 0.0001 GB"),
     ],
 )
@@ -219,6 +223,7 @@ def test_reasons_against_it(
     assert not list(tmp_path.glob("forced*"))
 
 
+@pytest.mark.slow
 def test_no_room(workplace: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
     monkeypatch.setattr("hf_spam.training.fine_tuning.free_space", lambda folder: 1000)

@@ -129,7 +129,9 @@ def test_evaluation_does_not_change_training(
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("pooling", [{}, BOOK], ids=["last_token", "last_position"])
+@pytest.mark.parametrize(
+    "pooling", [{}, pytest.param(BOOK, marks=pytest.mark.slow)], ids=["last_token", "last_position"]
+)
 def test_accumulated_batches_are_one_batch(
     splits: DatasetDict, tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path, pooling: dict[str, Any]
 ) -> None:

@@ -234,6 +234,7 @@ def test_a_torn_checkpoint(
     assert_same_run(tmp_path / "kept", uninterrupted)
 
 
+@pytest.mark.slow
 def test_going_back(tmp_path: Path, warm: WarmProcess, unfinished: Path) -> None:
     """From a checkpoint that is not the latest: what came after it is kept aside."""
     which = "kept.partial/checkpoint-76"
