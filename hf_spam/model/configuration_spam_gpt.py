@@ -5,9 +5,9 @@ from typing import Any, ClassVar, Literal, TypeGuard, get_args
 import transformers
 
 # Before anything is imported that older releases lack: this code travels with the weights.
-if int(transformers.__version__.split(".")[0]) < 5:
+if [int(number) for number in transformers.__version__.split(".")[:2]] < [5, 2]:
     raise RuntimeError(
-        f"this model needs transformers 5.5.4 or newer, found {transformers.__version__}: pip install -U transformers"
+        f"this model needs transformers 5.2 or newer, found {transformers.__version__}: pip install -U transformers"
     )
 
 from transformers import PreTrainedConfig

@@ -7,7 +7,7 @@ positions count from 0 and causal attention never sees the padding, so that one 
 Auto classes.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ from transformers.utils.generic import can_return_tuple
 from .backbone_spam_gpt import CACHE, SpamGPTModel, SpamGPTPreTrainedModel, align_left, deprecate_old_name
 from .configuration_spam_gpt import SpamGPTConfig
 from .gpt import score_at
+
+if TYPE_CHECKING:  # older releases of transformers copy only those files from a folder that this one names
+    from .layers_spam_gpt import SpamGPTBlock  # noqa: F401
 
 
 class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):

@@ -1,6 +1,8 @@
 """The model: equal to GPT-2, blind to padding, loadable by anyone.   pytest tests/model/test_modeling.py"""
 
 import json
+import runpy
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from support.places import ROOT
 from support.warm_process import WarmProcess
 from torch import Tensor
 
@@ -355,8 +358,10 @@ def test_saved_and_loaded_to_the_last_bit(classifier: SpamGPTForSequenceClassifi
         assert torch.equal(loaded(ids).logits, classifier(ids).logits)
 
 
-@pytest.mark.parametrize("kind", ["ForSequenceClassification", "ForCausalLM", ""])
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind",
+    ["ForSequenceClassification", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("ForCausalLM", ""))],
+)
 def test_loaded_where_the_package_is_not_installed(
     tiny_config: SpamGPTConfig, warm_bare: WarmProcess, tmp_path: Path, kind: str
 ) -> None:
@@ -386,6 +391,23 @@ def test_loaded_where_the_package_is_not_installed(
     assert found.returncode == 0, found.stderr
     expected = model(torch.arange(18).view(2, 9))[0]
     assert torch.equal(torch.tensor(json.loads(found.stdout)), expected)
+
+
+@pytest.mark.parametrize(
+    ("release", "fits"), [("4.57.6", False), ("5.1.0", False), ("5.2.0", True), ("5.10.0.dev0", True)]
+)
+def test_the_code_says_which_transformers_it_needs(monkeypatch: pytest.MonkeyPatch, release: str, fits: bool) -> None:
+    """Before it imports what older releases lack."""
+    monkeypatch.setattr("transformers.__version__", release)
+    with (
+        nullcontext()
+        if fits
+        else pytest.raises(
+            RuntimeError,
+            match=rf"^this model needs transformers 5.2 or newer, found {release}: pip install -U transformers$",
+        )
+    ):
+        runpy.run_path(str(ROOT / "hf_spam" / "model" / "configuration_spam_gpt.py"))
 
 
 @pytest.mark.filterwarnings("ignore:.gradient_checkpointing_:FutureWarning")  # the names in older releases
