@@ -123,7 +123,8 @@ def choose_columns(
         remedies.append("--text_column")
     if label_column or needs_label:
         if labels is None or not labels or (not label_column and len(labels) > 1):
-            wrong.append(f"a column {label_column!r}" if label_column else _wanted("one of labels", labels))
+            of_labels = "one of labels" if wrong else "a column of labels"
+            wrong.append(f"a column {label_column!r}" if label_column else _wanted(of_labels, labels))
             remedies.append("--label_column")
     elif labels is None or len(labels) > 1:
         labels = []

@@ -111,7 +111,7 @@ def arrow(columns: dict[str, pa.Array], metadata: dict[bytes, bytes] | None = No
         (arrow({"text": pa.array(["a", " "]), "label": pa.array([0, 1])}), "expected a text in every row, found none in row 2"),
         (arrow({"text": pa.array([1, 2]), "label": pa.array([0, 1])}), "expected a text in every row, found none in 2 rows: 1, 2"),
         (arrow({"text": pa.array([b"a"]), "label": pa.array([0])}), "expected a text in every row, found none in row 1"),
-        (arrow({"text": pa.array(["a"])}), "expected one of labels, found columns: text"),
+        (arrow({"text": pa.array(["a"])}), "expected a column of labels, found columns: text"),
         (arrow({f"c{n}": pa.array([n]) for n in range(30)}), "c8, c9 and 20 more"),
         (arrow({"text": pa.array(["a"]), "label": pa.array([0])}, {b"huggingface": b"{"}), "expected JSON"),
         (

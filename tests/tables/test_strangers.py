@@ -76,11 +76,11 @@ def test_messages_in_any_form(tmp_path: Path, name: str, content: bytes) -> None
 SHAPES: dict[str, tuple[str, str]] = {
     "no text column": ("id,label\n1,ham\n", "expected a column of texts, found columns: id, label. Name it with --text_column."),
     "neither": ("id,kind\n1,ham\n", "expected a column of texts and one of labels, found columns: id, kind. Name them with --text_column and --label_column."),
-    "two of labels": ("type,category,text\na,b,c\n", "expected one of labels (which of type, category?)"),
+    "two of labels": ("type,category,text\na,b,c\n", "expected a column of labels (which of type, category?)"),
     "no table": ("Hello\nHow are you? Fine, thanks\n", "expected a table of texts and labels, found lines that are none"),
     "a comma too many": (LABELLED + "ham,Hi, there\n", "row 3 has 3 fields, expected 2. Put quotes around texts that contain ','."),
     "two files in one": (LABELLED + LABELLED, "row 3 repeats the header. If two files were joined, give them one by one"),
-    "texts alone": ("text\nhi\n", "expected one of labels, found columns: text"),
+    "texts alone": ("text\nhi\n", "expected a column of labels, found columns: text"),
     "no sense": ("ham,x\nham,y\n\x01\n", "expected"),
 }  # fmt: skip
 
@@ -111,7 +111,7 @@ def test_a_json_of_texts(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('["See you", "Win a prize"]')
     found = open_table(tmp_path / "a.json", needs_label=False)
     assert [found.text(*each) for each in found.rows()] == ["See you", "Win a prize"]
-    with pytest.raises(UserError, match="expected one of labels, found columns: text"):
+    with pytest.raises(UserError, match="expected a column of labels, found columns: text"):
         open_table(tmp_path / "a.json")
 
 
