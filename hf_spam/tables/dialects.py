@@ -92,7 +92,9 @@ def _find_quotes(head: str, cut: bool, delimiter: str, newline: str) -> tuple[Qu
     literal = _sample(head, cut, delimiter, "literal", newline)[0] if delimiter in "\t|" else []
     if whole and _is_even(enclosing):
         # Where both fit: a program that quotes doubles the quotes inside, or quotes all its texts.
-        if enclosing == literal or not _is_even(literal) or _is_quoted(literal):
+        # Lines that end in two ways are no rows if those that end in one of them end within a field.
+        mixed = "\r\n" in head and any("\n" in field.replace("\r\n", "") for row in enclosing for field in row)
+        if enclosing == literal or not _is_even(literal) or mixed or _is_quoted(literal):
             return "enclosing", enclosing
         return "literal", literal
     if _is_even(literal):
@@ -120,9 +122,11 @@ def _has_row_names(rows: Sequence[Sequence[str]]) -> bool:
 def _is_quoted(literal: list[list[str]]) -> bool:
     """Tell whether quotes enclose fields, from rows in which they are taken as text."""
     rows = [row for row in literal if any(field.startswith('"') for field in row)]
-    doubled = sum('""' in field[1:-1] for row in rows for field in row if _is_enclosed(field))
+    # What a field is enclosed for: a quote in it, which is doubled, or a carriage return.
+    enclosed = (field[1:-1] for row in rows for field in row if _is_enclosed(field))
+    needed = any('""' in field or "\r" in field for field in enclosed)
     all_quoted = sum(all(_is_enclosed(field) or _is_plain(field) for field in row) for row in rows)
-    return bool(rows) and (doubled > 0 or (all_quoted == len(rows) and len(rows) > len(literal) / 2))
+    return bool(rows) and (needed or (all_quoted == len(rows) and len(rows) > len(literal) / 2))
 
 
 def _is_enclosed(field: str) -> bool:

@@ -281,6 +281,14 @@ def test_few_bytes_are_windows(tmp_path: Path) -> None:
     assert rows(open_table(tmp_path / "a.csv"))[0] == ("ham", "IåÕm home soon and don‰Û÷t want to")
 
 
+def test_a_field_is_enclosed_for_its_carriage_return(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Between bars and tabs, where quotes may be text, and where rows end with CR and LF."""
+    for delimiter in "|\t":
+        table = [("message", "category"), ("hi", "ham"), ("one\rline", "spam"), ("ho", "ham")]
+        content = write(table, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL).encode()
+        must(tmp_path_factory, "a.csv", content, [(label, text) for text, label in table[1:]])
+
+
 @pytest.mark.slow
 @settings(max_examples=3000, deadline=None)
 @given(data=st.data())
