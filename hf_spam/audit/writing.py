@@ -1,15 +1,13 @@
 """Where the report and the cleaned messages go: files that are whole, and that replace none."""
 
-import csv
-import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
 from ..errors import UserError
+from ..inference.outputs import save_rows
 from ..system.files import atomic_file, nearest_existing
 
 REPORTS = (".md", ".json")
@@ -65,27 +63,8 @@ def write_messages(option: str, path: Path, frame: pd.DataFrame) -> None:
         UserError: If the file cannot be written, or is there already.
     """
     _require_new(option, path)
-    table = pd.DataFrame({"label": frame["Label"].tolist(), "text": frame["Text"].tolist()})
-    try:
-        with atomic_file(path) as temporary:
-            if path.suffix.lower() == ".parquet":
-                table.to_parquet(temporary, engine="pyarrow", index=False)
-            elif path.suffix.lower() == ".jsonl":
-                rows = (json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_dict("records"))
-                with temporary.open("w", encoding="utf-8", newline="\n") as file:
-                    file.writelines(rows)
-            else:
-                _write_csv(table, temporary)
-    except OSError as error:
-        raise _not_written(option, path, error) from None
-
-
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    labels = [json.dumps(label, ensure_ascii=False) if isinstance(label, list) else label for label in table["label"]]
-    # A bare carriage return would end a row when read back, so quote every text if one contains it.
-    bare = table["text"].str.contains("\r", regex=False).any()
-    quoted: Literal[0, 2] = csv.QUOTE_NONNUMERIC if bare else csv.QUOTE_MINIMAL
-    table.assign(label=labels).to_csv(path, index=False, quoting=quoted, lineterminator="\n")
+    pairs = zip(frame["Label"], frame["Text"], strict=True)
+    save_rows(({"label": label, "text": text} for label, text in pairs), path, ["label", "text"], option)
 
 
 def _require_new(option: str, path: Path) -> None:

@@ -64,18 +64,19 @@ def to_json(row: Row) -> str:
         return json.dumps(_finite(row), ensure_ascii=False, allow_nan=False, default=_plain)
 
 
-def save_rows(rows: Iterable[Row], target: Path, columns: Sequence[str]) -> None:
+def save_rows(rows: Iterable[Row], target: Path, columns: Sequence[str], option: str = "output") -> None:
     """Write rows to a new file, whole or not at all.
 
     Args:
         rows: The rows.
         target: The file, whose name says the format.
         columns: All columns in order.
+        option: The option that names the file, for messages.
 
     Raises:
         UserError: If it cannot be written.
     """
-    with disk_errors(target), atomic_file(target) as temporary:
+    with disk_errors(target, option), atomic_file(target) as temporary:
         lines = temporary if format_of(target) == "jsonl" else temporary.with_name(f"{temporary.name}.jsonl")
         try:
             with lines.open("wb") as file:

@@ -40,15 +40,15 @@ def fingerprint_model(folder: Path) -> str:
 
 
 @contextmanager
-def disk_errors(target: Path) -> Iterator[None]:
-    """Report in one line what the operating system refuses while an output is written."""
+def disk_errors(target: Path, option: str = "output") -> Iterator[None]:
+    """Report in one line what the operating system refuses while the file that an option names is written."""
     try:
         yield
     except (OSError, NotImplementedError) as error:  # the latter where a file system has no locks
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(f"{target}: the disk is full. Make room, then run the same command again.") from None
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{target}: cannot be written: {reason}. Choose another --output.") from None
+        raise UserError(f"{target}: cannot be written: {reason}. Choose another --{option}.") from None
 
 
 class Parts:

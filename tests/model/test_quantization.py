@@ -97,7 +97,6 @@ def test_dynamic(
 
 @pytest.fixture(params=QUANTIZATIONS)
 def quantization(request: pytest.FixtureRequest) -> tuple[Any, str, int]:
-    pytest.importorskip("torchao" if request.param.startswith("int8") else "bitsandbytes")
     make, kind, most = QUANTIZATIONS[request.param]
     return make(), kind, most
 
@@ -162,7 +161,6 @@ def test_a_language_model(quantization: tuple[Any, str, int], tmp_path: Path) ->
 @pytest.mark.quantize
 @pytest.mark.filterwarnings("ignore")
 def test_what_the_user_spares_is_what_is_spared(model: SpamGPTForSequenceClassification, tmp_path: Path) -> None:
-    pytest.importorskip("bitsandbytes")
     model.save_pretrained(tmp_path)
     options = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=["ff.layers.0"])
     found = kinds(SpamGPTForSequenceClassification.from_pretrained(tmp_path, quantization_config=options))
@@ -179,8 +177,7 @@ def test_what_the_user_spares_is_what_is_spared(model: SpamGPTForSequenceClassif
 @pytest.mark.filterwarnings("ignore")
 def test_adapters_on_four_bits(model: SpamGPTForSequenceClassification, tmp_path: Path) -> None:
     """QLoRA as peft's documentation has it: the adapter and the head train, and are loaded back on the same base."""
-    pytest.importorskip("bitsandbytes")
-    peft = pytest.importorskip("peft")
+    peft: Any = importlib.import_module("peft")
     model.save_pretrained(tmp_path / "float")
     ids = torch.randint(0, 50000, (6, 10), generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([0, 1, 0, 1, 1, 0])
