@@ -28,9 +28,10 @@ from hf_spam.data.encoding import longest_text
 from hf_spam.data.loading import load_splits
 from hf_spam.data.tokenization import build_tokenizer, tokenize
 from hf_spam.options import OptionParser, build
-from hf_spam.training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
+from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.training.fine_tuning import fine_tune
 from hf_spam.training.initial_model import build_config, initialize_model
+from hf_spam.training.presets import PRESETS
 from hf_spam.values.ranges import Range
 
 FOLDS = 5

@@ -32,7 +32,7 @@ import hf_spam
 from hf_spam import GPTModel, SpamGPTConfig
 from hf_spam.cli import COMMANDS
 from hf_spam.equivalence import native_loop
-from hf_spam.training.arguments import PRESETS
+from hf_spam.training.presets import PRESETS
 
 USERS, PACKAGE, EQUIVALENCE = "README.md", "hf_spam/README.md", "hf_spam/equivalence/README.md"
 FOUND = sorted(

@@ -35,9 +35,10 @@ from ..equivalence import native_loop
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import build
 from ..trainable.freezing import freeze
-from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
+from ..training.arguments import ModelArguments, SpamTrainingArguments
 from ..training.fine_tuning import build_trainer, fine_tune
 from ..training.initial_model import build_config, initialize_model
+from ..training.presets import PRESETS
 from .measuring import matrix_product_rate, seconds
 from .peers import gpt2_classifier
 

@@ -30,7 +30,7 @@ LARGEST = {"vocab_size": 2**20, "context_length": 2**17, "emb_dim": 2**15, "n_he
 _MOST_LABELS = 10_000
 _LONGEST_LABEL = 200  # characters
 _FLOATS = ("drop_rate", "initializer_range")
-_FLAGS = ("qkv_bias", "tie_word_embeddings")
+_FLAGS = ("qkv_bias", "tie_word_embeddings", "causal")
 _IDS = ("pad_token_id", "bos_token_id", "eos_token_id")
 _PROBLEM_TYPES = (None, "single_label_classification", "multi_label_classification", "regression")
 
@@ -78,6 +78,8 @@ def parse_configuration(values: Mapping[str, Any], path: Path) -> tuple[Kind, Sp
         fields |= {name: _number(values[name], name, path) for name in _FLOATS if name in values}
         fields |= {name: _flag(values[name], name, path) for name in _FLAGS if name in values}
         fields |= {name: values[name] for name in ("pooling",) if name in values}
+        if "ignore_index" in values:
+            fields["ignore_index"] = whole(values["ignore_index"], "ignore_index", path, -(10**9), 10**9)
         if values.get("pad_to_length") is not None:
             fields["pad_to_length"] = whole(values["pad_to_length"], "pad_to_length", path, 1, 2**17)
     last_id = fields.get("vocab_size", SpamGPTConfig.vocab_size) - 1

@@ -32,7 +32,7 @@ from ..training.initial_model import build_config
 from ..values.ranges import BATCH, COUNT, COUNT_OR_NONE, EPOCHS, FACTOR, FOLDER, SEED, check_values
 
 # Options that the chapter leaves no choice about.
-FIXED = ("data_dir", "balance", "pooling", "attn_implementation")
+FIXED = ("data_dir", "balance", "pooling", "pad_to", "causal", "ignore_index", "attn_implementation")
 PROMPT = "Every effort moves you"
 
 

@@ -17,13 +17,22 @@ from ..evaluation.plots import prove_drawable
 from ..hub.contents import model_contents, push_model
 from ..hub.repository import Repository, prepare_repository
 from ..options import THE_RUN, OptionParser, build, merge, read_config, to_argv
-from ..starting.job import Job, changed_options, check_room, check_sources, continues, find_start, prepare_folder
+from ..starting.job import (
+    Job,
+    changed_options,
+    check_options,
+    check_room,
+    check_sources,
+    continues,
+    find_start,
+    prepare_folder,
+)
 from ..starting.stored_options import stored_options
 from ..system import processes
 from ..system.place import find_place
 from ..system.reading import read_json
 from ..system.run_folder import METRICS_FILE, check_finished, partial_folder, recover, staged
-from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
+from ..training.arguments import ModelArguments, SpamTrainingArguments
 from ..training.checkpoints import list_checkpoints
 from ..training.fine_tuning import fine_tune
 from ..training.imbalance import complete_prior, describe_mix, learned_shares, parse_prior
@@ -37,6 +46,7 @@ from ..training.initial_model import (
     load_weights,
     special_ids,
 )
+from ..training.presets import PRESETS
 from ..training.run import describe_run, save_run
 from ..values.set_up import until_first_step
 from ..values.trainer_options import refuse_fixed
@@ -105,6 +115,7 @@ def main(options: dict[str, Any]) -> None:
         # The Trainer would create the repository itself, and push every checkpoint.
         build(SpamTrainingArguments, options | {"push_to_hub": False}),
     )
+    check_options(job)
     with processes.main_first():
         done = processes.rank() == 0 and is_done(job, token)
     if processes.broadcast(int(done)):

@@ -5,7 +5,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
-from ..model.backbone_spam_gpt import align_left
+from ..model.pooling_spam_gpt import align_left
 
 
 class Scores(Protocol):

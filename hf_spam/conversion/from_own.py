@@ -36,8 +36,14 @@ def read(folder: Path) -> dict[str, Any]:
         "state": {name: tensor for name, tensor in found.items() if not name.startswith(_HEADS)},
         "source": str(folder),
         "tokenizer": opened.tokenizer and _whole_context(opened.tokenizer, opened.config),
-        "notes": (f"of a run of ours: its head over {head} is left out",),
+        "notes": (f"of a run of ours: its head over {head} is left out", *_describe_reading(opened.config)),
     }
+
+
+def _describe_reading(config: SpamGPTConfig) -> list[str]:
+    """Say what the new run may want to keep, where the run differs from the defaults."""
+    reading = [] if config.pooling == "last_token" else [f"it was read at {config.pooling}"]
+    return reading if config.causal else [*reading, "it was trained without a causal mask"]
 
 
 def _whole_context(tokenizer: PreTrainedTokenizerFast, config: SpamGPTConfig) -> PreTrainedTokenizerFast:

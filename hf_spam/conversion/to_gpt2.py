@@ -32,8 +32,8 @@ def to_gpt2(model: SpamGPTForSequenceClassification) -> GPT2ForSequenceClassific
         A model in evaluation mode whose logits are those of `model` up to rounding.
 
     Raises:
-        UserError: If the pooling rule is not `last_token`, the only one that theirs has, or if no shift can replace
-            the head's bias (two classes with equal weights and different biases).
+        UserError: If the pooling rule is not `last_token`, the only one that theirs has, if attention is not causal,
+            or if no shift can replace the head's bias (two classes with equal weights and different biases).
     """
     config: Any = model.config
     if config.pooling != "last_token":
@@ -41,6 +41,8 @@ def to_gpt2(model: SpamGPTForSequenceClassification) -> GPT2ForSequenceClassific
             f"expected a model that is read at its last_token, as transformers' GPT-2 classifier is, found "
             f"{config.pooling}. Export to ONNX instead, or train with --pooling last_token."
         )
+    if not config.causal:
+        raise UserError("expected a model with causal attention, as transformers' GPT-2 has, found one without.")
     state = to_gpt2_names(as_book(model))
     weight, bias = state["score.weight"].double(), state.pop("score.bias").double()
     shift = torch.linalg.pinv(weight) @ bias

@@ -124,8 +124,8 @@ class DataArguments:
     split_seed: int = option(123, "Seed of the undersampling and of the split.", MESSAGES, range=SEED)
     max_length: int | None = option(
         None,
-        "Cut texts to this many tokens (default: the model's context; the longest training text with --pooling "
-        "last_position).",
+        "Cut texts to this many tokens (default: the model's context; the rows' length where --pooling "
+        "reads padding).",
         MESSAGES,
         range=LENGTH,
     )

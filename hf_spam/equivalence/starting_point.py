@@ -15,8 +15,9 @@ from ..data.tokenization import build_tokenizer, gpt2_encoding, tokenize
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import build
-from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
+from ..training.arguments import ModelArguments, SpamTrainingArguments
 from ..training.initial_model import build_config, initialize_model
+from ..training.presets import PRESETS
 from . import native_loop
 
 BATCH_SIZE = 8

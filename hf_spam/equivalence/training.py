@@ -15,7 +15,7 @@ from ..data.splits import SPAM, SPLITS
 from ..evaluation.intervals import wilson
 from ..model.gpt import GPTModel
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
-from ..trainable.freezing import Trainable, freeze
+from ..trainable.freezing import freeze
 from ..training.fine_tuning import build_trainer, use_prefix_cache
 from ..training.recording import evaluate_split
 from . import native_loop
@@ -24,7 +24,7 @@ from .recorder import StepRecorder
 from .records import Record
 from .starting_point import BATCH_SIZE, StartingPoint, book_arguments, silent
 
-CONFIGURATIONS: tuple[Trainable, ...] = ("last_block", "all")
+CONFIGURATIONS = ("last_block", "all")
 
 # Level 4 demands equality to the last bit. Accumulated gradients are summed in another order, and AdamW divides them
 # by their own size, which magnifies the difference where they are close to 0.
@@ -121,7 +121,7 @@ def check_bf16(subject: StartingPoint) -> list[Comparison]:
     ]
 
 
-def train_natively(subject: StartingPoint, trainable: Trainable, drop_rate: float = 0.0) -> Record:
+def train_natively(subject: StartingPoint, trainable: str, drop_rate: float = 0.0) -> Record:
     """Train with the chapter's loop, and return its record."""
     model = GPTModel(subject.configure(drop_rate=drop_rate), num_labels=2)
     model.load_state_dict(as_book(subject.classifier).state_dict())
@@ -140,7 +140,7 @@ def train_natively(subject: StartingPoint, trainable: Trainable, drop_rate: floa
 
 
 def train_with_trainer(
-    subject: StartingPoint, trainable: Trainable, attention: str = "eager", drop_rate: float = 0.0, **options: Any
+    subject: StartingPoint, trainable: str, attention: str = "eager", drop_rate: float = 0.0, **options: Any
 ) -> Record:
     """Train with the Trainer's `book` preset, changed by `options` of `SpamTrainingArguments`; return its record."""
     model = SpamGPTForSequenceClassification(subject.configure(drop_rate=drop_rate, attn_implementation=attention))

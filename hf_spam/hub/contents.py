@@ -23,8 +23,8 @@ from .repository import Contents, Repository, publish
 _MODEL = Path(__file__).parents[1] / "model"
 _LARGEST_TEXT = 64 * 2**20  # bytes
 CODE = (
-    *("configuration_spam_gpt.py", "gpt.py"),
-    *("layers_spam_gpt.py", "backbone_spam_gpt.py", "modeling_spam_gpt.py"),
+    *("configuration_spam_gpt.py", "gpt.py", "layers_spam_gpt.py"),
+    *("pooling_spam_gpt.py", "backbone_spam_gpt.py", "modeling_spam_gpt.py"),
 )
 # In the order of a listing. Anything else in the folder is not pushed: checkpoints, caches, the user's own files.
 MODEL_FILES = (

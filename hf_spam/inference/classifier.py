@@ -202,7 +202,7 @@ class SpamClassifier:
     def _score(self, ids: list[list[int]]) -> Tensor:
         """Return the logits of N rows of ids. *Shape:* `[N, num_labels]`."""
         config, device = self.model.config, self.model.device
-        width = config.pad_to_length if config.pooling == "last_position" else None
+        width = config.row_length
         logits = torch.empty(len(ids), config.num_labels)
         for batch in token_batches([width or len(row) for row in ids], self.token_budget):
             rows = [torch.tensor(ids[text], dtype=torch.long) for text in batch]

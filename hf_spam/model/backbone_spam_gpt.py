@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import Cache, DynamicCache
-from transformers.masking_utils import create_causal_mask
+from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.quantizers.auto import AutoQuantizationConfig
 from transformers.utils.deprecation import deprecate_kwarg
@@ -21,6 +21,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_spam_gpt import SpamGPTConfig
 from .gpt import GPTBackbone, LayerNorm, TransformerBlock
+from .pooling_spam_gpt import check_mask
 
 # Where each Auto class finds its model in the code beside the weights.
 _AUTO_MAP = {
@@ -116,42 +117,6 @@ def spare_head(quantization: Any, head: str) -> Any:
     return changed
 
 
-def check_mask(attention_mask: Tensor, shape: torch.Size) -> None:
-    """Refuse a mask that does not have the shape of the ids.
-
-    Raises:
-        ValueError: If so.
-    """
-    if attention_mask.shape != shape:
-        raise ValueError(
-            f"expected an attention mask with the shape of the ids, {list(shape)}, found {list(attention_mask.shape)}"
-        )
-
-
-def align_left(input_ids: Tensor, attention_mask: Tensor, pad_token_id: int | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Move each row's real tokens to the left, in order, and fill the rest with the pad id.
-
-    Args:
-        input_ids: *Shape:* `[B, T]`.
-        attention_mask: Nonzero for real tokens. *Shape:* `[B, T]`.
-        pad_token_id: The id that fills each row to the right of its real tokens; without one 0, which is never seen.
-
-    Returns:
-        The aligned ids `[B, T]`, the number of real tokens in each row `[B]`, and the order `[B, T]` used to gather
-        them (aligned[b, t] = input_ids[b, order[b, t]]).
-
-    Raises:
-        ValueError: If the mask does not have the shape of the ids.
-    """
-    check_mask(attention_mask, input_ids.shape)
-    padding = attention_mask == 0
-    positions = torch.arange(input_ids.shape[1], device=input_ids.device)
-    order = (positions + 2**30 * padding).argsort(dim=1)  # distinct keys, because ONNX has no stable sort
-    lengths = input_ids.shape[1] - padding.sum(dim=1)
-    aligned = input_ids.gather(1, order).masked_fill(positions >= lengths[:, None], pad_token_id or 0)
-    return aligned, lengths, order
-
-
 class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
     """The GPT without a head: texts to hidden states.
 
@@ -195,6 +160,7 @@ class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
         at: Tensor | None = None,
         prefix_states: Tensor | None = None,
         prefix_blocks: int = 0,
+        lengths: Tensor | None = None,
     ) -> BaseModelOutputWithPast:
         """Return the normed states of the last block.
 
@@ -214,6 +180,7 @@ class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
                 *Shape:* `[B]`.
             prefix_states: See `GPTBackbone.hidden`.
             prefix_blocks: Likewise.
+            lengths: Likewise, if nothing but ids is given. *Shape:* `[B]`.
 
         Returns:
             `last_hidden_state` of *shape* `[B, T, C]`, and what was asked for.
@@ -226,6 +193,10 @@ class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
             raise ValueError("expected either input_ids or inputs_embeds")
         if self.training and any(block.gradient_checkpointing for block in self.trf_blocks):
             cache, use_cache = None, False  # the second pass would add everything again
+        if not self.config.causal:
+            if cache is not None or use_cache:
+                raise ValueError("expected no cache: without a causal mask, later tokens change the earlier ones")
+            use_cache = False
         if use_cache is None:
             use_cache = bool(self.config.use_cache) and at is None and position_ids is None and not self.training
         if use_cache and cache is None:
@@ -233,22 +204,20 @@ class SpamGPTModel(SpamGPTPreTrainedModel, GPTBackbone):
         explicit = self.asks("output_attentions", output_attentions)
         alone = not explicit and all(it is None for it in (attention_mask, position_ids, cache))
         if alone and input_ids is not None:
-            states = self.hidden(input_ids, at, prefix_states, prefix_blocks)
+            states = self.hidden(input_ids, at, prefix_states, prefix_blocks, lengths)
             return BaseModelOutputWithPast(last_hidden_state=states)
 
         if inputs_embeds is None:
             inputs_embeds = self.tok_emb(input_ids)  # [B, T, C]
         positions = self._positions(inputs_embeds, attention_mask, position_ids, cache)
         x = self.drop_emb(inputs_embeds + self.pos_emb(positions))
-        mask = create_causal_mask(
-            self.config,
-            inputs_embeds=x,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            **{CACHE: cache},
-        )
+        given: dict[str, Any] = {"inputs_embeds": x, "attention_mask": attention_mask}
+        if self.config.causal:
+            mask = create_causal_mask(self.config, position_ids=position_ids, **given, **{CACHE: cache})
+        else:
+            mask = create_bidirectional_mask(self.config, **given)
         for block in self.trf_blocks:
-            x = block(x, None, mask, cache, explicit)
+            x = block(x, None, None, mask, cache, explicit)
         kept: dict[str, Any] = {CACHE: cache} if use_cache else {}
         return BaseModelOutputWithPast(last_hidden_state=self.final_norm(x), **kept)
 

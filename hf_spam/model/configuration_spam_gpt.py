@@ -1,4 +1,4 @@
-"""The configuration saved with the weights: sizes, labels, and the position where a text's score is read."""
+"""The configuration saved with the weights: sizes, labels, and the positions where a text's scores are read."""
 
 from typing import Any, ClassVar, Literal, TypeGuard, get_args
 
@@ -12,7 +12,8 @@ if [int(number) for number in transformers.__version__.split(".")[:2]] < [5, 2]:
 
 from transformers import PreTrainedConfig
 
-Pooling = Literal["last_token", "last_position"]
+Pooling = Literal["first_token", "last_token", "last_position", "mean", "mean_positions"]
+READS_PADDING = ("last_position", "mean_positions")  # rows of one width, padding included, as in the book
 _ENDOFTEXT = 50256  # GPT-2's only special token
 
 
@@ -31,9 +32,13 @@ class SpamGPTConfig(PreTrainedConfig):
         drop_rate: Dropout after the embeddings, on the attention weights and on both shortcuts.
         qkv_bias: Whether queries, keys and values have a bias (in GPT-2 they do).
         initializer_range: Standard deviation of newly initialised linear and embedding weights.
-        pooling: Which position's logits score the text. `last_token`: the last real token, so that padding never
-            changes a score. `last_position` (the book): the last position of the row padded to `pad_to_length`.
-        pad_to_length: Length in tokens to which `last_position` pads every row; defaults to `context_length`.
+        pooling: Which positions' logits score the text. `first_token`, `last_token`, `mean`: the first, the last or
+            the mean of all real tokens, so that padding never changes a score. `last_position` (the book) and
+            `mean_positions`: the last or the mean of all positions of the row padded to `pad_to_length`.
+        pad_to_length: Length in tokens to which the latter two pad every row; defaults to `context_length`.
+        causal: Whether a position sees only itself and what is before it. If not, it sees the whole text, or where
+            padding is read the whole row.
+        ignore_index: The class id of labels that the loss leaves out.
         pad_token_id: The id that pads rows; `None` for a model that is only given rows without padding, or a mask.
         bos_token_id: The id that starts a text, for `generate()`.
         eos_token_id: The id that ends one, likewise.
@@ -67,6 +72,8 @@ class SpamGPTConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     pooling: Pooling = "last_token"
     pad_to_length: int | None = None
+    causal: bool = True
+    ignore_index: int = -100
     pad_token_id: int | None = _ENDOFTEXT
     bos_token_id: int | None = _ENDOFTEXT
     eos_token_id: int | None = _ENDOFTEXT
@@ -90,9 +97,9 @@ class SpamGPTConfig(PreTrainedConfig):
         pad = self.pad_token_id
         if pad is not None and (not _is_whole(pad) or not 0 <= pad < self.vocab_size):
             raise ValueError(f"pad_token_id must be an id below {self.vocab_size}, got {pad!r}")
-        if pad is None and self.pooling == "last_position":
-            raise ValueError("pooling last_position pads every row: it needs a pad_token_id, got None")
-        if self.pooling == "last_position" and self.pad_to_length is None:
+        if pad is None and self.pooling in READS_PADDING:
+            raise ValueError(f"pooling {self.pooling} pads every row: it needs a pad_token_id, got None")
+        if self.pooling in READS_PADDING and self.pad_to_length is None:
             self.pad_to_length = self.context_length
         if self.pad_to_length is not None and not (
             _is_whole(self.pad_to_length) and 1 <= self.pad_to_length <= self.context_length
@@ -101,15 +108,24 @@ class SpamGPTConfig(PreTrainedConfig):
                 f"pad_to_length must be between 1 and context_length ({self.context_length}), "
                 f"got {self.pad_to_length!r}"
             )
+        if not isinstance(self.causal, bool):
+            raise ValueError(f"causal must be true or false, got {self.causal!r}")
+        if not _is_whole(self.ignore_index) or 0 <= self.ignore_index < (self.num_labels or 0):
+            raise ValueError(f"ignore_index must be an integer that is no label's id, got {self.ignore_index!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, under the book's names; asked for by GPT-2's names, the dictionary knows them as well."""
         return _Fields(super().to_dict())
 
     @property
+    def row_length(self) -> int | None:
+        """Length in tokens of every row, where padding is read; else `None`: rows may have any."""
+        return self.pad_to_length if self.pooling in READS_PADDING else None
+
+    @property
     def max_text_length(self) -> int:
         """Maximum text length in tokens that the model scores without truncation."""
-        return self.pad_to_length if self.pooling == "last_position" and self.pad_to_length else self.context_length
+        return self.row_length or self.context_length
 
 
 class _Fields(dict[str, Any]):

@@ -1,9 +1,10 @@
 """The from-scratch GPT of the book's chapters 3 and 4, in plain torch, from top to bottom.
 
 Shapes are noted at the line ends: B texts, T tokens, C = emb_dim, H = n_heads, D = C / H. There is no attention mask:
-under causal attention a position never sees what is to its right, so rows padded on the right need none.
+under causal attention a position never sees what is to its right, so rows padded on the right need none. Where
+`config.causal` is off, `lengths` says how many positions of each row may be seen; without it, all.
 
-A classifier reads one position of each text. `at` names that position, and the last block is then computed for it
+Most classifiers read one position of each text. `at` names that position, and the last block is then computed for it
 alone. This is the same function with the same gradients, without the positions that are never read.
 
 `GPTModel` is the book's model. transformers' side of it, with its own heads, a key-value cache and masks, is in
@@ -53,7 +54,7 @@ def is_plain(module: nn.Module) -> bool:
 
 
 class MultiHeadAttention(nn.Module):
-    """Causal self-attention with separate query, key and value matrices (GPT-2's checkpoints fuse the three).
+    """Self-attention with separate query, key and value matrices (GPT-2's checkpoints fuse the three).
 
     `attn_implementation="eager"` is the book's explicit masked softmax; any other value uses torch's fused kernel.
     """
@@ -70,18 +71,21 @@ class MultiHeadAttention(nn.Module):
         self.softmax = nn.Softmax(dim=-1)
         self.dropout = nn.Dropout(config.drop_rate)
 
-    def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, at: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """Attend from every position, `[B, T, C]` → `[B, T, C]`, or from position `at` `[B]` alone: → `[B, 1, C]`."""
         if at is not None:
             if is_plain(self.W_key) and is_plain(self.W_value):
-                return self.out_proj(self._attend_from(x, at))
-            return self.forward(x)[torch.arange(at.shape[0], device=at.device), at][:, None]
+                return self.out_proj(self._attend_from(x, at, lengths))
+            return self.forward(x, None, lengths)[torch.arange(at.shape[0], device=at.device), at][:, None]
         queries, keys, values = self._project(x)
         if self.config._attn_implementation == "eager":
-            context = self._masked_attention(queries, keys, values)
+            context = self._masked_attention(queries, keys, values, lengths)
         else:
             drop_rate = self.dropout.p if self.training else 0.0
-            context = F.scaled_dot_product_attention(queries, keys, values, dropout_p=drop_rate, is_causal=True)
+            causal: dict[str, Any] = {"is_causal": self.config.causal}
+            if lengths is not None:
+                causal = {"attn_mask": ~_beyond(lengths, x.shape[1])[:, None, None]}  # [B, 1, 1, T]
+            context = F.scaled_dot_product_attention(queries, keys, values, dropout_p=drop_rate, **causal)
         return self.out_proj(context.transpose(1, 2).reshape(x.shape))
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -92,15 +96,18 @@ class MultiHeadAttention(nn.Module):
         values = self.W_value(x).view(split).transpose(1, 2)
         return queries, keys, values
 
-    def _masked_attention(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def _masked_attention(self, queries: Tensor, keys: Tensor, values: Tensor, lengths: Tensor | None) -> Tensor:
         scores = queries @ keys.transpose(2, 3)  # [B, H, T, T]
-        # Built here rather than kept in a buffer: a non-persistent buffer does not survive from_pretrained.
-        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(diagonal=1)
-        scores = scores.masked_fill(future, -torch.inf)
+        if self.config.causal:
+            # Built here rather than kept in a buffer: a non-persistent buffer does not survive from_pretrained.
+            future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(diagonal=1)
+            scores = scores.masked_fill(future, -torch.inf)
+        elif lengths is not None:
+            scores = scores.masked_fill(_beyond(lengths, scores.shape[-1])[:, None, None], -torch.inf)
         weights = self.softmax(scores / keys.shape[-1] ** 0.5)
         return self.dropout(weights) @ values  # [B, H, T, D]
 
-    def _attend_from(self, x: Tensor, at: Tensor) -> Tensor:
+    def _attend_from(self, x: Tensor, at: Tensor, lengths: Tensor | None) -> Tensor:
         """Return the context of position `at` without computing any position's key or value: `[B, 1, C]`.
 
         A score is q · (W_k x + b_k) = (W_kᵀ q) · x + q · b_k, and the weighted sum of the values is W_v applied to the
@@ -113,14 +120,20 @@ class MultiHeadAttention(nn.Module):
         scores = reach @ x.transpose(1, 2)  # [B, H, T]
         if self.W_key.bias is not None:
             scores = scores + (query * self.W_key.bias.view(heads)).sum(dim=-1, keepdim=True)  # [B, H, 1]
-        future = torch.arange(T, device=x.device) > at[:, None]  # [B, T]
-        scores = scores.masked_fill(future[:, None], -torch.inf)
+        seen = at + 1 if self.config.causal else lengths  # how many positions
+        if seen is not None:
+            scores = scores.masked_fill(_beyond(seen, T)[:, None], -torch.inf)
         weights = self.dropout(torch.softmax(scores / self.head_dim**0.5, dim=-1))  # [B, H, T]
         mixed = weights @ x  # [B, H, C]
         context = torch.einsum("bhc,hdc->bhd", mixed, self.W_value.weight.view(*heads, C))  # [B, H, D]
         if self.W_value.bias is not None:  # times the sum of the weights, which is 1 only without dropout
             context = context + weights.sum(dim=-1, keepdim=True) * self.W_value.bias.view(heads)
         return context.reshape(B, 1, C)
+
+
+def _beyond(lengths: Tensor, width: int) -> Tensor:
+    """Return where each row's first `lengths` `[B]` positions have ended: `[B, width]`."""
+    return torch.arange(width, device=lengths.device) >= lengths[:, None]
 
 
 class FeedForward(nn.Module):
@@ -151,10 +164,10 @@ class TransformerBlock(nn.Module):
         self.norm2 = LayerNorm(config.emb_dim)
         self.drop_shortcut = nn.Dropout(config.drop_rate)
 
-    def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, at: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """Transform every position, `[B, T, C]` → `[B, T, C]`, or position `at` `[B]` alone: → `[B, 1, C]`."""
         shortcut = x if at is None else x[torch.arange(x.shape[0], device=x.device), at][:, None]
-        x = shortcut + self.drop_shortcut(self.att(self.norm1(x), at))
+        x = shortcut + self.drop_shortcut(self.att(self.norm1(x), at, lengths))
         return x + self.drop_shortcut(self.ff(self.norm2(x)))
 
 
@@ -172,7 +185,12 @@ class GPTBackbone(nn.Module):
         self.final_norm = LayerNorm(config.emb_dim)
 
     def hidden(
-        self, in_idx: Tensor, at: Tensor | None = None, prefix_states: Tensor | None = None, prefix_blocks: int = 0
+        self,
+        in_idx: Tensor,
+        at: Tensor | None = None,
+        prefix_states: Tensor | None = None,
+        prefix_blocks: int = 0,
+        lengths: Tensor | None = None,
     ) -> Tensor:
         """Return what the head reads: the normed states of every position, or of one position of each text.
 
@@ -183,9 +201,11 @@ class GPTBackbone(nn.Module):
                 is computed and returned nevertheless, as in the book.
                 *Shape:* `[B]`.
             prefix_states: The precomputed result of `states` for the first blocks: for all T positions or, if it
-                covers all blocks, for position `at` alone. Needs `at`.
+                covers all blocks, for position `at` alone.
                 *Shape:* `[B, T, C]` or `[B, 1, C]`.
             prefix_blocks: Number of blocks that `prefix_states` covers.
+            lengths: How many positions of each row may be seen, in a model that is not causal; `None` for all.
+                *Shape:* `[B]`.
 
         Returns:
             The states, for `score_at` or a head.
@@ -198,15 +218,15 @@ class GPTBackbone(nn.Module):
         blocks = list(self.trf_blocks)[0 if prefix_states is None else prefix_blocks :]
         if at is None or (self.config._attn_implementation == "eager" and prefix_states is None):
             for block in blocks:
-                x = block(x)
+                x = block(x, None, lengths)
             return self.final_norm(x)
         for block in blocks[:-1]:
-            x = block(x)
+            x = block(x, None, lengths)
         for block in blocks[-1:]:
-            x = block(x, at)  # [B, 1, C]
+            x = block(x, at, lengths)  # [B, 1, C]
         return self.final_norm(x)
 
-    def states(self, in_idx: Tensor, num_blocks: int = 0) -> Tensor:
+    def states(self, in_idx: Tensor, num_blocks: int = 0, lengths: Tensor | None = None) -> Tensor:
         """Return the hidden states of token ids `[B, T]` after the first `num_blocks` blocks: `[B, T, C]`."""
         T = in_idx.shape[1]
         if self.config.context_length < T:
@@ -217,7 +237,7 @@ class GPTBackbone(nn.Module):
         x = self.tok_emb(in_idx) + self.pos_emb(torch.arange(T, device=in_idx.device))  # [B, T, C]
         x = self.drop_emb(x)
         for block in list(self.trf_blocks)[:num_blocks]:
-            x = block(x)
+            x = block(x, None, lengths)
         return x
 
     @property

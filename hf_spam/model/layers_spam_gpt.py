@@ -21,6 +21,7 @@ class SpamGPTAttention(MultiHeadAttention):
         self,
         x: Tensor,
         at: Tensor | None = None,
+        lengths: Tensor | None = None,
         mask: Tensor | None = None,
         cache: Cache | None = None,
         explicit: bool = False,
@@ -30,8 +31,10 @@ class SpamGPTAttention(MultiHeadAttention):
         Args:
             x: The normed states of the new positions. *Shape:* `[B, T, C]`.
             at: See `MultiHeadAttention`. *Shape:* `[B]`.
+            lengths: See `MultiHeadAttention`; not with any of the following. *Shape:* `[B]`.
             mask: What each position sees: true where it does, or what is added to its scores; `None` for everything
-                before it. *Shape:* `[B, 1, T, K]`, K the number of keys with those of the cache.
+                before it, or without causality everything. *Shape:* `[B, 1, T, K]`, K the number of keys with those
+                of the cache.
             cache: Keys and values of earlier positions. Those of `x` are added.
             explicit: Compute the weights by the softmax, where they are recorded, instead of by a fused kernel.
 
@@ -39,7 +42,7 @@ class SpamGPTAttention(MultiHeadAttention):
             *Shape:* `[B, T, C]`, or `[B, 1, C]` with `at`.
         """
         if mask is None and cache is None and not explicit:
-            return super().forward(x, at)
+            return super().forward(x, at, lengths)
         queries, keys, values = self._project(x)
         if cache is not None:
             keys, values = cache.update(keys, values, self.layer_idx)  # [B, H, K, D]
@@ -50,7 +53,7 @@ class SpamGPTAttention(MultiHeadAttention):
         else:
             drop_rate = self.dropout.p if self.training else 0.0
             # A mask is left out where causality says it all, and where a single position sees every key.
-            causal = mask is None and x.shape[1] > 1
+            causal = self.config.causal and mask is None and x.shape[1] > 1
             context = F.scaled_dot_product_attention(
                 queries, keys, values, attn_mask=mask, dropout_p=drop_rate, is_causal=causal
             )
@@ -60,7 +63,8 @@ class SpamGPTAttention(MultiHeadAttention):
         scores = queries @ keys.transpose(2, 3) / self.head_dim**0.5  # [B, H, T, K]
         if mask is None:
             T, K = scores.shape[-2:]
-            mask = torch.ones(T, K, dtype=torch.bool, device=scores.device).tril(diagonal=K - T)
+            mask = torch.ones(T, K, dtype=torch.bool, device=scores.device)
+            mask = mask.tril(diagonal=K - T) if self.config.causal else mask
         if mask.dtype == torch.bool:
             # Not -inf: a position of padding may see nothing, and its weights must still be numbers.
             scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
@@ -78,12 +82,13 @@ class SpamGPTBlock(GradientCheckpointingLayer, TransformerBlock):
         self,
         x: Tensor,
         at: Tensor | None = None,
+        lengths: Tensor | None = None,
         mask: Tensor | None = None,
         cache: Cache | None = None,
         explicit: bool = False,
     ) -> Tensor:
         """Transform every position, or one of each text if nothing but `at` is given; see `SpamGPTAttention`."""
         if mask is None and cache is None and not explicit:
-            return TransformerBlock.forward(self, x, at)
-        x = x + self.drop_shortcut(self.att(self.norm1(x), None, mask, cache, explicit))
+            return TransformerBlock.forward(self, x, at, lengths)
+        x = x + self.drop_shortcut(self.att(self.norm1(x), None, None, mask, cache, explicit))
         return x + self.drop_shortcut(self.ff(self.norm2(x)))

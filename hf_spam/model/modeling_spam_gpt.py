@@ -1,7 +1,4 @@
-"""The GPT as a classifier with its pooling rules, and as a language model.
-
-Both accept padding on either side. The classifier moves each row's real tokens to the left (`align_left`), where
-positions count from 0 and causal attention never sees the padding, so that one position can be computed alone.
+"""The GPT as a classifier, and as a language model. Both accept padding on either side.
 
 `_auto_class` saves the code with the weights. It is set directly, because `register_for_auto_class` would import the
 Auto classes.
@@ -16,20 +13,21 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast, SequenceClassifierOutputWithPast
 from transformers.utils.generic import can_return_tuple
 
-from .backbone_spam_gpt import CACHE, SpamGPTModel, SpamGPTPreTrainedModel, align_left, deprecate_old_name
+from .backbone_spam_gpt import CACHE, SpamGPTModel, SpamGPTPreTrainedModel, deprecate_old_name
 from .configuration_spam_gpt import SpamGPTConfig
 from .gpt import score_at
+from .pooling_spam_gpt import find_position, find_real, mean_logits, to_rows
 
 if TYPE_CHECKING:  # older releases of transformers copy only those files from a folder that this one names
     from .layers_spam_gpt import SpamGPTBlock  # noqa: F401
 
 
 class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
-    """A GPT whose logits at one position of the text are the text's class scores.
+    """A GPT whose logits at one position of the text, or whose mean over several, are the text's class scores.
 
-    `config.pooling` chooses the position; see `SpamGPTConfig`. Without an attention mask, padding is recognised by the
-    pad id and only on the right, as in transformers' own GPT-2 classifier. A text without tokens is scored as a single
-    `<|endoftext|>`.
+    `config.pooling` chooses the positions; see `SpamGPTConfig`. Without an attention mask, padding is recognised by
+    the pad id and only on the right, as in transformers' own GPT-2 classifier. A text without tokens is scored as a
+    single `<|endoftext|>`.
     """
 
     _auto_class = "AutoModelForSequenceClassification"
@@ -97,91 +95,60 @@ class SpamGPTForSequenceClassification(SpamGPTPreTrainedModel):
         each_sees = attention_mask is not None and attention_mask.dim() != 2
         alone = not each_sees and not any(asked.values()) and all(it is None for it in given.values())
         if alone and input_ids is not None:
-            input_ids, last = self._read(input_ids, attention_mask)
-            given = {"at": last, "prefix_states": prefix_states, "prefix_blocks": prefix_blocks}
-        elif self.config.pooling == "last_token":
-            last = self._last(input_ids, None if each_sees else attention_mask, inputs_embeds)
+            input_ids, real = to_rows(self.config, input_ids, attention_mask)
+            at = find_position(self.config, real)
+            lengths = None if self.config.causal or self.config.row_length else real.sum(dim=1)
+            given = {"at": at, "prefix_states": prefix_states, "prefix_blocks": prefix_blocks, "lengths": lengths}
+        elif self.config.row_length is None:
+            self._check_beginning(cache)
+            rows = inputs_embeds if input_ids is None else input_ids
+            if rows is None:
+                raise ValueError("expected either input_ids or inputs_embeds")
+            real = find_real(self.config, rows, None if each_sees else attention_mask)
+            at = find_position(self.config, real)
+            if attention_mask is None and not self.config.causal:
+                attention_mask = real.long()
             given |= {"attention_mask": attention_mask}
         else:
             if each_sees or position_ids is not None or cache is not None:
                 raise ValueError(
-                    "pooling last_position reads rows of a fixed width: expected no position_ids, no cache and no "
-                    "mask of 4 dimensions"
+                    f"pooling {self.config.pooling} reads rows of a fixed width: expected no position_ids, no cache "
+                    f"and no mask of 4 dimensions"
                 )
             if input_ids is not None:
-                input_ids, last = self._read(input_ids, attention_mask)
+                input_ids, real = to_rows(self.config, input_ids, attention_mask)
             else:
-                inputs_embeds, last = self._read_embeds(inputs_embeds, attention_mask)
+                inputs_embeds, real = self._pad_embeds(inputs_embeds, attention_mask)
+            at = find_position(self.config, real)
             given = {"inputs_embeds": inputs_embeds}
         outputs = self.model(input_ids, return_dict=True, **given, **asked)
-        logits = score_at(self.score, outputs.last_hidden_state, last)  # [B, num_labels]
+        states = outputs.last_hidden_state
+        # [B, num_labels]
+        logits = mean_logits(self.score(states), real) if at is None else score_at(self.score, states, at)
         loss = None if labels is None else self._loss(logits, labels, num_items_in_batch)
         kept = {name: outputs[name] for name in (CACHE, "hidden_states", "attentions") if name in outputs}
         return SequenceClassifierOutputWithPast(loss=loss, logits=logits, **kept)
 
-    def _read(self, input_ids: Tensor, attention_mask: Tensor | None, pad: int | None = None) -> tuple[Tensor, Tensor]:
-        """Return ids with padding on the right alone, `[B, T]`, and the position of each row to read, `[B]`."""
-        pad = self.config.pad_token_id if pad is None else pad
-        if input_ids.shape[1] == 0:  # a batch of empty texts, which tokenizers return as floats
-            if pad is None:
-                raise ValueError("expected tokens, found a text without any, and the model has no pad_token_id for it")
-            input_ids = input_ids.new_full((input_ids.shape[0], 1), pad, dtype=torch.long)
-            attention_mask = None
-        if attention_mask is None:
-            last = self._last(input_ids, None, None)
-        else:
-            input_ids, lengths, _ = align_left(input_ids, attention_mask, pad)
-            last = (lengths - 1).clamp(min=0)  # [B]
-        if self.config.pooling == "last_position":
-            input_ids = self._to_width(input_ids, self.config.pad_to_length, last, pad)
-            last = torch.full_like(last, input_ids.shape[1] - 1)
-        elif input_ids.shape[1] > self.config.context_length:
-            input_ids = self._to_width(input_ids, self.config.context_length, last, pad)
-        return input_ids, last
+    def _check_beginning(self, cache: Cache | None) -> None:
+        """Refuse a cache of earlier tokens where the beginning of the text is read, too."""
+        if cache is not None and cache.get_seq_length() and self.config.pooling != "last_token":
+            raise ValueError(f"pooling {self.config.pooling} reads the text's beginning: expected no cache of it")
 
-    def _read_embeds(self, embeds: Tensor | None, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Do with embeddings `[B, T, C]` what `_read` does with ids."""
+    def _pad_embeds(self, embeds: Tensor | None, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Do with embeddings `[B, T, C]` what `to_rows` does with ids."""
         if embeds is None:
             raise ValueError("expected either input_ids or inputs_embeds")
         B, T, C = embeds.shape
         mask = torch.ones(B, T, device=embeds.device) if attention_mask is None else attention_mask
-        places, last = self._read(torch.arange(T, device=embeds.device).expand(B, T), mask, pad=T)
+        places, real = to_rows(self.config, torch.arange(T, device=embeds.device).expand(B, T), mask, pad=T)
         padding = self.model.tok_emb(torch.tensor(self.config.pad_token_id, device=embeds.device)).expand(B, 1, C)
-        return torch.cat([embeds, padding], dim=1).gather(1, places[:, :, None].expand(-1, -1, C)), last
-
-    def _last(self, input_ids: Tensor | None, attention_mask: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
-        """Return the position of each row's last real token, `[B]`; 0 if all is padding."""
-        rows = inputs_embeds if input_ids is None else input_ids
-        if rows is None:
-            raise ValueError("expected either input_ids or inputs_embeds")
-        B, T = rows.shape[:2]
-        pad = self.config.pad_token_id
-        positions = torch.arange(T, device=rows.device)
-        if attention_mask is not None:
-            real = attention_mask[:, -T:] != 0
-        elif input_ids is not None and pad is not None:
-            real = input_ids != pad
-        elif input_ids is None or B == 1:
-            real = torch.ones(B, T, dtype=torch.bool, device=rows.device)
-        else:
-            raise ValueError("expected an attention_mask: padding in a batch is not recognised without a pad_token_id")
-        return (positions * real).argmax(dim=1)
-
-    def _to_width(self, input_ids: Tensor, width: int, last: Tensor, pad: int | None) -> Tensor:
-        """Pad rows to `width` on the right, or cut padding off. `last` `[B]` is the place of each row's last token."""
-        longest = int(last.max()) + 1 if input_ids.shape[1] > width else 0
-        if longest > width:
-            raise ValueError(
-                f"expected texts of at most {width} tokens, found one of {longest}: "
-                f"pass truncation=True to the tokenizer or the pipeline"
-            )
-        missing = max(0, width - input_ids.shape[1])
-        return nn.functional.pad(input_ids[:, :width], (0, missing), value=pad)
+        return torch.cat([embeds, padding], dim=1).gather(1, places[:, :, None].expand(-1, -1, C)), real
 
     def _loss(self, logits: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
         """Return the loss of the configured problem: a mean over this batch, or its part of a mean over a step."""
         config = self.config
-        given = {"labels": labels, "pooled_logits": logits, "config": config}
+        given: dict[str, Any] = {"labels": labels, "pooled_logits": logits, "config": config}
+        given["ignore_index"] = config.ignore_index
         if num_items_in_batch is None:
             return self.loss_function(**given)
         whole = not labels.is_floating_point() and self.num_labels > 1

@@ -16,8 +16,9 @@ from ..system.reading import read_json
 from ..system.run_folder import ARGUMENTS_FILE, check_writable, partial_folder
 from ..tables.table import expand
 from ..trainable.freezing import freeze
-from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
+from ..training.arguments import ModelArguments, SpamTrainingArguments
 from ..training.checkpoints import bytes_needed, remove_unsealed
+from ..training.presets import PRESETS
 from ..training.resuming import find_checkpoint, set_aside_later
 from ..values.set_up import suspects
 from .stored_options import PLACES
@@ -42,6 +43,26 @@ class Job:
             for name in suspects(self.training)
             if name in self.options and self.options[name] != preset.get(name)
         }
+
+
+def check_options(job: Job) -> None:
+    """Refuse options that contradict each other, before anything is read.
+
+    Raises:
+        UserError: If two of them do.
+    """
+    model, training, data = job.model, job.training, job.data
+    if training.prefix_cache == "on" and (model.trainable == "all" or model.drop_rate > 0):
+        found = "--trainable all" if model.trainable == "all" else f"--drop_rate {model.drop_rate:g}"
+        raise UserError(
+            f"--prefix_cache on: expected frozen blocks without dropout, found {found}. Leave out one of them."
+        )
+    if model.pad_to is not None and data.max_length is not None:
+        raise UserError("--pad_to: expected no --max_length, which says how long rows are. Leave out one of them.")
+    if model.ignore_index != ModelArguments.ignore_index and data.balance in ("class_weights", "focal"):
+        raise UserError(
+            f"--ignore_index: expected the plain loss, found --balance {data.balance}. Leave out one of them."
+        )
 
 
 def check_sources(data: DataArguments) -> None:

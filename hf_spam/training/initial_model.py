@@ -16,7 +16,7 @@ from ..data.labels import SINGLE, Task
 from ..data.splits import SPAM, task_of
 from ..data.tokenization import END_OF_TEXT_ID, build_tokenizer
 from ..errors import UserError, one_line
-from ..model.configuration_spam_gpt import SpamGPTConfig
+from ..model.configuration_spam_gpt import READS_PADDING, SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from .arguments import ModelArguments
 
@@ -35,7 +35,7 @@ def build_model(
     Args:
         arguments: Which GPT, from which weights.
         tokenizer: The one that the texts are encoded with.
-        splits: The texts; the longest one of `train` sets the width that `last_position` pads to.
+        splits: The texts; the longest one of `train` sets the width of rows whose padding is read.
         max_length: The longest text in tokens that the model reads, instead of its context.
         seed: Of the random weights and of the head.
         cache_dir: Where downloads are kept; see `network.download.cache_folder`.
@@ -132,7 +132,8 @@ def build_config(
         checkpoint: Where its sizes come from; `None` for random weights.
         vocab_size: The tokenizer's.
         max_length: The longest text in tokens that the options allow, if they limit it.
-        longest_train_text: In tokens. Without a `max_length`, `last_position` pads to it, as the chapter does.
+        longest_train_text: In tokens. Without a `max_length`, rows whose padding is read have this length, as in the
+            chapter.
         ids: The tokenizer's `special_ids`, unless it is GPT-2's.
         task: The labels.
 
@@ -160,13 +161,15 @@ def build_config(
     if max_length is not None and max_length > context_length:
         raise UserError(f"expected a max_length within the context of {context_length} tokens, found {max_length}.")
     special: dict[str, Any] = dict(ids or {})
-    read_last_position = arguments.pooling == "last_position"
+    longest = context_length if arguments.pad_to == "context" else min(longest_train_text, context_length)
     return SpamGPTConfig(
         **sizes,
         **special,
         drop_rate=arguments.drop_rate,
         pooling=arguments.pooling,
-        pad_to_length=(max_length or min(longest_train_text, context_length)) if read_last_position else None,
+        pad_to_length=(max_length or longest) if arguments.pooling in READS_PADDING else None,
+        causal=arguments.causal,
+        ignore_index=arguments.ignore_index,
         id2label=dict(enumerate(task.names)),
         label2id={label: id_ for id_, label in enumerate(task.names)},
         problem_type=None if task.problem_type == SINGLE else task.problem_type,

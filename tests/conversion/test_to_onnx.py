@@ -70,13 +70,22 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: transformers
 
 
 @pytest.mark.onnx
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("pooling", ["last_token", "last_position"])
-def test_agrees_with_torch(tmp_path: Path, pooling: str, attention: str) -> None:
+@pytest.mark.parametrize(
+    ("pooling", "causal", "attention"),
+    [
+        ("last_token", True, "sdpa"),
+        ("last_token", True, "eager"),
+        ("last_position", True, "sdpa"),
+        ("last_position", True, "eager"),
+        ("first_token", False, "sdpa"),
+        ("mean", True, "sdpa"),
+        ("mean", False, "eager"),
+        ("mean_positions", False, "sdpa"),
+    ],
+)
+def test_agrees_with_torch(tmp_path: Path, pooling: str, causal: bool, attention: str) -> None:
     """Whatever the shape of the batch and the side of the padding, also with the session alone."""
-    model = classifier(
-        pooling=pooling, pad_to_length=24 if pooling == "last_position" else None, attn_implementation=attention
-    )
+    model = classifier(pooling=pooling, causal=causal, pad_to_length=24, attn_implementation=attention)
     to_onnx(model, tmp_path)
     exported = OnnxModel(tmp_path, model.config)
     assert SpamGPTConfig.from_pretrained(tmp_path).pooling == pooling

@@ -264,7 +264,7 @@ def forget_padding(patch: Patch) -> None:
     def in_order(self: Any, x: Tensor, *others: Any) -> Tensor:
         return torch.arange(x.shape[1])[None]
 
-    patch.setattr("hf_spam.model.modeling_spam_gpt.align_left", as_it_is)
+    patch.setattr("hf_spam.model.pooling_spam_gpt.align_left", as_it_is)
     patch.setattr(SpamGPTModel, "_positions", in_order)
 
 

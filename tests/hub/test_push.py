@@ -36,7 +36,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 Run = Callable[..., tuple[int, str, str]]
 REPOSITORY = "alice/spam"
 TWO_STEPS = ["train", "--preset", "quickstart", "--model_size", "tiny", "--max_steps", "2", "--disable_tqdm", "true"]
-CODE = {"configuration_spam_gpt.py", "gpt.py", "layers_spam_gpt.py", "backbone_spam_gpt.py", "modeling_spam_gpt.py"}
+CODE = {
+    "configuration_spam_gpt.py",
+    "gpt.py",
+    "layers_spam_gpt.py",
+    "pooling_spam_gpt.py",
+    "backbone_spam_gpt.py",
+    "modeling_spam_gpt.py",
+}
 MODEL = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "manifest.json", *CODE}
 PLOTS = {f"{name}-plot.{kind}" for name in ("loss", "accuracy", "confusion") for kind in ("png", "pdf")}
 INITIAL = {".gitattributes"}

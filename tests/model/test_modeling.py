@@ -19,9 +19,9 @@ import hf_spam
 from hf_spam import SpamGPTConfig, SpamGPTForCausalLM, SpamGPTForSequenceClassification
 from hf_spam.conversion.from_gpt2 import fill, load_checkpoint
 from hf_spam.conversion.to_book import as_book
-from hf_spam.model.backbone_spam_gpt import align_left
 from hf_spam.model.gpt import GPTModel
 from hf_spam.model.layers_spam_gpt import SpamGPTBlock
+from hf_spam.model.pooling_spam_gpt import align_left
 
 PAD = 99
 
@@ -304,7 +304,16 @@ def test_any_number_of_labels(tiny_config: SpamGPTConfig, num_labels: int, tmp_p
         ({"n_heads": 5}, "emb_dim must be a multiple of n_heads, got 16 and 5"),
         ({"n_layers": 0}, "n_layers must be at least 1, got 0"),
         ({"drop_rate": 1.0}, r"drop_rate must be in \[0, 1\), got 1.0"),
-        ({"pooling": "mean"}, "pooling must be one of last_token, last_position, got 'mean'"),
+        (
+            {"pooling": "cls"},
+            "pooling must be one of first_token, last_token, last_position, mean, mean_positions, got 'cls'",
+        ),
+        (
+            {"pooling": "mean_positions", "pad_token_id": None},
+            "pooling mean_positions pads every row: it needs a pad_token_id",
+        ),
+        ({"causal": 0}, "causal must be true or false, got 0"),
+        ({"ignore_index": 1}, "ignore_index must be an integer that is no label's id, got 1"),
         ({"pad_to_length": 33}, r"pad_to_length must be between 1 and context_length \(32\), got 33"),
         ({"pad_token_id": 100}, "pad_token_id must be an id below 100, got 100"),
     ],
@@ -377,6 +386,7 @@ def test_loaded_where_the_package_is_not_installed(
         "configuration_spam_gpt.py",
         "gpt.py",
         "layers_spam_gpt.py",
+        "pooling_spam_gpt.py",
         "backbone_spam_gpt.py",
         "modeling_spam_gpt.py",
     }

@@ -5,7 +5,7 @@ import torch
 
 from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification
 from hf_spam.conversion.to_book import as_book
-from hf_spam.trainable.freezing import Trainable, freeze
+from hf_spam.trainable.freezing import freeze
 
 HEAD = {"out_head"}
 LAST = HEAD | {"final_norm", "trf_blocks.2"}
@@ -17,10 +17,11 @@ LAST = HEAD | {"final_norm", "trf_blocks.2"}
         ("last_layer", HEAD),
         ("last_block", LAST),
         ("last_two_blocks", LAST | {"trf_blocks.1"}),
+        ("last_3_blocks", LAST | {"trf_blocks.1", "trf_blocks.0"}),
         ("all", LAST | {"trf_blocks.0", "trf_blocks.1", "tok_emb", "pos_emb"}),
     ],
 )
-def test_what_trains(tiny_config: SpamGPTConfig, trainable: Trainable, expected: set[str]) -> None:
+def test_what_trains(tiny_config: SpamGPTConfig, trainable: str, expected: set[str]) -> None:
     tiny_config.n_layers = 3
     tiny_config._attn_implementation = "eager"  # with any other attention the key biases do not move by a gradient
     model = SpamGPTForSequenceClassification(tiny_config)

@@ -26,6 +26,9 @@ LAST_POSITION = ("--pooling", "last_position", "--max_length", "40")
 RULES = {
     "last_token": (),
     "last_position": LAST_POSITION,
+    "mean": ("--pooling", "mean"),
+    "mean_positions": ("--pooling", "mean_positions"),
+    "first_token, not causal": ("--pooling", "first_token", "--causal", "false"),
     "book": (*LAST_POSITION, "--attn_implementation", "eager", "--learning_rate", "1e-4"),
 }
 
@@ -92,6 +95,9 @@ def assert_same_training(found: Path, expected: Path, steps: int) -> None:
         pytest.param("last_block", "last_token", 2, marks=pytest.mark.slow),
         pytest.param("last_block", "book", 1, marks=pytest.mark.slow),
         pytest.param("last_two_blocks", "last_token", 1, marks=pytest.mark.slow),
+        pytest.param("last_layer", "mean", 1, marks=pytest.mark.slow),
+        pytest.param("last_2_blocks", "mean_positions", 1, marks=pytest.mark.slow),
+        pytest.param("last_layer", "first_token, not causal", 1, marks=pytest.mark.slow),
     ],
 )
 def test_the_same_training(
@@ -101,7 +107,7 @@ def test_the_same_training(
     for cache, alone in (("auto", processes), ("off", 1)):
         argv = recipe(*options, "--prefix_cache", cache, "--output_dir", tmp_path / cache)
         output = warm.run(argv, workplace, alone)
-        blocks = {"last_layer": 3, "last_block": 2, "last_two_blocks": 1}[trainable]
+        blocks = {"last_layer": 3, "last_block": 2, "last_two_blocks": 1, "last_2_blocks": 1}[trainable]
         said = (
             f"cache  output of the {blocks} frozen blocks: " if cache == "auto" else "cache  none: --prefix_cache off"
         )

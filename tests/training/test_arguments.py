@@ -13,7 +13,8 @@ from hf_spam import UserError
 from hf_spam.commands.train import make_parser, parse
 from hf_spam.data.arguments import DataArguments
 from hf_spam.options import build
-from hf_spam.training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
+from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
+from hf_spam.training.presets import PRESETS
 
 
 def training_arguments(tmp_path: Path, *argv: str) -> SpamTrainingArguments:

@@ -21,7 +21,6 @@ from hf_spam.data import sampling
 from hf_spam.data.labels import Task
 from hf_spam.data.tokenization import tokenize
 from hf_spam.evaluation.plots import plot_values
-from hf_spam.trainable.freezing import Trainable
 from hf_spam.training import fine_tuning as training
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.training.initial_model import build_config, initialize_model
@@ -63,7 +62,7 @@ def fine_tune(
     splits: DatasetDict,
     tokenized: DatasetDict,
     folder: Path,
-    trainable: Trainable = "all",
+    trainable: str = "all",
     **options: Any,
 ) -> training.Run:
     options = {"learning_rate": 1e-3, "disable_tqdm": True, "save_strategy": "no", **options}
