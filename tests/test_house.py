@@ -37,7 +37,7 @@ ROOMS = [
     {"audit", "evaluation", "trainable"},
     {"training"},
     {"equivalence", "hub", "starting"},
-    {"benchmarks"},
+    {"benchmarks", "experiments"},
     {"commands"},
     {"cli", "__init__"},
     {"__main__"},

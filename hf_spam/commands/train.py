@@ -1,6 +1,6 @@
 """`hf-spam train`: fine-tune, evaluate on the whole of each split, save a checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,7 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
         except UserError as error:
             reason = str(error).removeprefix(f"{path}: ")
             raise UserError(f"--config {path}: {reason}") from None
-    preset = given.get("preset") or from_file.get("preset") or "default"
-    options = merge({"output_dir": f"outputs/{preset}"}, PRESETS[preset], from_file, given, {"preset": preset})
+    options = complete(from_file, given)
     if "resume_from_checkpoint" not in options:
         return options
     named = any(name in level for name in (*SOURCES, "data_source") for level in (from_file, given))
@@ -100,13 +99,22 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     return merge(stored, from_file, given) if stored else options
 
 
-def main(options: dict[str, Any]) -> None:
-    """Fine-tune with the options that `parse` returned, and print the result."""
-    processes.join()
-    if processes.rank() > 0:
-        disable_progress_bars()
-    token = options.get("hub_token")
-    options = {name: value for name, value in options.items() if name != "hub_token"}  # the token is stored nowhere
+def complete(*levels: Mapping[str, Any]) -> dict[str, Any]:
+    """Return levels of options, the later overriding the earlier, with those of their preset below them.
+
+    Returns:
+        Options by name, always with `preset` and `output_dir`.
+    """
+    preset = next((level["preset"] for level in reversed(levels) if level.get("preset")), "default")
+    return merge({"output_dir": f"outputs/{preset}"}, PRESETS[preset], *levels, {"preset": preset})
+
+
+def make_job(options: dict[str, Any]) -> Job:
+    """Return the run that options ask for, as far as they can be checked before anything is read.
+
+    Raises:
+        UserError: If a value is none that its option accepts, or options contradict each other.
+    """
     job = Job(
         options,
         find_place(options["output_dir"]),
@@ -116,6 +124,17 @@ def main(options: dict[str, Any]) -> None:
         build(SpamTrainingArguments, options | {"push_to_hub": False}),
     )
     check_options(job)
+    return job
+
+
+def main(options: dict[str, Any]) -> None:
+    """Fine-tune with the options that `parse` returned, and print the result."""
+    processes.join()
+    if processes.rank() > 0:
+        disable_progress_bars()
+    token = options.get("hub_token")
+    options = {name: value for name, value in options.items() if name != "hub_token"}  # the token is stored nowhere
+    job = make_job(options)
     with processes.main_first():
         done = processes.rank() == 0 and is_done(job, token)
     if processes.broadcast(int(done)):

@@ -153,3 +153,37 @@ def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
         figure.savefig(file, dpi=150)
         figure.set_layout_engine("none")  # the second file takes the first one's
     return files
+
+
+def plot_intervals(
+    rows: Mapping[str, tuple[float, float, float, float | None]], label: str, folder: Path, name: str
+) -> list[Path]:
+    """Draw a share with its interval for each row, the first at the top.
+
+    Args:
+        rows: By the row's name: the share, both ends of its interval, each from 0 to 1, and a published one in %.
+        label: What the share is.
+        folder: Where `<name>.pdf` and `<name>.png` go.
+        name: The files' name without suffix.
+
+    Returns:
+        The two files.
+    """
+    figure = Figure(figsize=(7, 1.2 + 0.28 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    places = range(len(rows))
+    shares, lows, highs, published = (
+        [100 * (it or 0) for it in column] for column in zip(*rows.values(), strict=True)
+    )
+    errors = [[share - low for share, low in zip(shares, lows, strict=True)]]
+    errors += [[high - share for share, high in zip(shares, highs, strict=True)]]
+    axes.errorbar(shares, places, xerr=np.abs(errors), fmt="o", capsize=3, label="Measured, 95 % interval")
+    given = [(value / 100, place) for place, value in zip(places, published, strict=True) if value]
+    if given:
+        axes.plot(*zip(*given, strict=True), "x", color="gray", label="Published")
+    axes.set_yticks(places, [shorten(one_line(row), 32).replace("$", r"\$") for row in rows])
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel(f"{label} (%)")
+    axes.legend()
+    return _save(figure, folder, name)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 COMMANDS = (
-    *(f"hf_spam.commands.{name}" for name in ("data", "evaluate", "predict", "push", "train")),
+    *(f"hf_spam.commands.{name}" for name in ("data", "evaluate", "experiments", "predict", "push", "train")),
     *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "fontTools.subset"),  # for the plots
 )
 

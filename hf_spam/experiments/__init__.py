@@ -1,0 +1,1 @@
+"""Which of several recipes is best, and by how much?"""
