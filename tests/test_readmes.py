@@ -60,7 +60,8 @@ SLOW = {
     "hf-spam benchmark": "test_benchmark.py has its parts",
     "outputs/from-a-folder": "the stand-in for `hf-spam train` is the same",
     "outputs/best": "two more steps; test_resume.py has the best of the epochs",
-    "outputs/appendix": "two more steps, with other options of the Trainer's",
+    "outputs/variation": "two more steps; test_pooling.py has the rules",
+    "hf-spam experiments": "imports for seconds; test_experiments.py has the command",
     "outputs/again": "two more steps, with the options of a file; test_commands.py has it",
     "german": "two more steps; test_any_gpt2.py has other GPT-2s",
     "outputs/mix": "two more steps; test_imbalance.py has priors",
@@ -111,6 +112,13 @@ def shorten(step: Step) -> str:
         return f"{command} --model_size tiny --steps 5"  # the whole is a slow test
     if command == "hf-spam benchmark":
         return f"{command} --model_size tiny --some 10 --parts inference"  # the whole is a slow test
+    if command.startswith("hf-spam experiments --list"):
+        return f"{command} --model_size tiny"
+    if command.startswith("hf-spam experiments") and "--show" not in command:
+        few = command.replace(
+            "experiments --weights", "experiments row-01 row-18 --weights"
+        )  # the whole is a slow test
+        return f"{few.replace('mini', 'tiny')} --max_steps 2 --max_length 60 --data_file messages.csv"
     if not re.search(r"hf-spam train|hf_spam train|scripts/train.py|hf-spam native", command):
         return command
     if "--help" in command or "--resume_from_checkpoint" in command:
@@ -150,18 +158,10 @@ def template(
     some.to_csv(folder / "messages.csv", index=False)
     tickets = some.assign(Label=["ham", "service", "fraud", "ham"] * (len(some) // 4))
     tickets.to_csv(folder / "tickets.csv", index=False)
-    argv = [
-        "train",
-        "--preset",
-        "quickstart",
-        "--model_size",
-        "tiny",
-        "--data_file",
-        "messages.csv",
-        "--max_steps",
-        "2",
-    ]
-    warm.run([*argv, "--keep_checkpoints", "true"], folder)
+    (listed,) = re.findall(r"```yaml\n(.*?)```", READMES["hf_spam/experiments/README.md"], re.DOTALL)
+    (folder / "my-list.yaml").write_text(listed)
+    argv = "train --preset quickstart --model_size tiny --data_file messages.csv --max_steps 2 --keep_checkpoints true"
+    warm.run(argv.split(), folder)
     shutil.copytree(folder / "outputs" / "quickstart", folder / "outputs" / "long.partial")  # as if killed at the end
     small = GPTModel(SpamGPTConfig(emb_dim=48, n_layers=1), num_labels=2)
     native_loop.save_state(small, folder / "review_classifier.pth")

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors.torch import load_file
@@ -20,7 +20,7 @@ from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadMo
 
 from ..conversion.from_gpt2 import SIZES, GPT2Checkpoint, fill, load_checkpoint
 from ..conversion.to_book import as_book
-from ..model.configuration_spam_gpt import SpamGPTConfig
+from ..model.configuration_spam_gpt import Pooling, SpamGPTConfig
 from ..model.gpt import GPTModel
 from ..model.modeling_spam_gpt import SpamGPTForCausalLM, SpamGPTForSequenceClassification
 from . import native_loop
@@ -183,11 +183,11 @@ def _generate(model: Any, prompt: list[int]) -> list[int]:
 
 
 def check_persistence(subject: StartingPoint) -> list[Comparison]:
-    """Compare the logits of real messages before and after each way of saving and loading, for both pooling rules."""
+    """Compare the logits of real messages before and after each way of saving and loading, for every pooling rule."""
     texts = list(subject.splits["test"]["text"][:16])
     subject.tokenizer.model_max_length = subject.classifier.config.max_text_length
     batch = subject.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-    rules = ("last_token", "last_position")
+    rules: tuple[str, ...] = get_args(Pooling)
     ways = ("from_pretrained", ".pth → from_pretrained → .pth", "AutoModel in a fresh process")
     found: dict[str, dict[str, Value]] = {way: {} for way in ways}
     expected: dict[str, Value] = {}
