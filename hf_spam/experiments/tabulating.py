@@ -143,8 +143,9 @@ def to_csv(rows: Sequence[Row]) -> str:
         for result in row.results:
             messages = result.messages["test"]
             low, high = wilson(round(result.accuracies["test"] * messages), messages) or (0.0, 1.0)
-            figures = [*(result.accuracies[split] for split in _SPLITS), low, high, result.losses["validation"]]
-            figures += [result.seconds, result.peak_mb, result.parameters, result.trained_parameters]
+            figures: list[float | None] = [*(result.accuracies[split] for split in _SPLITS), low, high]
+            figures += [result.losses["validation"], result.seconds, result.peak_mb]
+            figures += [result.parameters, result.trained_parameters]
             given = [row.experiment.published.get(name, "") for name in (*_SPLITS, "minutes")]
             named = [row.experiment.name, row.experiment.title, result.seed, row.same_as or ""]
             writer.writerow([*named, *figures, *given])

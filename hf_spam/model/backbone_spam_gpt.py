@@ -45,6 +45,7 @@ def deprecate_old_name(forward: _Forward) -> _Forward:
 class SpamGPTPreTrainedModel(PreTrainedModel):
     """Base of all our models: configuration, initialisation, loading, and the transformers features they support."""
 
+    config: SpamGPTConfig
     config_class = SpamGPTConfig
     base_model_prefix = "model"
     head_name: ClassVar[str] = "score"
