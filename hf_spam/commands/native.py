@@ -1,39 +1,43 @@
 """`hf-spam native`: the chapter's own program, from the messages to the saved classifier, in plain PyTorch.
 
-It is the reference of `hf-spam check-equivalence` and prints the chapter's log lines. `hf-spam train --preset book`
-does the same with the Trainer.
+It is the reference of `hf-spam check-equivalence`. From the same weights and seed, `hf-spam train --preset book` does
+the same with the Trainer and prints the same log, line for line.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import tiktoken
 import torch
+from torch.utils.data import DataLoader
 
 from ..conversion.from_gpt2 import GPT2Checkpoint, fill, load_checkpoint
+from ..conversion.to_book import as_book
 from ..data.arguments import DataArguments
 from ..data.labels import HAM_SPAM, LabelRules
 from ..data.loading import read_messages
 from ..data.tokenization import gpt2_encoding
 from ..equivalence import native_loop
 from ..errors import UserError, one_line
-from ..evaluation.history import History
+from ..evaluation.history import UNTRAINED_BATCHES, History, describe_trained, describe_untrained
 from ..evaluation.plots import plot_history, prove_drawable
 from ..inference.classifier import EXAMPLES
+from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.gpt import GPTModel
 from ..options import OptionParser, build, merge, option
 from ..system.run_folder import STATE_FILE, check_writable, staged
 from ..trainable.freezing import freeze
 from ..training.arguments import ModelArguments
 from ..training.checkpoints import require_finite_weights
-from ..training.initial_model import build_config
+from ..training.initial_model import build_config, initialize_model
 from ..values.ranges import BATCH, COUNT, COUNT_OR_NONE, EPOCHS, FACTOR, FOLDER, SEED, check_values
 
 # Options that the chapter leaves no choice about.
 FIXED = ("data_dir", "balance", "pooling", "pad_to", "causal", "ignore_index", "attn_implementation")
-PROMPT = "Every effort moves you"
+# What a pretrained model continues, by how many tokens.
+PROMPTS = {"Every effort moves you": 15, native_loop.ZERO_SHOT.format(text=EXAMPLES[0]): 23}
 
 
 @dataclass
@@ -92,7 +96,7 @@ def main(options: dict[str, Any]) -> None:
     loaders = load_batches(data_arguments, arguments, encoding)
     row_length = loaders["train"].dataset[0][0].shape[0]
     config = build_config(model_arguments, checkpoint, encoding.n_vocab, row_length, row_length)
-    model = build_language_model(GPTModel(config), checkpoint, arguments.seed)
+    model = build_language_model(config, checkpoint, arguments.seed)
     print_generated(model, encoding, checkpoint)
 
     native_loop.replace_head(model, seed=arguments.seed)
@@ -100,7 +104,7 @@ def main(options: dict[str, Any]) -> None:
     model.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
     print_untrained(model, loaders, arguments.seed)
     history = train(model, loaders, arguments)
-    print("all batches: " + accuracies(model, loaders))
+    print_trained(model, loaders)
     for text in EXAMPLES:
         print(f"{native_loop.classify(text, model, encoding, row_length):9} {text}")
 
@@ -115,10 +119,17 @@ def main(options: dict[str, Any]) -> None:
 def print_untrained(model: GPTModel, loaders: dict[str, native_loop.Batches], seed: int) -> None:
     """Print the accuracies and losses before training, on as many batches as in the chapter."""
     torch.manual_seed(seed)
-    print("before training, 10 batches: " + accuracies(model, loaders, 10))
+    print(describe_untrained("accuracy", accuracies(model, loaders, UNTRAINED_BATCHES["accuracy"])))
     model.eval()
-    losses = {name: native_loop.loader_loss(model, loader, 5) for name, loader in loaders.items()}
-    print("before training, 5 batches: " + ", ".join(f"{name} loss {loss:.3f}" for name, loss in losses.items()))
+    limit = UNTRAINED_BATCHES["loss"]
+    losses = {name: native_loop.loader_loss(model, loader, limit) for name, loader in loaders.items()}
+    print(describe_untrained("loss", losses))
+
+
+def print_trained(model: GPTModel, loaders: dict[str, native_loop.Batches]) -> None:
+    """Print the accuracies after training, on the messages that the training loader drops, too."""
+    whole = {name: DataLoader(loader.dataset, loader.batch_size) for name, loader in loaders.items()}
+    print(describe_trained(accuracies(model, whole)))
 
 
 def train(model: GPTModel, loaders: dict[str, native_loop.Batches], arguments: NativeArguments) -> History:
@@ -164,12 +175,18 @@ def load_batches(
     return loaders
 
 
-def build_language_model(model: GPTModel, checkpoint: GPT2Checkpoint | None, seed: int) -> GPTModel:
-    """Return the language model from a checkpoint, or as torch initializes it right after seeding."""
+def build_language_model(config: SpamGPTConfig, checkpoint: GPT2Checkpoint | None, seed: int) -> GPTModel:
+    """Return the language model from a checkpoint, or from the random weights that `hf-spam train` starts from.
+
+    As in GPT-2, its head starts as a copy of the token embedding.
+    """
+    model = GPTModel(config)
     if checkpoint is None:
-        torch.manual_seed(seed)
-        return GPTModel(model.config)
-    fill(model, checkpoint)
+        start = as_book(initialize_model(config, None, seed)).state_dict()
+        del start["out_head.bias"]
+        model.load_state_dict(start | {"out_head.weight": start["tok_emb.weight"]})
+    else:
+        fill(model, checkpoint)
     return model
 
 
@@ -177,12 +194,13 @@ def print_generated(model: GPTModel, encoding: tiktoken.Encoding, checkpoint: GP
     """Print what a pretrained model generates from a prompt, and when asked whether a message is spam."""
     if checkpoint is None:
         return
-    for prompt in (PROMPT, native_loop.ZERO_SHOT.format(text=EXAMPLES[0])):
-        ids = native_loop.generate(model, encoding.encode(prompt), 15)
+    for prompt, new_tokens in PROMPTS.items():
+        ids = native_loop.generate(model, encoding.encode(prompt), new_tokens)
         print(f"generated: {encoding.decode(ids)!r}")
 
 
-def accuracies(model: GPTModel, loaders: dict[str, native_loop.Batches], num_batches: int | None = None) -> str:
-    """Return a line with each split's accuracy."""
-    shares = {name: native_loop.loader_accuracy(model, loader, num_batches) for name, loader in loaders.items()}
-    return ", ".join(f"{name} accuracy {share:.2%}" for name, share in shares.items())
+def accuracies(
+    model: GPTModel, loaders: Mapping[str, native_loop.Batches], num_batches: int | None = None
+) -> dict[str, float]:
+    """Return each split's accuracy over so many batches; by default over all."""
+    return {name: native_loop.loader_accuracy(model, loader, num_batches) for name, loader in loaders.items()}

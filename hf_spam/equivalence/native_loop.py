@@ -27,7 +27,7 @@ from .records import Step, digest, gradient_norm
 
 PAD_TOKEN_ID = 50256
 SPLITS = ("train", "validation", "test")
-ZERO_SHOT = "Is this message spam, yes or no? Message: '{text}' Answer:"
+ZERO_SHOT = "Is the following text 'spam'? Answer with 'yes' or 'no': '{text}'"
 
 Batches = DataLoader[tuple[Tensor, Tensor]]
 

@@ -147,10 +147,10 @@ def build_trainer(
     collator = PrefixCollator(tokenizer)
     interim = InterimEstimates(
         DataLoader(train, batch_size, shuffle=True, drop_last=arguments.dataloader_drop_last, collate_fn=collator),
-        DataLoader(tokenized["validation"], batch_size, collate_fn=collator),
-        arguments.eval_freq,
-        arguments.eval_iter,
-        log,
+        *(DataLoader(tokenized[name], batch_size, collate_fn=collator) for name in ("validation", "test")),
+        eval_freq=arguments.eval_freq,
+        eval_iter=arguments.eval_iter,
+        log=log,
     )
     callbacks: list[TrainerCallback] = [interim, LogLines(log)]
     if arguments.early_stopping_patience is not None:
