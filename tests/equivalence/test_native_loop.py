@@ -234,22 +234,30 @@ def test_nothing_half_written(model: GPTModel, tmp_path: Path, monkeypatch: pyte
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
+def chapters_lines(output: str) -> list[str]:
+    """What both commands print: before training, the log, and after training."""
+    return [line for line in output.splitlines() if line.startswith(("before ", "Ep ", "Training ", "after "))]
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "random"])
 def test_both_commands_print_the_same_log(
-    run: Callable[..., tuple[int, str, str]], gpt2_folder: Path, few_messages: Path, tmp_path: Path
+    run: Callable[..., tuple[int, str, str]], gpt2_folder: Path, few_messages: Path, tmp_path: Path, weights: str
 ) -> None:
-    """`native` and `train --preset book`, each from the files on disk on its own."""
-    options = ["--data_file", few_messages, "--weights", gpt2_folder, "--max_length", 60, "--trainable", "all"]
+    """`native` and `train --preset book`, each from the files on disk, or from the seed, on its own."""
+    options = ["--data_file", few_messages, "--max_length", 60, "--trainable", "all", "--seed", 7]
+    options += ["--weights", gpt2_folder] if weights == "pretrained" else ["--weights", "random", "--model_size", "tiny"]
     options += ["--max_steps", 14, "--eval_freq", 5, "--learning_rate", 1e-3, "--drop_rate", 0.1]
     code, native, _ = run("native", *options, "--output_dir", tmp_path / "native")
     assert code == 0
     code, trainer, _ = run("train", "--preset", "book", *options, "--output_dir", tmp_path / "trainer")
     assert code == 0
-    log = [line for line in native.splitlines() if line.startswith(("Ep ", "Training "))]
-    assert log == [line for line in trainer.splitlines() if line.startswith(("Ep ", "Training "))]
-    assert len(log) == 5  # steps 0, 5 and 10, and the ends of two epochs of 11
-    assert len({line.split(": ")[1] for line in log}) == 5  # it learns
+    log = chapters_lines(native)
+    assert log == chapters_lines(trainer)
+    assert [line.split()[0] for line in log] == [*["before"] * 2, *["Ep"] * 3, "Training", "Training", "after"]
+    assert len(set(log)) == 8  # it learns
+    assert log[0].startswith("before training, 10 batches: train accuracy ")
     assert "batches: 11 train, 2 validation, 4 test; each [8, 60]" in native
-    assert native.count("generated: ") == 2
+    assert native.count("generated: ") == (2 if weights == "pretrained" else 0)
     assert {path.name for path in (tmp_path / "native").iterdir()} == {
         "manifest.json",
         "review_classifier.pth",
@@ -282,8 +290,17 @@ def test_native_says_what_is_wrong(
 
 
 @pytest.mark.slow
-def test_native_from_random_weights(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
-    options = ["--data_source", "sample", "--weights", "random", "--model_size", "tiny", "--max_steps", 1]
-    code, output, _ = run("native", *options, "--output_dir", tmp_path / "run")
+@pytest.mark.parametrize("cache", ["auto", "off"])
+def test_both_commands_agree_for_an_epoch(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path, cache: str
+) -> None:
+    """From random weights on the whole sample, by the chapter's recipe but for the rate; with the prefix cache, too."""
+    options = ["--data_source", "sample", "--weights", "random", "--model_size", "tiny", "--num_train_epochs", 1]
+    options += ["--max_length", 120, "--learning_rate", 1e-3]
+    code, native, _ = run("native", *options, "--output_dir", tmp_path / "native")
     assert code == 0
-    assert "generated" not in output
+    options += ["--prefix_cache", cache, "--output_dir", tmp_path / "trainer"]
+    code, trainer, _ = run("train", "--preset", "book", *options)
+    assert code == 0
+    assert chapters_lines(native) == chapters_lines(trainer)
+    assert len(chapters_lines(native)) == 2 + 3 + 1 + 1  # steps 0, 50 and 100 of 112
