@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import tiktoken
 import torch
 from torch.utils.data import DataLoader
@@ -19,7 +20,7 @@ from ..data.arguments import DataArguments
 from ..data.labels import HAM_SPAM, LabelRules
 from ..data.loading import read_messages
 from ..data.tokenization import gpt2_encoding
-from ..equivalence import native_loop
+from ..equivalence import native_loop, walk
 from ..errors import UserError, one_line
 from ..evaluation.history import UNTRAINED_BATCHES, History, describe_trained, describe_untrained
 from ..evaluation.plots import plot_history, prove_drawable
@@ -56,6 +57,7 @@ class NativeArguments:
     weight_decay: float = option(0.1, "AdamW's weight decay.", range=FACTOR)
     eval_freq: int = option(50, "Estimate the losses every N steps; 0: never.", range=COUNT_OR_NONE)
     eval_iter: int = option(5, "Batches per estimate.", range=COUNT)
+    explain: bool = option(False, "Walk through the chapter: each listing and figure, on these messages.")
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -93,33 +95,59 @@ def main(options: dict[str, Any]) -> None:
     if model_arguments.weights != "random":
         checkpoint = load_checkpoint(model_arguments.weights, model_arguments.model_size, data_arguments.cache_dir)
     encoding = gpt2_encoding(data_arguments.bpe_dir)
-    loaders = load_batches(data_arguments, arguments, encoding)
+    frame = read_messages(data_arguments, LabelRules(HAM_SPAM)).frame
+    splits = split(frame, data_arguments)
+    loaders = load_batches(splits, data_arguments, arguments, encoding)
+    if arguments.explain:
+        walk.show_messages(frame)
+        walk.show_splits(frame, splits, data_arguments.split_seed)
+        walk.show_batches(splits, loaders, encoding)
+    else:
+        print_batches(loaders)
     row_length = loaders["train"].dataset[0][0].shape[0]
     config = build_config(model_arguments, checkpoint, encoding.n_vocab, row_length, row_length)
     model = build_language_model(config, checkpoint, arguments.seed)
+    if arguments.explain:
+        walk.say("Figure 6.8", "Listing 6.6")
     print_generated(model, encoding, checkpoint)
+    if arguments.explain:
+        walk.show_model(model, checkpoint is not None)
 
     native_loop.replace_head(model, seed=arguments.seed)
     freeze(model, model_arguments.trainable)
     model.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
-    print_untrained(model, loaders, arguments.seed)
+    if arguments.explain:
+        walk.show_head(model)
+        walk.show_positions(model, encoding)
+    print_untrained(model, loaders, arguments)
     history = train(model, loaders, arguments)
-    print_trained(model, loaders)
-    for text in EXAMPLES:
-        print(f"{native_loop.classify(text, model, encoding, row_length):9} {text}")
 
     require_finite_weights(model, "the end of the training")
     with staged(output_dir) as folder:
-        native_loop.save_state(model, folder / STATE_FILE)
         epoch_size = len(loaders["train"]) * arguments.per_device_train_batch_size
-        plot_history(history, history.examples_seen / epoch_size, folder)
+        files = plot_history(history, history.examples_seen / epoch_size, folder)
+        if arguments.explain:
+            walk.show_plots(files)
+        print_trained(model, loaders)
+        if arguments.explain:
+            walk.say("Listing 6.12")
+        for text in EXAMPLES:
+            print(f"{native_loop.classify(text, model, encoding, row_length):9} {text}")
+        native_loop.save_state(model, folder / STATE_FILE)
+        if arguments.explain:
+            walk.show_saved(model, folder / STATE_FILE, encoding, EXAMPLES, row_length)
+            walk.show_exercises()
     print(one_line(f"saved to {output_dir}"))
 
 
-def print_untrained(model: GPTModel, loaders: dict[str, native_loop.Batches], seed: int) -> None:
+def print_untrained(model: GPTModel, loaders: dict[str, native_loop.Batches], arguments: NativeArguments) -> None:
     """Print the accuracies and losses before training, on as many batches as in the chapter."""
-    torch.manual_seed(seed)
+    if arguments.explain:
+        walk.say("Listing 6.8")
+    torch.manual_seed(arguments.seed)
     print(describe_untrained("accuracy", accuracies(model, loaders, UNTRAINED_BATCHES["accuracy"])))
+    if arguments.explain:
+        walk.say("Listing 6.9")
     model.eval()
     limit = UNTRAINED_BATCHES["loss"]
     losses = {name: native_loop.loader_loss(model, loader, limit) for name, loader in loaders.items()}
@@ -134,6 +162,8 @@ def print_trained(model: GPTModel, loaders: dict[str, native_loop.Batches]) -> N
 
 def train(model: GPTModel, loaders: dict[str, native_loop.Batches], arguments: NativeArguments) -> History:
     """Train the model in place and return its interim estimates."""
+    if arguments.explain:
+        walk.say("Figure 6.15", "Listing 6.10")
     torch.manual_seed(arguments.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.learning_rate, weight_decay=arguments.weight_decay)
     start = time.perf_counter()
@@ -151,16 +181,24 @@ def train(model: GPTModel, loaders: dict[str, native_loop.Batches], arguments: N
     return history
 
 
-def load_batches(
-    data_arguments: DataArguments, arguments: NativeArguments, encoding: tiktoken.Encoding
-) -> dict[str, native_loop.Batches]:
-    """Return the loaders of the three splits, and print how long they are."""
-    splits = native_loop.split_messages(
-        read_messages(data_arguments, LabelRules(HAM_SPAM)).frame,
-        data_arguments.train_fraction,
-        data_arguments.validation_fraction,
-        data_arguments.split_seed,
+def split(frame: pd.DataFrame, arguments: DataArguments) -> dict[str, pd.DataFrame]:
+    """Return the three splits of the messages."""
+    return native_loop.split_messages(
+        frame, arguments.train_fraction, arguments.validation_fraction, arguments.split_seed
     )
+
+
+def load_batches(
+    splits: Mapping[str, pd.DataFrame],
+    data_arguments: DataArguments,
+    arguments: NativeArguments,
+    encoding: tiktoken.Encoding,
+) -> dict[str, native_loop.Batches]:
+    """Return the loaders of the three splits.
+
+    Raises:
+        UserError: If the training split does not fill one batch.
+    """
     loaders = native_loop.build_loaders(
         splits, encoding, data_arguments.max_length, arguments.per_device_train_batch_size
     )
@@ -169,10 +207,14 @@ def load_batches(
             f"expected at least one training batch of {arguments.per_device_train_batch_size} messages, "
             f"found {len(splits['train'])}."
         )
+    return loaders
+
+
+def print_batches(loaders: Mapping[str, native_loop.Batches]) -> None:
+    """Print how many batches each split has, and their shape."""
     ids, _ = next(iter(loaders["validation"]))
     batches = ", ".join(f"{len(loader)} {name}" for name, loader in loaders.items())
     print(f"batches: {batches}; each {list(ids.shape)}")
-    return loaders
 
 
 def build_language_model(config: SpamGPTConfig, checkpoint: GPT2Checkpoint | None, seed: int) -> GPTModel:
