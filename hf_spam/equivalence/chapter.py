@@ -34,6 +34,7 @@ class Place:
 
 
 _LOOP = "equivalence.native_loop"
+_START = "training.initial_model"
 _MODEL = "model.modeling_spam_gpt:SpamGPTForSequenceClassification"
 _INSPECT = "hf-spam inspect outputs/quickstart 'Do you have time'"
 
@@ -41,9 +42,7 @@ PLACES = (
     Place("Listing 6.1", "the messages: download and unzip", "data.sources:read_uci", "data.sources:open_tables"),
     Place("Figure 6.5", "the messages as a data frame", "data.loading:read_messages", "data.loading:read_messages"),
     Place("Listing 6.2", "as many ham as spam", f"{_LOOP}:balance_messages", "data.sampling:undersample"),
-    Place(
-        "Listing 6.3", "the three splits", f"{_LOOP}:split_messages", "data.sampling:prepare_splits", "hf-spam data"
-    ),
+    Place("Listing 6.3", "the three splits", f"{_LOOP}:split_messages", "data.sampling:prepare_splits"),
     Place("Figure 6.6", "from text to padded ids", f"{_LOOP}:SpamDataset", "data.encoding:encode"),
     Place("Listing 6.4", "the data set of padded rows", f"{_LOOP}:SpamDataset", "data.tokenization:tokenize"),
     Place("Listing 6.5", "the loaders", f"{_LOOP}:build_loaders", "training.fine_tuning:build_trainer"),
@@ -53,10 +52,10 @@ PLACES = (
         "Listing 6.6",
         "the pretrained GPT",
         "commands.native:build_language_model",
-        "training.initial_model:load_weights",
+        f"{_START}:load_weights",
     ),
     Place("Figure 6.9", "the head that is replaced", "model.gpt:GPTModel", _MODEL),
-    Place("Listing 6.7", "the new head", f"{_LOOP}:replace_head", "training.initial_model:initialize_model"),
+    Place("Listing 6.7", "the new head", f"{_LOOP}:replace_head", f"{_START}:initialize_model"),
     Place("Figure 6.10", "what trains", "trainable.freezing:freeze", "trainable.freezing:freeze"),
     Place("Figure 6.11", "logits at every position", "model.gpt:GPTModel.forward", f"{_MODEL}.forward", _INSPECT),
     Place(
@@ -92,7 +91,7 @@ PLACES = (
         "Exercise 6.1",
         "rows as long as the context",
         f"{_LOOP}:SpamDataset",
-        "training.initial_model:build_config",
+        f"{_START}:build_config",
         "hf-spam train --preset book --max_length 1024",
     ),
     Place(

@@ -42,9 +42,8 @@ def show_splits(frame: pd.DataFrame, splits: Mapping[str, pd.DataFrame], seed: i
     """Print the counts of the balanced messages and of the splits."""
     say("Listing 6.2")
     balanced = native_loop.balance_messages(frame, seed)
-    print(
-        f"ham drawn at random until there is as much as spam: {_counts(balanced['Label'].map(dict(enumerate(LABELS))))}"
-    )
+    names = balanced["Label"].map(dict(enumerate(LABELS)))
+    print(f"ham drawn at random until there is as much as spam: {_counts(names)}")
     print("as class ids: ham 0 · spam 1")
     say("Listing 6.3")
     print("shuffled and cut: " + " · ".join(f"{name} {len(rows):,}" for name, rows in splits.items()))
@@ -119,10 +118,8 @@ def show_positions(model: GPTModel, encoding: tiktoken.Encoding) -> None:
         print(f"  {token!r:8} " + " ".join(f"{weight:.2f}" for weight in row))
     say("Figure 6.13", "Figure 6.14")
     scores = logits[-1].softmax(dim=-1)
-    print(
-        "softmax of the logits that are read: "
-        + " · ".join(f"{n} {s:.4f}" for n, s in zip(LABELS, scores, strict=True))
-    )
+    shares = " · ".join(f"{name} {score:.4f}" for name, score in zip(LABELS, scores, strict=True))
+    print(f"softmax of the logits that are read: {shares}")
     label = int(logits[-1].argmax())
     print(f"argmax: {label}, which is {LABELS[label]} (the head is new: by chance)")
 
