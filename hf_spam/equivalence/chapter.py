@@ -92,7 +92,7 @@ PLACES = (
         "rows as long as the context",
         f"{_LOOP}:SpamDataset",
         f"{_START}:build_config",
-        "hf-spam train --preset book --max_length 1024",
+        "hf-spam train --preset book --pad_to context",
     ),
     Place(
         "Exercise 6.2",

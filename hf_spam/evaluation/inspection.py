@@ -16,6 +16,7 @@ from ..data.labels import task_of_config
 from ..errors import one_line, shorten
 from ..model.gpt import TransformerBlock
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..model.pooling_spam_gpt import find_position, to_rows
 from ..system.files import atomic_file
 
 _MOST_LABELS = 12  # columns of logits
@@ -110,7 +111,7 @@ def describe_parts(parts: Collection[Part]) -> str:
 def describe_sizes(model: SpamGPTForSequenceClassification) -> str:
     """Return the lines on the model's sizes, its labels and the position that it reads."""
     config: Any = model.config
-    width = f", rows of {config.pad_to_length} tokens" if config.pooling == "last_position" else ""
+    width = "" if config.row_length is None else f", rows of {config.row_length:,} tokens"
     return "\n".join(
         [
             f"model  {config.n_layers} layers × {config.emb_dim} wide, {config.n_heads} heads, context "
@@ -125,13 +126,12 @@ def describe_sizes(model: SpamGPTForSequenceClassification) -> str:
 
 
 def positions_read(model: SpamGPTForSequenceClassification, ids: list[int]) -> tuple[Tensor, list[int]]:
-    """Return a text's row as the model reads it, *shape* `[1, T]`, and the positions whose logits are the text's.
-
-    The model itself says so; a pooling rule that reads several positions returns them here.
-    """
+    """Return a text's row as the model reads it, *shape* `[1, T]`, and the positions whose logits are the text's."""
+    config: Any = model.config
     row = torch.tensor([ids], dtype=torch.long, device=model.device)
-    row, last = model._read(row, torch.ones_like(row))
-    return row, last.tolist()
+    row, real = to_rows(config, row, torch.ones_like(row))
+    at = find_position(config, real)
+    return row, (real[0].nonzero().flatten() if at is None else at).tolist()
 
 
 @torch.inference_mode()

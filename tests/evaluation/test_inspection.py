@@ -132,6 +132,33 @@ def test_logits_and_attention_are_the_models(
     assert describe_reading(model, reading).splitlines()[4].endswith("← read")
 
 
+@pytest.mark.parametrize("causal", [True, False], ids=["causal", "both ways"])
+@pytest.mark.parametrize(
+    ("pooling", "read"),
+    [
+        ("first_token", [0]),
+        ("last_token", [3]),
+        ("last_position", [5]),
+        ("mean", [0, 1, 2, 3]),
+        ("mean_positions", [0, 1, 2, 3, 4, 5]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_read_gives_the_score(tokenizer: GPT2Tokenizer, pooling: str, read: list[int], causal: bool) -> None:
+    torch.manual_seed(0)
+    config = SpamGPTConfig(context_length=32, emb_dim=16, n_heads=4, n_layers=2, pooling=pooling, causal=causal)
+    config.pad_to_length = 6 if "position" in pooling else None
+    model = SpamGPTForSequenceClassification(config).eval()
+    reading = read_text(model, tokenizer, "Do you have time")
+    assert reading.read == read
+    with torch.no_grad():
+        expected = model(torch.tensor([[5211, 345, 423, 640]])).logits[0]
+    torch.testing.assert_close(reading.logits[read].mean(dim=0), expected, rtol=0, atol=1e-5)
+    last = attention_of(model, reading, 1)[:, read[-1]]
+    assert last.shape == (4,)
+    assert describe_reading(model, reading).count("← read") == len(read)
+
+
 def test_an_empty_text_and_one_that_is_too_long(
     model: SpamGPTForSequenceClassification, tokenizer: GPT2Tokenizer
 ) -> None:
