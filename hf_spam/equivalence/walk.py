@@ -6,6 +6,7 @@ None of them draws a random number that the program would miss.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import tiktoken
@@ -34,7 +35,7 @@ def show_messages(frame: pd.DataFrame) -> None:
     say("Listing 6.1", "Figure 6.5")
     print(f"{len(frame):,} rows of a label and a text:")
     for number, row in enumerate(frame.head(_SHOWN).itertuples(index=False)):
-        print(f"{number}  {row.Label:4}  {_short(row.Text)}")
+        print(f"{number}  {row.Label:4}  {_short(str(row.Text))}")
     print(f"of each label: {_counts(frame['Label'])}")
 
 
@@ -103,7 +104,8 @@ def show_positions(model: GPTModel, encoding: tiktoken.Encoding) -> None:
     model.eval()
     ids = encoding.encode(SENTENCE)
     weights: list[Tensor] = []
-    handle = model.trf_blocks[-1].att.softmax.register_forward_hook(lambda *found: weights.append(found[2]))
+    attention: Any = model.trf_blocks[-1].att
+    handle = attention.softmax.register_forward_hook(lambda *found: weights.append(found[2]))
     logits = model(torch.tensor([ids], device=model.tok_emb.weight.device))[0].cpu()  # [T, num_labels]
     handle.remove()
     tokens = [encoding.decode([id_]) for id_ in ids]

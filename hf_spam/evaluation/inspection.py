@@ -142,7 +142,7 @@ def read_text(model: SpamGPTForSequenceClassification, tokenizer: PreTrainedToke
     row, read = positions_read(model.eval(), ids)
     logits = model.score(model.model(row).last_hidden_state)[0].float().cpu()  # [T, num_labels]
     found = row[0].tolist()
-    return Reading(found, [tokenizer.decode([id_]) for id_ in found], logits, read)
+    return Reading(found, [str(tokenizer.decode([id_])) for id_ in found], logits, read)
 
 
 def describe_reading(model: SpamGPTForSequenceClassification, reading: Reading) -> str:
@@ -179,7 +179,7 @@ def attention_of(model: SpamGPTForSequenceClassification, reading: Reading, bloc
         The weights of each head, which add up to 1. *Shape:* `[n_heads, T]`.
     """
     gpt = model.model.eval()
-    chosen: TransformerBlock = gpt.trf_blocks[block]  # type: ignore[assignment]
+    chosen: TransformerBlock = gpt.trf_blocks[block]
     weights: list[Tensor] = []
     handle = chosen.att.softmax.register_forward_hook(lambda *found: weights.append(found[2]))
     try:

@@ -145,12 +145,16 @@ def build_trainer(
     if arguments.dataloader_drop_last and len(train) < batch_size:
         raise UserError(f"expected at least one training batch of {batch_size} messages, found {len(train)}.")
     collator = PrefixCollator(tokenizer)
+    validation, test = (
+        DataLoader(tokenized[name], batch_size, collate_fn=collator) for name in ("validation", "test")
+    )
     interim = InterimEstimates(
         DataLoader(train, batch_size, shuffle=True, drop_last=arguments.dataloader_drop_last, collate_fn=collator),
-        *(DataLoader(tokenized[name], batch_size, collate_fn=collator) for name in ("validation", "test")),
-        eval_freq=arguments.eval_freq,
-        eval_iter=arguments.eval_iter,
-        log=log,
+        validation,
+        test,
+        arguments.eval_freq,
+        arguments.eval_iter,
+        log,
     )
     callbacks: list[TrainerCallback] = [interim, LogLines(log)]
     if arguments.early_stopping_patience is not None:
