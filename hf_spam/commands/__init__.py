@@ -6,6 +6,7 @@ COMMANDS = {
     "experiments": "run the chapter's variations, or your own list, and put them in one table",
     "evaluate": "report on a split of a checkpoint's own data, or on a file",
     "predict": "classify texts given as arguments or on standard input",
+    "inspect": "print a model's parts, the logits at every position of a text, and draw its attention",
     "export": "convert a checkpoint to ONNX, in int8 if wished, or to transformers' GPT-2, and check that it agrees",
     "verify": "check that a run's files are those that were saved, and that its model is whole",
     "push": "put a model on the Hugging Face Hub, with its card",

@@ -1,39 +1,44 @@
 """`hf-spam native`: the chapter's own program, from the messages to the saved classifier, in plain PyTorch.
 
-It is the reference of `hf-spam check-equivalence` and prints the chapter's log lines. `hf-spam train --preset book`
-does the same with the Trainer.
+It is the reference of `hf-spam check-equivalence`. From the same weights and seed, `hf-spam train --preset book` does
+the same with the Trainer and prints the same log, line for line.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import tiktoken
 import torch
+from torch.utils.data import DataLoader
 
 from ..conversion.from_gpt2 import GPT2Checkpoint, fill, load_checkpoint
+from ..conversion.to_book import as_book
 from ..data.arguments import DataArguments
 from ..data.labels import HAM_SPAM, LabelRules
 from ..data.loading import read_messages
 from ..data.tokenization import gpt2_encoding
-from ..equivalence import native_loop
+from ..equivalence import native_loop, walk
 from ..errors import UserError, one_line
-from ..evaluation.history import History
+from ..evaluation.history import UNTRAINED_BATCHES, History, describe_trained, describe_untrained
 from ..evaluation.plots import plot_history, prove_drawable
 from ..inference.classifier import EXAMPLES
+from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.gpt import GPTModel
 from ..options import OptionParser, build, merge, option
 from ..system.run_folder import STATE_FILE, check_writable, staged
 from ..trainable.freezing import freeze
 from ..training.arguments import ModelArguments
 from ..training.checkpoints import require_finite_weights
-from ..training.initial_model import build_config
+from ..training.initial_model import build_config, initialize_model
 from ..values.ranges import BATCH, COUNT, COUNT_OR_NONE, EPOCHS, FACTOR, FOLDER, SEED, check_values
 
 # Options that the chapter leaves no choice about.
 FIXED = ("data_dir", "balance", "pooling", "pad_to", "causal", "ignore_index", "attn_implementation")
-PROMPT = "Every effort moves you"
+# What a pretrained model continues, by how many tokens.
+PROMPTS = {"Every effort moves you": 15, native_loop.ZERO_SHOT.format(text=EXAMPLES[0]): 23}
 
 
 @dataclass
@@ -52,6 +57,7 @@ class NativeArguments:
     weight_decay: float = option(0.1, "AdamW's weight decay.", range=FACTOR)
     eval_freq: int = option(50, "Estimate the losses every N steps; 0: never.", range=COUNT_OR_NONE)
     eval_iter: int = option(5, "Batches per estimate.", range=COUNT)
+    explain: bool = option(False, "Walk through the chapter: each listing and figure, on these messages.")
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -89,40 +95,75 @@ def main(options: dict[str, Any]) -> None:
     if model_arguments.weights != "random":
         checkpoint = load_checkpoint(model_arguments.weights, model_arguments.model_size, data_arguments.cache_dir)
     encoding = gpt2_encoding(data_arguments.bpe_dir)
-    loaders = load_batches(data_arguments, arguments, encoding)
+    frame = read_messages(data_arguments, LabelRules(HAM_SPAM)).frame
+    splits = split(frame, data_arguments)
+    loaders = load_batches(splits, data_arguments, arguments, encoding)
+    if arguments.explain:
+        walk.show_messages(frame)
+        walk.show_splits(frame, splits, data_arguments.split_seed)
+        walk.show_batches(splits, loaders, encoding)
+    else:
+        print_batches(loaders)
     row_length = loaders["train"].dataset[0][0].shape[0]
     config = build_config(model_arguments, checkpoint, encoding.n_vocab, row_length, row_length)
-    model = build_language_model(GPTModel(config), checkpoint, arguments.seed)
+    model = build_language_model(config, checkpoint, arguments.seed)
+    if arguments.explain:
+        walk.say("Figure 6.8", "Listing 6.6")
     print_generated(model, encoding, checkpoint)
+    if arguments.explain:
+        walk.show_model(model, checkpoint is not None)
 
     native_loop.replace_head(model, seed=arguments.seed)
     freeze(model, model_arguments.trainable)
     model.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
-    print_untrained(model, loaders, arguments.seed)
+    if arguments.explain:
+        walk.show_head(model)
+        walk.show_positions(model, encoding)
+    print_untrained(model, loaders, arguments)
     history = train(model, loaders, arguments)
-    print("all batches: " + accuracies(model, loaders))
-    for text in EXAMPLES:
-        print(f"{native_loop.classify(text, model, encoding, row_length):9} {text}")
 
     require_finite_weights(model, "the end of the training")
     with staged(output_dir) as folder:
-        native_loop.save_state(model, folder / STATE_FILE)
         epoch_size = len(loaders["train"]) * arguments.per_device_train_batch_size
-        plot_history(history, history.examples_seen / epoch_size, folder)
+        files = plot_history(history, history.examples_seen / epoch_size, folder)
+        if arguments.explain:
+            walk.show_plots(files)
+        print_trained(model, loaders)
+        if arguments.explain:
+            walk.say("Listing 6.12")
+        for text in EXAMPLES:
+            print(f"{native_loop.classify(text, model, encoding, row_length):9} {text}")
+        native_loop.save_state(model, folder / STATE_FILE)
+        if arguments.explain:
+            walk.show_saved(model, folder / STATE_FILE, encoding, EXAMPLES, row_length)
+            walk.show_exercises()
     print(one_line(f"saved to {output_dir}"))
 
 
-def print_untrained(model: GPTModel, loaders: dict[str, native_loop.Batches], seed: int) -> None:
+def print_untrained(model: GPTModel, loaders: dict[str, native_loop.Batches], arguments: NativeArguments) -> None:
     """Print the accuracies and losses before training, on as many batches as in the chapter."""
-    torch.manual_seed(seed)
-    print("before training, 10 batches: " + accuracies(model, loaders, 10))
+    if arguments.explain:
+        walk.say("Listing 6.8")
+    torch.manual_seed(arguments.seed)
+    print(describe_untrained("accuracy", accuracies(model, loaders, UNTRAINED_BATCHES["accuracy"])))
+    if arguments.explain:
+        walk.say("Listing 6.9")
     model.eval()
-    losses = {name: native_loop.loader_loss(model, loader, 5) for name, loader in loaders.items()}
-    print("before training, 5 batches: " + ", ".join(f"{name} loss {loss:.3f}" for name, loss in losses.items()))
+    limit = UNTRAINED_BATCHES["loss"]
+    losses = {name: native_loop.loader_loss(model, loader, limit) for name, loader in loaders.items()}
+    print(describe_untrained("loss", losses))
+
+
+def print_trained(model: GPTModel, loaders: dict[str, native_loop.Batches]) -> None:
+    """Print the accuracies after training, on the messages that the training loader drops, too."""
+    whole = {name: DataLoader(loader.dataset, loader.batch_size) for name, loader in loaders.items()}
+    print(describe_trained(accuracies(model, whole)))
 
 
 def train(model: GPTModel, loaders: dict[str, native_loop.Batches], arguments: NativeArguments) -> History:
     """Train the model in place and return its interim estimates."""
+    if arguments.explain:
+        walk.say("Figure 6.15", "Listing 6.10")
     torch.manual_seed(arguments.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.learning_rate, weight_decay=arguments.weight_decay)
     start = time.perf_counter()
@@ -140,16 +181,24 @@ def train(model: GPTModel, loaders: dict[str, native_loop.Batches], arguments: N
     return history
 
 
-def load_batches(
-    data_arguments: DataArguments, arguments: NativeArguments, encoding: tiktoken.Encoding
-) -> dict[str, native_loop.Batches]:
-    """Return the loaders of the three splits, and print how long they are."""
-    splits = native_loop.split_messages(
-        read_messages(data_arguments, LabelRules(HAM_SPAM)).frame,
-        data_arguments.train_fraction,
-        data_arguments.validation_fraction,
-        data_arguments.split_seed,
+def split(frame: pd.DataFrame, arguments: DataArguments) -> dict[str, pd.DataFrame]:
+    """Return the three splits of the messages."""
+    return native_loop.split_messages(
+        frame, arguments.train_fraction, arguments.validation_fraction, arguments.split_seed
     )
+
+
+def load_batches(
+    splits: Mapping[str, pd.DataFrame],
+    data_arguments: DataArguments,
+    arguments: NativeArguments,
+    encoding: tiktoken.Encoding,
+) -> dict[str, native_loop.Batches]:
+    """Return the loaders of the three splits.
+
+    Raises:
+        UserError: If the training split does not fill one batch.
+    """
     loaders = native_loop.build_loaders(
         splits, encoding, data_arguments.max_length, arguments.per_device_train_batch_size
     )
@@ -158,18 +207,28 @@ def load_batches(
             f"expected at least one training batch of {arguments.per_device_train_batch_size} messages, "
             f"found {len(splits['train'])}."
         )
-    ids, _ = next(iter(loaders["validation"]))
-    batches = ", ".join(f"{len(loader)} {name}" for name, loader in loaders.items())
-    print(f"batches: {batches}; each {list(ids.shape)}")
     return loaders
 
 
-def build_language_model(model: GPTModel, checkpoint: GPT2Checkpoint | None, seed: int) -> GPTModel:
-    """Return the language model from a checkpoint, or as torch initializes it right after seeding."""
+def print_batches(loaders: Mapping[str, native_loop.Batches]) -> None:
+    """Print how many batches each split has, and their shape."""
+    ids, _ = next(iter(loaders["validation"]))
+    batches = ", ".join(f"{len(loader)} {name}" for name, loader in loaders.items())
+    print(f"batches: {batches}; each {list(ids.shape)}")
+
+
+def build_language_model(config: SpamGPTConfig, checkpoint: GPT2Checkpoint | None, seed: int) -> GPTModel:
+    """Return the language model from a checkpoint, or from the random weights that `hf-spam train` starts from.
+
+    As in GPT-2, its head starts as a copy of the token embedding.
+    """
+    model = GPTModel(config)
     if checkpoint is None:
-        torch.manual_seed(seed)
-        return GPTModel(model.config)
-    fill(model, checkpoint)
+        start = as_book(initialize_model(config, None, seed)).state_dict()
+        del start["out_head.bias"]
+        model.load_state_dict(start | {"out_head.weight": start["tok_emb.weight"]})
+    else:
+        fill(model, checkpoint)
     return model
 
 
@@ -177,12 +236,13 @@ def print_generated(model: GPTModel, encoding: tiktoken.Encoding, checkpoint: GP
     """Print what a pretrained model generates from a prompt, and when asked whether a message is spam."""
     if checkpoint is None:
         return
-    for prompt in (PROMPT, native_loop.ZERO_SHOT.format(text=EXAMPLES[0])):
-        ids = native_loop.generate(model, encoding.encode(prompt), 15)
+    for prompt, new_tokens in PROMPTS.items():
+        ids = native_loop.generate(model, encoding.encode(prompt), new_tokens)
         print(f"generated: {encoding.decode(ids)!r}")
 
 
-def accuracies(model: GPTModel, loaders: dict[str, native_loop.Batches], num_batches: int | None = None) -> str:
-    """Return a line with each split's accuracy."""
-    shares = {name: native_loop.loader_accuracy(model, loader, num_batches) for name, loader in loaders.items()}
-    return ", ".join(f"{name} accuracy {share:.2%}" for name, share in shares.items())
+def accuracies(
+    model: GPTModel, loaders: Mapping[str, native_loop.Batches], num_batches: int | None = None
+) -> dict[str, float]:
+    """Return each split's accuracy over so many batches; by default over all."""
+    return {name: native_loop.loader_accuracy(model, loader, num_batches) for name, loader in loaders.items()}

@@ -27,7 +27,7 @@ from .records import Step, digest, gradient_norm
 
 PAD_TOKEN_ID = 50256
 SPLITS = ("train", "validation", "test")
-ZERO_SHOT = "Is this message spam, yes or no? Message: '{text}' Answer:"
+ZERO_SHOT = "Is the following text 'spam'? Answer with 'yes' or 'no': '{text}'"
 
 Batches = DataLoader[tuple[Tensor, Tensor]]
 
@@ -35,19 +35,15 @@ Batches = DataLoader[tuple[Tensor, Tensor]]
 # --- data ------------------------------------------------------------------------------------------------------------
 
 
-def split_messages(
-    messages: pd.DataFrame, train_fraction: float = 0.7, validation_fraction: float = 0.1, seed: int = 123
-) -> dict[str, pd.DataFrame]:
-    """Balance ham and spam, shuffle them and split them in three, with pandas alone.
+def balance_messages(messages: pd.DataFrame, seed: int = 123) -> pd.DataFrame:
+    """Return as much ham, drawn at random, as there is spam, then the spam.
 
     Args:
         messages: Columns `Label` (ham or spam) and `Text`, at least as many ham as spam.
-        train_fraction: Share of the rows for training.
-        validation_fraction: Share of the rows for validation; the rest is for testing.
-        seed: The `random_state` of the undersampling and the shuffle.
+        seed: The `random_state` of the drawing.
 
     Returns:
-        The splits, with `Label` 0 for ham and 1 for spam.
+        The messages, with `Label` 0 for ham and 1 for spam.
 
     Raises:
         UserError: If there is less ham than spam, a case that the chapter does not handle.
@@ -58,6 +54,27 @@ def split_messages(
         raise UserError(f"the native loop expects at least as many ham as spam, found {len(ham)} and {len(spam)}.")
     balanced = pd.concat([ham.sample(len(spam), random_state=seed), spam])
     balanced["Label"] = balanced["Label"].map({"ham": 0, "spam": 1})
+    return balanced
+
+
+def split_messages(
+    messages: pd.DataFrame, train_fraction: float = 0.7, validation_fraction: float = 0.1, seed: int = 123
+) -> dict[str, pd.DataFrame]:
+    """Balance ham and spam, shuffle them and split them in three, with pandas alone.
+
+    Args:
+        messages: See `balance_messages`.
+        train_fraction: Share of the rows for training.
+        validation_fraction: Share of the rows for validation; the rest is for testing.
+        seed: The `random_state` of the undersampling and the shuffle.
+
+    Returns:
+        The splits, with `Label` 0 for ham and 1 for spam.
+
+    Raises:
+        UserError: See `balance_messages`.
+    """
+    balanced = balance_messages(messages, seed)
     shuffled = balanced.sample(frac=1, random_state=seed).reset_index(drop=True)
     train_end = int(len(shuffled) * train_fraction)
     validation_end = train_end + int(len(shuffled) * validation_fraction)

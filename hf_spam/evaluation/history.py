@@ -1,9 +1,13 @@
 """The interim estimates of loss and accuracy that a fine-tuning records."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..errors import UserError
+
+# What the chapter reads of each split before training.
+UNTRAINED_BATCHES = {"accuracy": 10, "loss": 5}
 
 
 @dataclass
@@ -25,6 +29,21 @@ class History:
     train_accuracies: list[float] = field(default_factory=list)
     validation_accuracies: list[float] = field(default_factory=list)
     examples_seen: int = 0
+
+
+def describe_untrained(quantity: str, values: Mapping[str, float]) -> str:
+    """Return the line with the accuracy or the loss of each split before training, the same for both routes."""
+    return f"before training, {UNTRAINED_BATCHES[quantity]} batches: {_describe(quantity, values)}"
+
+
+def describe_trained(accuracies: Mapping[str, float]) -> str:
+    """Return the line with the accuracy of each split after training, the same for both routes."""
+    return f"after training, all messages: {_describe('accuracy', accuracies)}"
+
+
+def _describe(quantity: str, values: Mapping[str, float]) -> str:
+    form = ".2%" if quantity == "accuracy" else ".3f"
+    return ", ".join(f"{split} {quantity} {value:{form}}" for split, value in values.items())
 
 
 def parse_history(record: dict[str, Any], name: object) -> History:

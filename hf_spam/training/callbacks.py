@@ -18,7 +18,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from ..data.labels import MULTI, REGRESSION, Task, task_of_config
 from ..errors import UserError
-from ..evaluation.history import History, parse_history
+from ..evaluation.history import UNTRAINED_BATCHES, History, describe_untrained, parse_history
 from ..evaluation.metrics import format_metric
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.progress import progress
@@ -32,12 +32,16 @@ Log = Callable[[str], None]
 class InterimEstimates(TrainerCallback):
     """Estimates the losses every `eval_freq` steps and the accuracies after each epoch, on `eval_iter` batches.
 
+    Before the first step it logs both for every split, as the chapter does. That draws nothing from the random stream
+    of the training, and a resumed run does not repeat it.
+
     As in the chapter, the first estimate follows the first step, and the shuffled loader draws from torch's global
     generator. With `use_seedable_sampler` off this changes the order of later epochs, exactly as it does there.
 
     Args:
         train: Batches of the training split, shuffled.
         validation: Batches of the validation split, in order.
+        test: Batches of the test split, in order.
         eval_freq: Steps between two estimates of the losses; 0 for none.
         eval_iter: Batches that each estimate reads.
         log: Prints the chapter's log lines, on the main process.
@@ -50,12 +54,14 @@ class InterimEstimates(TrainerCallback):
         self,
         train: DataLoader[Any],
         validation: DataLoader[Any],
+        test: DataLoader[Any],
         eval_freq: int = 50,
         eval_iter: int = 5,
         log: Log = tqdm.write,
     ) -> None:
         self.train = train
         self.validation = validation
+        self.test = test
         self.eval_freq = eval_freq
         self.eval_iter = eval_iter
         self.log = log
@@ -90,8 +96,27 @@ class InterimEstimates(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Start the clock."""
+        """Say where the training starts from, unless it resumes, and start the clock."""
+        if state.global_step == 0:
+            lines = self._describe_untrained(kwargs["model"], args.seed)  # on every process: the weights may be shared
+            if state.is_world_process_zero:
+                for line in lines:
+                    self.log(line)
         self._start = time.perf_counter()
+
+    def _describe_untrained(self, model: SpamGPTForSequenceClassification, seed: int) -> list[str]:
+        """Return the lines on the accuracies, unless it is a regression, and on the losses before training."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        lines = []
+        with torch.random.fork_rng(devices=[]), self.autocast():
+            torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed the GPUs, too
+            if task_of_config(model.config).problem_type != REGRESSION:
+                limit = UNTRAINED_BATCHES["accuracy"]
+                accuracies = {name: estimate(model, batches, limit)[1] for name, batches in splits.items()}
+                lines.append(describe_untrained("accuracy", accuracies))
+            losses = {name: estimate(model, it, UNTRAINED_BATCHES["loss"])[0] for name, it in splits.items()}
+            lines.append(describe_untrained("loss", losses))
+        return lines
 
     def on_step_end(  # type: ignore[override]
         self, args: SpamTrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -218,7 +243,10 @@ class LogLines(TrainerCallback):
 
 @torch.no_grad()
 def estimate(model: SpamGPTForSequenceClassification, batches: DataLoader[Any], limit: int) -> tuple[float, float]:
-    """Return the mean of the first `limit` batches' losses, and the share of their messages classified correctly."""
+    """Return the mean of the first `limit` batches' losses, and the share of their messages classified correctly.
+
+    Without a batch both are NaN.
+    """
     task, was_training = task_of_config(model.config), model.training
     model.eval()
     losses, right, seen = [], 0, 0
@@ -228,7 +256,7 @@ def estimate(model: SpamGPTForSequenceClassification, batches: DataLoader[Any], 
         right += _count_right(task, output.logits, batch["labels"].to(model.device))
         seen += len(batch["labels"])
     model.train(was_training)
-    return sum(losses) / len(losses), right / seen
+    return (sum(losses) / len(losses), right / seen) if seen else (math.nan, math.nan)
 
 
 def _count_right(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> int:

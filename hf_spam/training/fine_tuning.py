@@ -145,9 +145,13 @@ def build_trainer(
     if arguments.dataloader_drop_last and len(train) < batch_size:
         raise UserError(f"expected at least one training batch of {batch_size} messages, found {len(train)}.")
     collator = PrefixCollator(tokenizer)
+    validation, test = (
+        DataLoader(tokenized[name], batch_size, collate_fn=collator) for name in ("validation", "test")
+    )
     interim = InterimEstimates(
         DataLoader(train, batch_size, shuffle=True, drop_last=arguments.dataloader_drop_last, collate_fn=collator),
-        DataLoader(tokenized["validation"], batch_size, collate_fn=collator),
+        validation,
+        test,
         arguments.eval_freq,
         arguments.eval_iter,
         log,

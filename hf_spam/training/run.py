@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ..data.labels import Task, task_of_config
 from ..errors import one_line
-from ..evaluation.history import History
+from ..evaluation.history import History, describe_trained
 from ..evaluation.metrics import figures_table
 from ..evaluation.plots import plot_confusion, plot_history
 from ..inference.classifier import EXAMPLES, SpamClassifier
@@ -128,9 +128,12 @@ def describe_run(record: Mapping[str, Any], output_dir: Path) -> str:
         output_dir: Where it is.
     """
     width = max((len(example["label"]) for example in record["examples"]), default=0) + 1
+    # Of a regression there are none.
+    accuracies = {name: figures["accuracy"] for name, figures in record["splits"].items() if "accuracy" in figures}
     examples = [f"{it['label']:{width}}{it['score']:.3f}  {it['text']}" for it in record["examples"]]
     lines = [
         f"trained {record['training']['steps']:,} steps in {record['training']['seconds']:.1f} s",
+        *([describe_trained(accuracies)] if accuracies else []),
         "",
         figures_table(record["splits"]),
         "",

@@ -284,12 +284,13 @@ def test_no_command(run: Run) -> None:
     code, out, err = run("classify")
     assert (code, out) == (2, "")
     assert err == (
-        "hf-spam: error: expected one of data, train, evaluate, predict, export, verify, push, native, "
-        "check-equivalence, benchmark, launch-configs, completion, found 'classify'. Try: hf-spam --help\n"
+        "hf-spam: error: expected one of data, train, experiments, evaluate, predict, inspect, export, verify, "
+        "push, native, check-equivalence, benchmark, launch-configs, completion, found 'classify'. "
+        "Try: hf-spam --help\n"
     )
 
 
-@pytest.mark.parametrize("command", ["data", "train", "evaluate", "predict", "export"])
+@pytest.mark.parametrize("command", ["data", "train", "evaluate", "predict", "inspect", "export"])
 def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str], run: Run) -> None:
     with pytest.raises(SystemExit) as done:
         run(command, "--help")
@@ -368,6 +369,7 @@ def test_a_name_that_no_folder_can_have(run: Run, tmp_path: Path, monkeypatch: p
     Path("two.csv").write_text("label,text\nham,a\nspam,b\n")
     for argv in (
         ["predict", name, "a"],
+        ["inspect", name, "a"],
         ["evaluate", name, "--data_file", "two.csv"],
         ["verify", name],
         ["export", name, "--format", "gpt2", "--output_dir", "out"],

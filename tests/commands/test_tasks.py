@@ -78,6 +78,8 @@ def test_from_the_file_to_the_card(train: Callable[..., tuple[Path, str]], warm:
     figures = metrics["splits"]["test"]
     assert FIGURES[task] <= set(figures)
     assert metrics["examples"] == []  # messages of the user's own are in no record
+    said = re.findall(r"^(?:before|after) training, [^:]+: train (\w+)", output, re.MULTILINE)
+    assert said == (["loss"] if task == "numbers" else ["accuracy", "loss", "accuracy"])
     assert ("confusion" in figures) == (folder / "confusion-plot.png").is_file() == (task == "three")
 
     classifier, classify = SpamClassifier.from_pretrained(folder), pipeline("text-classification", model=str(folder))

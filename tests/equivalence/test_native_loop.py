@@ -1,6 +1,7 @@
 """The chapter's program: its batches, its loss, its order of draws, its files.   pytest tests/equivalence/test_native_loop.py"""
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from hf_spam import GPTModel, SpamGPTConfig, SpamGPTForSequenceClassification, U
 from hf_spam.conversion.to_book import as_book
 from hf_spam.data.tokenization import gpt2_encoding
 from hf_spam.equivalence import native_loop
+from hf_spam.equivalence.chapter import BY_LABEL, PLACES
+from hf_spam.inference.classifier import EXAMPLES
 from hf_spam.trainable.freezing import freeze
 
 PAD = 50256
@@ -234,22 +237,69 @@ def test_nothing_half_written(model: GPTModel, tmp_path: Path, monkeypatch: pyte
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
+def chapters_lines(output: str) -> list[str]:
+    """What both commands print: before training, the log, and after training."""
+    return [line for line in output.splitlines() if line.startswith(("before ", "Ep ", "Training ", "after "))]
+
+
+def assert_walks(output: str) -> None:
+    """Every label of the table, in its order, and what a reader looks for under some of them."""
+    labels = re.findall(r"((?:Listing|Figure|Exercise) 6\.\d+): ", output)
+    assert sorted(labels) == sorted(BY_LABEL)
+    assert [it for it in labels if it[0] == "L"] == [place.label for place in PLACES if place.label[0] == "L"]
+    assert [it for it in labels if it[0] == "F"] == [place.label for place in PLACES if place.label[0] == "F"]
+    for text in (
+        "130 rows of a label and a text:",
+        "of each label: ham 65 · spam 65",
+        "shuffled and cut: train 91 · validation 13 · test 26",
+        "<|endoftext|> is [50256]",
+        "tokens in each row: train 60 · validation 60 · test 60",
+        "one of them: ids [8, 60], classes [8]",
+        "so nothing is generated",
+        "(out_head): Linear(in_features=16, out_features=50257, bias=False)",
+        "(out_head): Linear(in_features=16, out_features=2, bias=True)",
+        "'Do you have time' → [5211, 345, 423, 640] → logits [4, 2]:",
+        "drawn: loss-plot.pdf, loss-plot.png, accuracy-plot.pdf, accuracy-plot.png",
+        "38 of 38 tensors are equal to the last bit",
+    ):
+        assert text in output, text
+    read, scores = (
+        re.search(pattern, output) for pattern in (r"(\S+) +(\S+)  ← read", r"ham (0\.\d+) · spam (0\.\d+)")
+    )
+    assert read
+    assert scores
+    logits = torch.tensor([float(number) for number in read.groups()])
+    assert logits.softmax(dim=0).tolist() == pytest.approx([float(score) for score in scores.groups()], abs=2e-4)
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "random"])
 def test_both_commands_print_the_same_log(
-    run: Callable[..., tuple[int, str, str]], gpt2_folder: Path, few_messages: Path, tmp_path: Path
+    run: Callable[..., tuple[int, str, str]], gpt2_folder: Path, few_messages: Path, tmp_path: Path, weights: str
 ) -> None:
-    """`native` and `train --preset book`, each from the files on disk on its own."""
-    options = ["--data_file", few_messages, "--weights", gpt2_folder, "--max_length", 60, "--trainable", "all"]
+    """`native` and `train --preset book`, each from the files on disk, or from the seed, on its own."""
+    options = ["--data_file", few_messages, "--max_length", 60, "--trainable", "all", "--seed", 7]
+    options += (
+        ["--weights", gpt2_folder] if weights == "pretrained" else ["--weights", "random", "--model_size", "tiny"]
+    )
     options += ["--max_steps", 14, "--eval_freq", 5, "--learning_rate", 1e-3, "--drop_rate", 0.1]
-    code, native, _ = run("native", *options, "--output_dir", tmp_path / "native")
+    aloud = weights == "random"  # which must not change what is drawn
+    code, native, _ = run("native", *options, "--output_dir", tmp_path / "native", *(["--explain"] if aloud else []))
     assert code == 0
     code, trainer, _ = run("train", "--preset", "book", *options, "--output_dir", tmp_path / "trainer")
     assert code == 0
-    log = [line for line in native.splitlines() if line.startswith(("Ep ", "Training "))]
-    assert log == [line for line in trainer.splitlines() if line.startswith(("Ep ", "Training "))]
-    assert len(log) == 5  # steps 0, 5 and 10, and the ends of two epochs of 11
-    assert len({line.split(": ")[1] for line in log}) == 5  # it learns
-    assert "batches: 11 train, 2 validation, 4 test; each [8, 60]" in native
-    assert native.count("generated: ") == 2
+    log = chapters_lines(native)
+    assert log == chapters_lines(trainer)
+    assert [line.split()[0] for line in log] == [*["before"] * 2, *["Ep"] * 3, "Training", "Training", "after"]
+    assert len(set(log)) >= 7  # it learns
+    assert log[0].startswith("before training, 10 batches: train accuracy ")
+    if aloud:
+        assert_walks(native)
+    else:
+        assert len(native.splitlines()) == len(log) + 7
+        assert "batches: 11 train, 2 validation, 4 test; each [8, 60]" in native
+        assert native.count("generated: ") == 2
+        zero_shot = f"generated: \"Is the following text 'spam'? Answer with 'yes' or 'no': '{EXAMPLES[0]}'"
+        assert zero_shot in native
     assert {path.name for path in (tmp_path / "native").iterdir()} == {
         "manifest.json",
         "review_classifier.pth",
@@ -282,8 +332,17 @@ def test_native_says_what_is_wrong(
 
 
 @pytest.mark.slow
-def test_native_from_random_weights(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
-    options = ["--data_source", "sample", "--weights", "random", "--model_size", "tiny", "--max_steps", 1]
-    code, output, _ = run("native", *options, "--output_dir", tmp_path / "run")
+@pytest.mark.parametrize("cache", ["auto", "off"])
+def test_both_commands_agree_for_an_epoch(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path, cache: str
+) -> None:
+    """From random weights on the whole sample, by the chapter's recipe but for the rate; with the prefix cache, too."""
+    options = ["--data_source", "sample", "--weights", "random", "--model_size", "tiny", "--num_train_epochs", 1]
+    options += ["--max_length", 120, "--learning_rate", 1e-3]
+    code, native, _ = run("native", *options, "--output_dir", tmp_path / "native")
     assert code == 0
-    assert "generated" not in output
+    options += ["--prefix_cache", cache, "--output_dir", tmp_path / "trainer"]
+    code, trainer, _ = run("train", "--preset", "book", *options)
+    assert code == 0
+    assert chapters_lines(native) == chapters_lines(trainer)
+    assert len(chapters_lines(native)) == 2 + 3 + 1 + 1  # steps 0, 50 and 100 of 112

@@ -100,7 +100,7 @@ def test_the_whole_log(run: Callable[..., tuple[int, str, str]], tmp_path: Path,
         tolerance = LOSS if expected.startswith("Ep") else 2.5  # one of the 40 messages
         assert numbers(line) == pytest.approx(numbers(expected), abs=tolerance), (line, expected)
     if argv == ["native"]:
-        whole = next(line for line in output.splitlines() if line.startswith("all batches: "))
+        whole = next(line for line in output.splitlines() if line.startswith("after training, "))
         assert numbers(whole) == pytest.approx(WHOLE_SPLITS, abs=100 * ACCURACY)
         assert "generated: 'Every effort moves you forward." in output
         assert "The first step is to understand the importance of your work" in output

@@ -42,6 +42,7 @@ _CLASSES: dict[str, tuple[type[Any], ...]] = {
 }
 _NEEDED = {
     "predict": ["model", "text"],
+    "inspect": ["model", "text"],
     "evaluate": ["model"],
     "export": ["model", "--output_dir", "new"],
     "push": ["model", "me/it"],

@@ -105,6 +105,7 @@ def test_a_shared_batch_is_the_same_batch(workplace: Path, alone: Path, warm: Wa
     folder = name.replace(" ", "-")
     output = warm.run(["train", *RECIPE, *options, "--output_dir", folder], workplace, count)
     assert f"run    {line} messages a step, 26 steps an epoch" in output
+    assert output.count("before training, ") == 2  # one voice
     assert_same_model(workplace / folder, alone)
 
 

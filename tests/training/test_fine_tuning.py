@@ -210,9 +210,11 @@ def test_interim_lines_are_the_chapters(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = fine_tune(tiny_model(), tokenizer, splits, tokenized, tmp_path, num_train_epochs=2, eval_freq=12)
-    start, cache, *lines = capsys.readouterr().out.splitlines()
+    start, cache, accuracies, before, *lines = capsys.readouterr().out.splitlines()
     assert start == "run    1 process on cpu, fp32; batch 8 = 8 messages a step, 11 steps an epoch"
     assert cache == "cache  none: every block trains"
+    assert accuracies.startswith("before training, 10 batches: train accuracy ")
+    assert before.startswith("before training, 5 batches: train loss ")
     losses = [
         f"Train loss {a:.3f}, Val loss {b:.3f}"
         for a, b in zip(run.history.train_losses, run.history.validation_losses, strict=True)
@@ -222,6 +224,46 @@ def test_interim_lines_are_the_chapters(
     assert lines[2].startswith("Epoch 1, whole validation split: loss ")
     assert lines[3] == f"Ep 2 (Step 000012): {losses[1]}"
     assert len(lines) == 6
+
+
+def test_before_training(
+    tokenized: DatasetDict, tokenizer: GPT2Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accuracies and losses on as many batches as in the chapter: said once, by one process, drawing nothing."""
+    lines: list[str] = []
+    arguments = SpamTrainingArguments(output_dir=str(tmp_path), disable_tqdm=True)
+    trainer, interim = training.build_trainer(tiny_model(), tokenizer, tokenized, arguments, log=lines.append)
+    counts = {"train": 0, "validation": 0, "test": 0}
+    collate = interim.train.collate_fn
+    for name in counts:
+
+        def counted(rows: list[Any], name: str = name) -> Any:
+            counts[name] += 1
+            return collate(rows)
+
+        monkeypatch.setattr(getattr(interim, name), "collate_fn", counted)
+    state, model = trainer.state, trainer.model
+    model.train()
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    interim.on_train_begin(arguments, state, trainer.control, model=model)
+    first = list(lines)
+    assert [line.split(": ")[0] for line in first] == ["before training, 10 batches", "before training, 5 batches"]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model.training
+    assert counts == {"train": 10 + 5, "validation": 2 + 2, "test": 4 + 4}  # of 11, 2 and 4
+    interim.on_train_begin(arguments, state, trainer.control, model=model)
+    assert lines == 2 * first  # the seed is the run's
+    state.is_world_process_zero = False
+    interim.on_train_begin(arguments, state, trainer.control, model=model)
+    assert sum(counts.values()) == 3 * 27  # where the weights are shared, all must take part
+    state.is_world_process_zero, state.global_step = True, 1
+    interim.on_train_begin(arguments, state, trainer.control, model=model)  # resumed
+    assert (lines, sum(counts.values())) == (2 * first, 3 * 27)
+    state.global_step = 0
+    interim.test = interim.test.__class__([], 8)
+    interim.on_train_begin(arguments, state, trainer.control, model=model)
+    assert lines[-2:][0].endswith("test accuracy nan%")
 
 
 # --- the pieces ---------------------------------------------------------------------------------------------------------

@@ -166,8 +166,10 @@ def test_a_signal_saves_and_says_how_to_go_on(
         f"hf-spam: stopped by {number.name} after step {step} of 78, a checkpoint is saved. "
         f"Resume with: hf-spam train --output_dir {name} --resume_from_checkpoint last\n"
     )
+    assert log.read_text().count("before training, ") == 2
     output = warm.run(["train", "--output_dir", name, "--resume_from_checkpoint", "last"], workplace)
     assert f"; resumes from {name}.partial/checkpoint-{step}\n" in output
+    assert "before training, " not in output
     assert int(step) > 30
     assert int(step) % 26
     assert_same_run(workplace / name, expected)
