@@ -6,6 +6,7 @@ from typing import Any
 
 from datasets import disable_progress_bars
 
+from ..checkpoint.adapter_base import BASE_HASH, hash_weights
 from ..data.arguments import SOURCES, DataArguments
 from ..data.encoding import longest_text
 from ..data.labels import SINGLE
@@ -17,12 +18,13 @@ from ..evaluation.plots import prove_drawable
 from ..hub.contents import model_contents, push_model
 from ..hub.repository import Repository, prepare_repository
 from ..options import THE_RUN, OptionParser, build, merge, read_config, to_argv
-from ..starting.job import Job, changed_options, check_room, check_sources, continues, find_start, prepare_folder
+from ..starting.job import Job, changed_options, check_adapters, check_room, check_sources, continues, find_start, prepare_folder
 from ..starting.stored_options import stored_options
 from ..system import processes
 from ..system.place import find_place
 from ..system.reading import read_json
 from ..system.run_folder import METRICS_FILE, check_finished, partial_folder, recover, staged
+from ..trainable.adapters import own_base
 from ..training.arguments import PRESETS, ModelArguments, SpamTrainingArguments
 from ..training.checkpoints import list_checkpoints
 from ..training.fine_tuning import fine_tune
@@ -105,6 +107,7 @@ def main(options: dict[str, Any]) -> None:
         # The Trainer would create the repository itself, and push every checkpoint.
         build(SpamTrainingArguments, options | {"push_to_hub": False}),
     )
+    check_adapters(job)
     with processes.main_first():
         done = processes.rank() == 0 and is_done(job, token)
     if processes.broadcast(int(done)):
@@ -128,6 +131,7 @@ def main(options: dict[str, Any]) -> None:
 
     model = initialize_model(config, weights, job.training.seed)
     base_model, start = weights.repository if weights else None, describe_weights(weights, tokenizer)
+    base = own_base(weights.source, base_model, config) if weights and job.model.lora else None
     del weights  # as large as the model
     print(describe_model(model, job.model))
     if start is not None:
@@ -147,6 +151,7 @@ def main(options: dict[str, Any]) -> None:
                     tokenized,
                     job.training,
                     job.model.trainable,
+                    lora=job.model.lora,
                     task=task,
                     balance=prepared.balance,
                     prior=prior,
@@ -158,7 +163,9 @@ def main(options: dict[str, Any]) -> None:
         if processes.rank() == 0:
             run.data.update(source=prepared.source, given=prepared.given)
             run.training["base_model"] = base_model
-            save_run(run, folder)
+            if base is not None:
+                run.training[BASE_HASH] = hash_weights(base.folder)
+            save_run(run, folder, base=base and base.name, place=job.place)
     print(describe_run(vars(run), job.place))
     if repository is not None:
         print(publish(job.place, repository))

@@ -8,7 +8,7 @@ from torch import nn
 from ..conversion.to_book import AnyGPT, as_book
 from ..model.gpt import GPTModel
 
-Trainable = Literal["last_layer", "last_block", "last_two_blocks", "all"]
+Trainable = Literal["last_layer", "last_block", "last_two_blocks", "all", "lora"]
 _BLOCKS = {"last_layer": 0, "last_block": 1, "last_two_blocks": 2}
 
 
@@ -20,7 +20,7 @@ def freeze(model: AnyGPT, trainable: Trainable = "last_block") -> list[str]:
     Args:
         model: Changed in place, through `requires_grad` and gradient hooks.
         trainable: `last_layer`: the head alone. `last_block` (the chapter) and `last_two_blocks`: also the final norm
-            and that many transformer blocks. `all`: everything.
+            and that many transformer blocks. `all`: everything. `lora` is another thing: see `adapters`.
 
     Returns:
         The names of the parameters that train, as in `GPTModel`.

@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..evaluation.metrics import ALL_METRICS
 from ..model.configuration_spam_gpt import Pooling
 from ..options import CHECKPOINTS, EVALUATION, MODEL, PUBLISHING, RECIPE, SPEED, THE_RUN, TRAINERS, option
+from ..trainable.adapters import ALPHA, LORA_DROPOUT, RANK, Lora, build_lora
 from ..trainable.freezing import Trainable
 from ..values.names import check_branch, check_repository
 from ..values.ranges import (
@@ -83,11 +84,33 @@ class ModelArguments:
     attn_implementation: Literal["sdpa", "eager"] = option(
         "sdpa", "torch's fused attention, or the book's explicit one.", MODEL
     )
-    trainable: Trainable = option("last_block", "What is trained; the rest is frozen.", MODEL)
+    trainable: Trainable = option(
+        "last_block", "What is trained; the rest is frozen. lora (needs the extra [peft]): adapters, and the head.", MODEL
+    )
+    lora_rank: int | None = option(None, "Rank of the adapters (default: 8).", MODEL, range=RANK)
+    lora_alpha: int | None = option(None, "They count alpha / rank (default: 8).", MODEL, range=ALPHA)
+    lora_dropout: float | None = option(None, "Dropout before them (default: 0).", MODEL, range=LORA_DROPOUT)
+    lora_target_modules: str | None = option(
+        None,
+        "Layers with adapters: all-linear, or names between commas: W_query,W_key,W_value,out_proj,layers.0,layers.2 "
+        "(default: all-linear).",
+        MODEL,
+        "NAMES",
+    )
 
     def __post_init__(self) -> None:
         """Check the values."""
         check_values(self)
+        build_lora(*self._lora)
+
+    @property
+    def lora(self) -> Lora | None:
+        """What `--trainable lora` asks for; `None` with another."""
+        return build_lora(*self._lora)
+
+    @property
+    def _lora(self) -> tuple[Any, ...]:
+        return self.lora_rank, self.lora_alpha, self.lora_dropout, self.lora_target_modules, self.trainable
 
 
 @dataclass
