@@ -85,7 +85,9 @@ def read_adapter(folder: Path) -> Adapter:
     values = read_json(path)
     adapter = parse_adapter(values, path)
     if find_file(folder, PICKLED) is not None:
-        raise UserError(f"{folder}: expected weights in {ADAPTER_WEIGHTS} alone, found {PICKLED}, a pickle. Delete it.")
+        raise UserError(
+            f"{folder}: expected weights in {ADAPTER_WEIGHTS} alone, found {PICKLED}, a pickle. Delete it."
+        )
     require_file(folder, ADAPTER_WEIGHTS, _REMEDY)
     return adapter
 
@@ -101,7 +103,11 @@ def parse_adapter(values: Mapping[str, Any], path: Path) -> Adapter:
     if type(alpha) not in (int, float) or not math.isfinite(alpha) or not 0 < alpha <= LARGEST_ALPHA:
         raise UserError(f"{path}: expected lora_alpha above 0, at most {LARGEST_ALPHA:,}, found {_show(alpha)}.")
     targets = values.get("target_modules")
-    if not isinstance(targets, list) or not 1 <= len(targets) <= _MOST_TARGETS or len(set(map(str, targets))) < len(targets):
+    if (
+        not isinstance(targets, list)
+        or not 1 <= len(targets) <= _MOST_TARGETS
+        or len(set(map(str, targets))) < len(targets)
+    ):
         raise UserError(f"{path}: expected target_modules, a list of different names, found {_show(targets)}.")
     for target in targets:
         if not isinstance(target, str) or not _TARGET.fullmatch(target):
@@ -111,7 +117,7 @@ def parse_adapter(values: Mapping[str, Any], path: Path) -> Adapter:
         raise UserError(f"{path}: expected modules_to_save, a list with {HEAD}, found {_show(saved)}.")
     if HEAD not in saved or set(saved) - {HEAD, "classifier"}:  # peft adds both names that heads usually have
         raise UserError(f"{path}: expected {HEAD} alone in modules_to_save, found {_show(saved)}.")
-    base = values.get("base_model_name_or_path")
+    base = values.get("base_model_name_or_path") or ""  # in a checkpoint of a run, which names none
     if not isinstance(base, str) or len(base) > 4096 or not (base.isprintable() or base == ""):
         raise UserError(f"{path}: expected a folder or repository as base_model_name_or_path, found {_show(base)}.")
     known = {"peft_type", "task_type", "bias", "r", "lora_alpha", "target_modules", "modules_to_save"}

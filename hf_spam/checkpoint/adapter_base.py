@@ -6,6 +6,7 @@ those that the run's record names by their hash.
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
@@ -13,13 +14,16 @@ from huggingface_hub.utils import validate_repo_id
 from ..errors import UserError
 from ..network.hub_download import download_repository
 from ..system.files import hash_file
-from ..system.manifest import is_hash
+from ..system.manifest import MANIFEST_FILE, is_hash, read_manifest
 from ..system.own_files import BASE_FOLDER, METRICS_FILE
 from ..system.reading import is_folder, read_json
 from .adapter import ADAPTER_CONFIG, Adapter
 from .configuration import CONFIG
 from .files import find_file
 from .tensors import find_weights
+
+if TYPE_CHECKING:
+    from .opening import Checkpoint
 
 BASE_FILES = ["*.json", "model*.safetensors"]
 BASE_HASH = "base_weights_sha256"
@@ -63,6 +67,40 @@ def is_repository(base: str) -> bool:
     except HFValidationError:
         return False
     return True
+
+
+def base_on_hub(folder: Path, opened: "Checkpoint", base_model: str | None) -> str | None:
+    """Return the repository of an adapter's base, by which others find it; `None` for what is no adapter.
+
+    Args:
+        folder: The adapter's.
+        opened: The same, opened.
+        base_model: The repository, where the adapter names another place.
+
+    Raises:
+        UserError: If the base is on this machine alone, or the repository holds other weights.
+    """
+    if opened.adapter is None or opened.base is None:
+        if base_model is not None:
+            raise UserError(f"--base_model {base_model}: expected an adapter in {folder}, found none. Leave it out.")
+        return None
+    place = opened.base.folder
+    if base_model is None or base_model == opened.adapter.base:
+        if is_repository(opened.adapter.base):
+            return opened.adapter.base
+        raise UserError(
+            f"{folder}: expected the base of the adapter on the Hub, found it in {place} alone. Push it first (hf-spam "
+            f"push {place} OWNER/BASE) and name it by --base_model OWNER/BASE; or push both as one model (hf-spam "
+            f"export {folder} --format merged --output_dir MERGED, and hf-spam push MERGED)."
+        )
+    listed = read_manifest(download_repository(base_model, [MANIFEST_FILE])) or {}
+    files = find_weights(place, "Put the weights back.")
+    if any(listed.get(file.name, {}).get("sha256") != hash_file(file) for file in files):
+        raise UserError(
+            f"--base_model {base_model}: expected the weights of {place}, found others there. Push them first: hf-spam "
+            f"push {place} {base_model}"
+        )
+    return base_model
 
 
 def _find_folder(folder: Path, adapter: Adapter, expected: str | None) -> Path:

@@ -6,7 +6,7 @@ from typing import Any
 
 from datasets import disable_progress_bars
 
-from ..checkpoint.adapter_base import BASE_HASH, hash_weights
+from ..checkpoint.adapter_base import BASE_HASH, hash_weights, is_repository
 from ..data.arguments import SOURCES, DataArguments
 from ..data.encoding import longest_text
 from ..data.labels import SINGLE
@@ -18,7 +18,16 @@ from ..evaluation.plots import prove_drawable
 from ..hub.contents import model_contents, push_model
 from ..hub.repository import Repository, prepare_repository
 from ..options import THE_RUN, OptionParser, build, merge, read_config, to_argv
-from ..starting.job import Job, changed_options, check_adapters, check_room, check_sources, continues, find_start, prepare_folder
+from ..starting.job import (
+    Job,
+    changed_options,
+    check_adapters,
+    check_room,
+    check_sources,
+    continues,
+    find_start,
+    prepare_folder,
+)
 from ..starting.stored_options import stored_options
 from ..system import processes
 from ..system.place import find_place
@@ -132,6 +141,11 @@ def main(options: dict[str, Any]) -> None:
     model = initialize_model(config, weights, job.training.seed)
     base_model, start = weights.repository if weights else None, describe_weights(weights, tokenizer)
     base = own_base(weights.source, base_model, config) if weights and job.model.lora else None
+    if job.model.lora and repository is not None and (base is None or not is_repository(base.name)):
+        raise UserError(
+            "--push_to_hub with --trainable lora: expected --weights of a classifier of ours on the Hub with these labels, "
+            "which others load the adapter with, found another start. Train without it, then see hf-spam push."
+        )
     del weights  # as large as the model
     print(describe_model(model, job.model))
     if start is not None:

@@ -58,7 +58,9 @@ def check_adapters(job: Job) -> None:
             "--trainable lora: expected whole weights on each process, found FSDP or DeepSpeed. Use torchrun or "
             "another launch configuration; the base is frozen, so that it needs no optimizer state."
         )
-    in_first = any(not name.startswith("trf_blocks.") or name.startswith("trf_blocks.0.") for name in job.model.lora.targets)
+    in_first = any(
+        not name.startswith("trf_blocks.") or name.startswith("trf_blocks.0.") for name in job.model.lora.targets
+    )
     if job.training.prefix_cache == "on" and in_first:
         raise UserError("--prefix_cache on: cannot be made: adapters train in every block. Leave it out.")
 

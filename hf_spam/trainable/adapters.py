@@ -33,6 +33,7 @@ from ..checkpoint.configuration import CONFIG
 from ..checkpoint.files import find_file
 from ..checkpoint.opening import open_checkpoint
 from ..conversion.from_own import is_own
+from ..data.labels import SINGLE
 from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
@@ -117,7 +118,9 @@ def build_lora(
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if trainable != "lora":
         if options:
-            raise UserError(f"--lora_{next(iter(options))}: expected with --trainable lora, found --trainable {trainable}.")
+            raise UserError(
+                f"--lora_{next(iter(options))}: expected with --trainable lora, found --trainable {trainable}."
+            )
         return None
     require_peft("--trainable lora")
     return Lora(**options)
@@ -184,7 +187,11 @@ def save_adapter(wrapped: Any, folder: Path, base: str) -> None:
     import peft
 
     state = peft.get_peft_model_state_dict(wrapped, save_embedding_layers=False)
-    save_file({name: it.detach().cpu().contiguous() for name, it in state.items()}, folder / ADAPTER_WEIGHTS, {"format": "pt"})
+    save_file(
+        {name: it.detach().cpu().contiguous() for name, it in state.items()},
+        folder / ADAPTER_WEIGHTS,
+        {"format": "pt"},
+    )
     values = wrapped.peft_config["default"].to_dict() | {"base_model_name_or_path": base, "inference_mode": True}
     values |= {"target_modules": sorted(values["target_modules"]), "modules_to_save": [HEAD]}
     values["peft_type"] = values["peft_type"].value
@@ -244,7 +251,8 @@ def own_base(source: str, repository: str | None, config: SpamGPTConfig) -> Base
 
 
 def _facts(config: SpamGPTConfig) -> dict[str, Any]:
-    return {name: value for name, value in config.to_dict().items() if name not in _PASSING}
+    facts = {name: value for name, value in config.to_dict().items() if name not in _PASSING}
+    return facts | {"problem_type": config.problem_type or SINGLE}  # which transformers' loss fills in
 
 
 def read_own_adapter(folder: Path, wrapped: Any) -> dict[str, torch.Tensor]:

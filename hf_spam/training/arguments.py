@@ -85,7 +85,9 @@ class ModelArguments:
         "sdpa", "torch's fused attention, or the book's explicit one.", MODEL
     )
     trainable: Trainable = option(
-        "last_block", "What is trained; the rest is frozen. lora (needs the extra [peft]): adapters, and the head.", MODEL
+        "last_block",
+        "What is trained; the rest is frozen. lora (needs the extra [peft]): adapters, and the head.",
+        MODEL,
     )
     lora_rank: int | None = option(None, "Rank of the adapters (default: 8).", MODEL, range=RANK)
     lora_alpha: int | None = option(None, "They count alpha / rank (default: 8).", MODEL, range=ALPHA)
