@@ -57,6 +57,11 @@ class Adapter:
     base: str
 
 
+def has_peft() -> bool:
+    """Tell whether peft is installed. It is not imported."""
+    return importlib.util.find_spec("peft") is not None
+
+
 def require_peft(what: str) -> None:
     """Refuse work that needs peft where it is not installed.
 
@@ -66,7 +71,7 @@ def require_peft(what: str) -> None:
     Raises:
         UserError: If it is missing.
     """
-    if importlib.util.find_spec("peft") is None:
+    if not has_peft():
         raise UserError(f'{what}: expected the package peft, found none. Install it: pip install ".[peft]"')
 
 
@@ -124,7 +129,8 @@ def parse_adapter(values: Mapping[str, Any], path: Path) -> Adapter:
     for name in sorted(set(values) - known - _IDLE - {"base_model_name_or_path"}):
         if values[name]:
             raise UserError(
-                f"{path}: expected a plain LoRA, found {_show(name)}: {_show(values[name])}. Merge it with what trained it."
+                f"{path}: expected a plain LoRA, found {_show(name)}: {_show(values[name])}. Merge it with what "
+                f"trained it."
             )
     return Adapter(rank, float(alpha), tuple(targets), base)
 

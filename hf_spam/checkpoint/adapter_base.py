@@ -89,16 +89,16 @@ def base_on_hub(folder: Path, opened: "Checkpoint", base_model: str | None) -> s
         if is_repository(opened.adapter.base):
             return opened.adapter.base
         raise UserError(
-            f"{folder}: expected the base of the adapter on the Hub, found it in {place} alone. Push it first (hf-spam "
-            f"push {place} OWNER/BASE) and name it by --base_model OWNER/BASE; or push both as one model (hf-spam "
-            f"export {folder} --format merged --output_dir MERGED, and hf-spam push MERGED)."
+            f"{folder}: expected the base of the adapter on the Hub, found it in {place} alone. Push it first "
+            f"(hf-spam push {place} OWNER/BASE) and name it by --base_model OWNER/BASE; or push both as one model "
+            f"(hf-spam export {folder} --format merged --output_dir MERGED, and hf-spam push MERGED)."
         )
     listed = read_manifest(download_repository(base_model, [MANIFEST_FILE])) or {}
     files = find_weights(place, "Put the weights back.")
     if any(listed.get(file.name, {}).get("sha256") != hash_file(file) for file in files):
         raise UserError(
-            f"--base_model {base_model}: expected the weights of {place}, found others there. Push them first: hf-spam "
-            f"push {place} {base_model}"
+            f"--base_model {base_model}: expected the weights of {place}, found others there. Push them first: "
+            f"hf-spam push {place} {base_model}"
         )
     return base_model
 

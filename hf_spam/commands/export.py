@@ -1,8 +1,8 @@
 """`hf-spam export`: convert a checkpoint for other programs, and check the result before it is kept.
 
 The result is an ONNX file for ONNX Runtime, in float32 or int8 (needs the extra [onnx]), transformers' own
-GPT2ForSequenceClassification, or an adapter merged into its base as a checkpoint of ours. It scores the messages of a split of the checkpoint's own data, or others. If too many
-labels differ from the checkpoint's, nothing is written.
+GPT2ForSequenceClassification, or an adapter merged into its base as a checkpoint of ours. It scores the messages of a
+split of the checkpoint's own data, or others. If too many labels differ from the checkpoint's, nothing is written.
 """
 
 import json

@@ -143,8 +143,8 @@ def main(options: dict[str, Any]) -> None:
     base = own_base(weights.source, base_model, config) if weights and job.model.lora else None
     if job.model.lora and repository is not None and (base is None or not is_repository(base.name)):
         raise UserError(
-            "--push_to_hub with --trainable lora: expected --weights of a classifier of ours on the Hub with these labels, "
-            "which others load the adapter with, found another start. Train without it, then see hf-spam push."
+            "--push_to_hub with --trainable lora: expected --weights of a classifier of ours on the Hub with these "
+            "labels, which others load the adapter with, found another start. Train without it, then see hf-spam push."
         )
     del weights  # as large as the model
     print(describe_model(model, job.model))

@@ -61,7 +61,7 @@ class Lora:
         rank: Of the two matrices of each layer.
         alpha: Their product counts alpha / rank.
         dropout: Of what they read, in training.
-        target_modules: The adapted layers: `all-linear`, or ends of names, as `att.W_query` or `trf_blocks.11.ff.layers.0`.
+        target_modules: The adapted layers: `all-linear`, or ends of names, as `W_query` or `trf_blocks.11.layers.0`.
 
     Raises:
         UserError: If a value is out of its range, or no layer of a block has such a name.
