@@ -102,7 +102,8 @@ def parse_adapter(values: Mapping[str, Any], path: Path) -> Adapter:
     for name, expected in (("peft_type", "LORA"), ("task_type", "SEQ_CLS"), ("bias", "none")):
         if values.get(name) != expected:
             raise UserError(f"{path}: expected {name} {expected}, found {_show(values.get(name))}.")
-    rank, alpha = values.get("r"), values.get("lora_alpha")
+    rank: Any = values.get("r")
+    alpha: Any = values.get("lora_alpha")
     if type(rank) is not int or not 1 <= rank <= LARGEST_RANK:
         raise UserError(f"{path}: expected r from 1 to {LARGEST_RANK:,}, found {_show(rank)}.")
     if type(alpha) not in (int, float) or not math.isfinite(alpha) or not 0 < alpha <= LARGEST_ALPHA:
@@ -190,10 +191,11 @@ def wrap(model: SpamGPTForSequenceClassification, adapter: Adapter, dropout: flo
     require_peft("LoRA")
     import peft
 
+    alpha: Any = int(adapter.alpha) if adapter.alpha == int(adapter.alpha) else adapter.alpha
     config = peft.LoraConfig(
         task_type="SEQ_CLS",
         r=adapter.rank,
-        lora_alpha=int(adapter.alpha) if adapter.alpha == int(adapter.alpha) else adapter.alpha,
+        lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules=list(adapter.targets),
         modules_to_save=[HEAD],

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 Kind = Literal["checkpoint", "language model", "gpt2", "onnx", "adapter"]
 CLASSIFIERS: tuple[Kind, ...] = ("checkpoint", "gpt2", "onnx", "adapter")
+_BASES: tuple[Kind, ...] = ("checkpoint",)  # of adapters
 ONNX = "model.onnx"
 
 KIND_NAMES: dict[Kind, str] = {
@@ -104,7 +105,7 @@ def open_checkpoint(folder: Path, kinds: Collection[Kind] = CLASSIFIERS) -> Chec
 def _open_adapter(folder: Path, kinds: Collection[Kind]) -> Checkpoint:
     _require_kind(folder, "adapter", kinds)
     adapter = read_adapter(folder)
-    base = open_checkpoint(find_base(folder, adapter), ("checkpoint",))
+    base = open_checkpoint(find_base(folder, adapter), _BASES)
     _report_changes(folder)
     return Checkpoint(folder, "adapter", base.config, read_tokenizer(folder, base.config), adapter, base)
 

@@ -179,7 +179,7 @@ def main(options: dict[str, Any]) -> None:
             run.training["base_model"] = base_model
             if base is not None:
                 run.training[BASE_HASH] = hash_weights(base.folder)
-            save_run(run, folder, base=base and base.name, place=job.place)
+            save_run(run, folder, base=None if base is None else base.name, place=job.place)
     print(describe_run(vars(run), job.place))
     if repository is not None:
         print(publish(job.place, repository))

@@ -81,7 +81,9 @@ def model_contents(
     if CARD_FILE not in contents:
         contents = {CARD_FILE: build_model_card(folder, repository, license, checkpoint, base).encode(), **contents}
     if base is not None:
-        adapter = parse_json(contents[ADAPTER_CONFIG], folder / ADAPTER_CONFIG) | {"base_model_name_or_path": base}
+        record = contents[ADAPTER_CONFIG]
+        assert isinstance(record, bytes)  # every JSON is
+        adapter = parse_json(record, folder / ADAPTER_CONFIG) | {"base_model_name_or_path": base}
         contents[ADAPTER_CONFIG] = f"{json.dumps(adapter, indent=2, ensure_ascii=False)}\n".encode()
     if any(name in contents for name in CODE):  # all of it: an older folder's code had fewer files
         contents |= {name: (_MODEL / name).read_bytes() for name in CODE}
@@ -89,9 +91,9 @@ def model_contents(
     training = parse_json(metrics, folder / METRICS_FILE).get("training") if isinstance(metrics, bytes) else None
     base_model = training.get("base_model") if isinstance(training, dict) else None
     for name in (ARGUMENTS_FILE, AGREEMENT_FILE):
-        record = contents.get(name)
-        if isinstance(record, bytes):
-            options = public_options(parse_json(record, folder / name), base_model)
+        found_record = contents.get(name)
+        if isinstance(found_record, bytes):
+            options = public_options(parse_json(found_record, folder / name), base_model)
             contents[name] = f"{json.dumps(options, indent=2, ensure_ascii=False)}\n".encode()
     check_private(contents, folder)
     # Not of the card, which its owner edits on the Hub.
