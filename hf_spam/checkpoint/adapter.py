@@ -20,6 +20,7 @@ from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.reading import describe, read_json
+from .configuration import CONFIG
 from .files import find_file, require_file
 from .tensors import Shapes, State, check_headers, load_tensors
 
@@ -76,8 +77,8 @@ def require_peft(what: str) -> None:
 
 
 def is_adapter(folder: Path) -> bool:
-    """Tell whether a folder says that it holds an adapter."""
-    return find_file(folder, ADAPTER_CONFIG) is not None
+    """Tell whether a folder says that it holds an adapter. One beside a whole model changes nothing there."""
+    return find_file(folder, ADAPTER_CONFIG) is not None and find_file(folder, CONFIG) is None
 
 
 def read_adapter(folder: Path) -> Adapter:

@@ -100,7 +100,10 @@ STRANGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: ((folder / "base").rename(folder / "b"), (folder / "base").symlink_to("b")),
         "expected the folder of the adapter's base, found a link",
     ),
-    "a base of another kind": (lambda folder: shutil.copy(folder / CONFIG, folder / "base"), "found an adapter"),
+    "a base of another kind": (
+        lambda folder: (shutil.copy(folder / CONFIG, folder / "base"), (folder / "base/config.json").unlink()),
+        "expected a classifier, found an adapter",
+    ),
     "a folder of this machine": (
         lambda folder: ((folder / "base").rename(folder.parent / "own"), told(base_model_name_or_path=str(folder.parent / "own"))(folder)),
         "found none at base_model_name_or_path",
