@@ -96,6 +96,8 @@ def marks(step: Step) -> list[pytest.MarkDecorator]:
     """What a command needs, or how long it takes."""
     if "outputs/onnx" in step.command:
         return [pytest.mark.onnx]
+    if any(part in step.command for part in ("outputs/lora", "outputs/on-top")):
+        return [pytest.mark.peft]
     again = any(step.command == other.command for other in RUN[: RUN.index(step)])
     return [pytest.mark.slow] if again or any(part in step.command for part in SLOW) else []
 

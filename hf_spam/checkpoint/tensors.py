@@ -77,8 +77,17 @@ def check_headers(
     expected: Shapes,
     optional: Collection[str] = (),
     renamed: Mapping[str, str] | None = None,
+    of: str = "config.json",
 ) -> None:
     """Compare the names, shapes and types that files announce with the expected ones, without reading a tensor.
+
+    Args:
+        files: The files.
+        folder: Where they are, for messages.
+        expected: Every tensor's name and shape.
+        optional: Those that may be missing.
+        renamed: Today's names of tensors by those that they had before.
+        of: The file that asks for them, for messages.
 
     Raises:
         UserError: If they differ; the message names the first few tensors.
@@ -104,7 +113,7 @@ def check_headers(
     ]
     if problems:
         more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
-        raise UserError(f"{folder}: its weights do not fit config.json: {'; '.join(problems[:_SHOWN])}{more}.")
+        raise UserError(f"{folder}: its weights do not fit {of}: {'; '.join(problems[:_SHOWN])}{more}.")
 
 
 def load_tensors(file: Path) -> State:

@@ -16,9 +16,11 @@ from typing import Any, Literal
 import datasets
 import torch
 
+from ..checkpoint.adapter import has_peft
 from ..conversion.from_gpt2 import load_checkpoint
 from ..data.sources import COLLECTION, DATA_VARIABLE, read_at_hand
 from ..data.splits import count
+from ..equivalence.adapters import check_adapters
 from ..equivalence.comparison import Comparison, format_table, to_json
 from ..equivalence.data import check_batches, check_rows
 from ..equivalence.model import check_generation, check_logits, check_persistence
@@ -40,6 +42,7 @@ LEVELS = {
     5: "5 variants",
     6: "6 generation",
     7: "7 persistence",
+    8: "8 lora",
 }
 
 
@@ -131,7 +134,11 @@ def prepare_subject(arguments: CheckArguments, options: dict[str, Any]) -> Start
 
 
 def run_levels(subject: StartingPoint) -> tuple[list[Comparison], dict[str, tuple[Record, Record]]]:
-    """Run all levels; return their comparisons, and what each route of the trainings in level 4 recorded."""
+    """Run all levels, that of LoRA where peft is installed.
+
+    Returns:
+        Their comparisons, and what each route of the trainings in level 4 recorded.
+    """
     pairs: dict[str, tuple[Record, Record]] = {}
 
     def train_and_check(subject: StartingPoint) -> list[Comparison]:
@@ -147,11 +154,15 @@ def run_levels(subject: StartingPoint) -> tuple[list[Comparison], dict[str, tupl
         6: check_generation,
         7: check_persistence,
     }
+    if has_peft():
+        checks[8] = check_adapters
     comparisons: list[Comparison] = []
     for level, check in checks.items():
         began = time.perf_counter()
         comparisons += check(subject)
         print(f"level {LEVELS[level]}: {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
+    if not has_peft():
+        print(f'level {LEVELS[8]}: skipped, peft is not installed: pip install ".[peft]"', file=sys.stderr, flush=True)
     return comparisons, pairs
 
 
@@ -185,7 +196,7 @@ def describe(report: dict[str, Any], comparisons: list[Comparison], folder: Path
     subject, machine = report["subject"], report["environment"]
     sizes = " / ".join(f"{row['total']:,} {name}" for name, row in subject["messages"].items())
     failed = [LEVELS[level] for level in LEVELS if any(c.level == level and not c.passed for c in comparisons)]
-    verdict = f"FAILED: level {', '.join(failed)}" if failed else f"all {len(LEVELS)} levels passed"
+    verdict = f"FAILED: level {', '.join(failed)}" if failed else f"all {len(LEVELS) - (not has_peft())} levels passed"
     return "\n".join(
         [
             f"messages  {sizes}; rows of {subject['row_length']} tokens",
@@ -197,7 +208,7 @@ def describe(report: dict[str, Any], comparisons: list[Comparison], folder: Path
             format_table(comparisons, LEVELS),
             "",
             f"{verdict}: {len(comparisons)} comparisons in {report['seconds']:.0f} s",
-            f"loss curves and {REPORT} are in {folder}; level 8, the published values of GPT-2's real weights, "
+            f"loss curves and {REPORT} are in {folder}; level 9, the published values of GPT-2's real weights, "
             f"needs a network: pytest -m network",
         ]
     )

@@ -1,8 +1,8 @@
 """`hf-spam export`: convert a checkpoint for other programs, and check the result before it is kept.
 
-The result is an ONNX file for ONNX Runtime, in float32 or int8 (needs the extra [onnx]), or transformers' own
-GPT2ForSequenceClassification. It scores the messages of a split of the checkpoint's own data, or others. If too many
-labels differ from the checkpoint's, nothing is written.
+The result is an ONNX file for ONNX Runtime, in float32 or int8 (needs the extra [onnx]), transformers' own
+GPT2ForSequenceClassification, or an adapter merged into its base as a checkpoint of ours. It scores the messages of a
+split of the checkpoint's own data, or others. If too many labels differ from the checkpoint's, nothing is written.
 """
 
 import json
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..checkpoint.adapter import is_adapter
 from ..conversion.agreement import MAX_CHANGED, measure_agreement
 from ..conversion.to_gpt2 import to_gpt2
 from ..conversion.to_onnx import require_extra, to_onnx
@@ -21,6 +22,7 @@ from ..evaluation.report import NOT_HERE, choose_messages
 from ..inference.classifier import SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import OptionParser, merge
+from ..system.reading import is_folder
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE, check_writable, staged
 from ..values.ranges import FOLDER, SHARE
 
@@ -34,7 +36,10 @@ def make_parser() -> OptionParser:
     parser.add_argument("--output_dir", required=True, metavar=FOLDER, help="Folder to write.")
     parser.add_argument("--overwrite_output_dir", action="store_true", help="Replace what --output_dir already holds.")
     parser.add_argument(
-        "--format", choices=["onnx", "gpt2"], default="onnx", help="onnx, or gpt2 for transformers' own GPT-2."
+        "--format",
+        choices=["onnx", "gpt2", "merged"],
+        default="onnx",
+        help="onnx; gpt2 for transformers' own GPT-2; or merged for an adapter within its base.",
     )
     parser.add_argument(
         "--int8", action="store_true", help="Write ONNX with 8-bit weights: a quarter of the size, and faster."
@@ -60,23 +65,26 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 def main(options: dict[str, Any]) -> None:
     """Export, compare, and keep or refuse the result."""
     model, output_dir = Path(options["model"]), Path(options["output_dir"])
-    to_onnx_format, int8 = options.get("format", "onnx") == "onnx", options.get("int8", False)
+    format_, int8 = options.get("format", "onnx"), options.get("int8", False)
+    to_onnx_format = format_ == "onnx"
     if to_onnx_format:
         require_extra()
     elif int8:
-        raise UserError("expected --int8 with --format onnx, found --format gpt2, which has no 8-bit weights.")
+        raise UserError(f"expected --int8 with --format onnx, found --format {format_}, which has no 8-bit weights.")
     if os.path.realpath(model) == os.path.realpath(output_dir):
         raise UserError(
             f"{output_dir}: expected a new folder, found the checkpoint itself. Choose another --output_dir."
         )
+    if format_ == "merged" and is_folder(model) and not is_adapter(model):
+        raise UserError(f"{model}: expected an adapter, found none: nothing is to be merged. Use it as it is.")
     output_dir = check_writable(output_dir, options.get("overwrite_output_dir", False))
     classifier, original = load_checkpoint(options["model"])
-    if not to_onnx_format and classifier.tokenizer("a")["input_ids"][-1] == original.config.pad_token_id:
+    if format_ == "gpt2" and classifier.tokenizer("a")["input_ids"][-1] == original.config.pad_token_id:
         raise UserError(
             f"{model}: expected a tokenizer that ends no text with its padding token, by which transformers' GPT-2 "
             f"finds the end of a text, found one that does. Export to ONNX instead."
         )
-    converted = None if to_onnx_format else to_gpt2(original)
+    converted = None if to_onnx_format else original if format_ == "merged" else to_gpt2(original)
     chosen = choose_messages(options["model"], model, original.config, options, options.get("split"))
     before = classifier.logits(chosen.texts)
     with staged(output_dir, trains=False) as folder:

@@ -29,6 +29,7 @@ from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.gpt import GPTModel
 from ..options import OptionParser, build, merge, option
 from ..system.run_folder import STATE_FILE, check_writable, staged
+from ..trainable.adapters import LORA_OPTIONS
 from ..trainable.freezing import freeze
 from ..training.arguments import ModelArguments
 from ..training.checkpoints import require_finite_weights
@@ -36,7 +37,7 @@ from ..training.initial_model import build_config, initialize_model
 from ..values.ranges import BATCH, COUNT, COUNT_OR_NONE, EPOCHS, FACTOR, FOLDER, SEED, check_values
 
 # Options that the chapter leaves no choice about.
-FIXED = ("data_dir", "balance", "pooling", "pad_to", "causal", "ignore_index", "attn_implementation")
+FIXED = ("data_dir", "balance", "pooling", "pad_to", "causal", "ignore_index", "attn_implementation", *LORA_OPTIONS)
 # What a pretrained model continues, by how many tokens.
 PROMPTS = {"Every effort moves you": 15, native_loop.ZERO_SHOT.format(text=EXAMPLES[0]): 23}
 
@@ -76,6 +77,8 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
         UserError: If the chapter leaves no choice about one of them.
     """
     given = merge(make_parser().given(argv))
+    if given.get("trainable") == "lora":
+        raise UserError("--trainable lora: the chapter's program has no adapters. Use hf-spam train, which has.")
     if refused := [f"--{name}" for name in FIXED if name in given]:
         raise UserError(f"the chapter's program has no {', '.join(refused)}. Use hf-spam train, which has.")
     return given

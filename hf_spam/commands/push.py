@@ -12,7 +12,7 @@ from ..hub.repository import Repository, listing, prepare_repository
 from ..options import OptionParser, build, merge
 from ..system.reading import is_folder
 from ..system.run_folder import check_writable, staged
-from ..values.names import check_license
+from ..values.names import check_license, check_repository
 from ..values.ranges import FOLDER
 
 
@@ -26,6 +26,11 @@ def make_parser() -> OptionParser:
         help="License on the card, as the Hub abbreviates it (default: what the weights and our code allow).",
     )
     parser.add_argument(
+        "--base_model",
+        metavar="REPO",
+        help="Repository of an adapter's base, if that was pushed later (default: the one that the adapter names).",
+    )
+    parser.add_argument(
         "--output_dir",
         metavar=FOLDER,
         help="Write the files here instead of sending them, to read or edit the card.",
@@ -34,8 +39,10 @@ def make_parser() -> OptionParser:
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """Return the options given, and check the license."""
+    """Return the options given, and check the license and the name of the base."""
     options = merge(make_parser().given(argv))
+    if "base_model" in options:
+        check_repository("base_model", options["base_model"])
     if "license" in options:
         check_license("license", options["license"])
     return options
@@ -44,10 +51,11 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 def main(options: dict[str, Any]) -> None:
     """Push the model, list what would be pushed, or write it to a folder."""
     arguments, folder, license = build(HubArguments, options), Path(options["model"]), options.get("license")
+    base_model = options.get("base_model")
     repository = Repository(options["repository"], "model", arguments.private, arguments.revision)
     if not is_folder(folder):
         raise UserError(f"{folder}: expected a folder with a model, found none. Name one that `hf-spam train` saved.")
-    contents = model_contents(folder, repository.name, license)  # before anything is asked of the Hub
+    contents = model_contents(folder, repository.name, license, base_model)  # before anything is asked of the Hub
     if "output_dir" in options:
         output_dir = check_writable(options["output_dir"])
         with staged(output_dir, trains=False) as staging:
@@ -63,5 +71,5 @@ def main(options: dict[str, Any]) -> None:
     else:
         prepared = prepare_repository(repository)
         if prepared.name != repository.name:  # a name alone is one of the user's, and the card gives the whole name
-            contents = model_contents(folder, prepared.name, license)
+            contents = model_contents(folder, prepared.name, license, base_model)
         print(push_model(folder, contents, prepared, arguments.commit_message))

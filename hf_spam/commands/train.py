@@ -6,6 +6,7 @@ from typing import Any
 
 from datasets import disable_progress_bars
 
+from ..checkpoint.adapter_base import BASE_HASH, hash_weights, is_repository
 from ..data.arguments import SOURCES, DataArguments
 from ..data.encoding import longest_text
 from ..data.labels import SINGLE
@@ -32,6 +33,7 @@ from ..system import processes
 from ..system.place import find_place
 from ..system.reading import read_json
 from ..system.run_folder import METRICS_FILE, check_finished, partial_folder, recover, staged
+from ..trainable.adapters import own_base
 from ..training.arguments import ModelArguments, SpamTrainingArguments
 from ..training.checkpoints import list_checkpoints
 from ..training.fine_tuning import fine_tune
@@ -158,6 +160,12 @@ def main(options: dict[str, Any]) -> None:
 
     model = initialize_model(config, weights, job.training.seed)
     base_model, start = weights.repository if weights else None, describe_weights(weights, tokenizer)
+    base = own_base(weights.source, base_model, config) if weights and job.model.lora else None
+    if job.model.lora and repository is not None and (base is None or not is_repository(base.name)):
+        raise UserError(
+            "--push_to_hub with --trainable lora: expected --weights of a classifier of ours on the Hub with these "
+            "labels, which others load the adapter with, found another start. Train without it, then see hf-spam push."
+        )
     del weights  # as large as the model
     print(describe_model(model, job.model))
     if start is not None:
@@ -177,6 +185,7 @@ def main(options: dict[str, Any]) -> None:
                     tokenized,
                     job.training,
                     job.model.trainable,
+                    lora=job.model.lora,
                     task=task,
                     balance=prepared.balance,
                     prior=prior,
@@ -188,7 +197,9 @@ def main(options: dict[str, Any]) -> None:
         if processes.rank() == 0:
             run.data.update(source=prepared.source, given=prepared.given)
             run.training["base_model"] = base_model
-            save_run(run, folder)
+            if base is not None:
+                run.training[BASE_HASH] = hash_weights(base.folder)
+            save_run(run, folder, base=None if base is None else base.name, place=job.place)
     print(describe_run(vars(run), job.place))
     if repository is not None:
         print(publish(job.place, repository))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from ..checkpoint.adapter import ADAPTER_CONFIG
 from ..checkpoint.configuration import CONFIG
 from ..checkpoint.opening import KIND_NAMES, Kind, open_checkpoint, read_weights
 from ..errors import UserError
@@ -46,7 +47,7 @@ def main(arguments: Namespace) -> None:
 
 def describe_model(folder: Path) -> str:
     """Return what kind of model a folder holds and its labels; nothing if it holds none."""
-    if not (folder / CONFIG).is_file():
+    if not any((folder / name).is_file() for name in (CONFIG, ADAPTER_CONFIG)):
         return ""
     checkpoint = open_checkpoint(folder, get_args(Kind))
     if checkpoint.kind != "onnx":

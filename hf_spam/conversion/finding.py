@@ -7,6 +7,7 @@ from typing import Any
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from ..checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from ..checkpoint.configuration import CONFIG
 from ..checkpoint.files import find_file
 from ..checkpoint.foreign_tokenizer import TOKENIZER_FILES
@@ -25,8 +26,8 @@ ALIASES = {
     "gpt2-xl": "openai-community/gpt2-xl",
     "distilgpt2": "distilbert/distilgpt2",
 }
-_SMALL = [CONFIG, MANIFEST_FILE, *TOKENIZER_FILES]
-_SAFE = [SINGLE, INDEX, "model-?????-of-?????.safetensors"]
+_SMALL = [CONFIG, ADAPTER_CONFIG, MANIFEST_FILE, *TOKENIZER_FILES]
+_SAFE = [SINGLE, INDEX, ADAPTER_WEIGHTS, "model-?????-of-?????.safetensors"]
 _PICKLED = ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-?????-of-?????.bin"]
 ALTERNATIVES = (
     "Alternatives: --weights FOLDER (a local GPT-2 folder), --weights random (train from scratch), "
@@ -58,7 +59,7 @@ def find_weights_folder(weights: str) -> tuple[Path, str | None]:
         folder = download_repository(name, _SMALL)
         _require_gpt2(folder)
         folder = download_repository(name, [*_SMALL, *_SAFE])
-        if not any(find_file(folder, file) for file in (SINGLE, INDEX)):
+        if not any(find_file(folder, file) for file in (SINGLE, INDEX, ADAPTER_WEIGHTS)):
             folder = download_repository(name, [*_SMALL, *_PICKLED])
     except UserError as error:
         if "could not download" not in str(error):

@@ -5,13 +5,14 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
+from ..checkpoint.adapter import is_adapter
 from ..checkpoint.configuration import CONFIG
 from ..checkpoint.files import find_file
-from ..checkpoint.opening import Kind, open_checkpoint, read_weights
+from ..checkpoint.opening import Kind, load_model, open_checkpoint, read_weights
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..system.reading import read_json
 
-_KINDS: tuple[Kind, ...] = ("checkpoint", "language model")
+_KINDS: tuple[Kind, ...] = ("checkpoint", "language model", "adapter")
 _SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "qkv_bias")
 _HEADS = ("out_head.", "score.", "lm_head.")
 
@@ -19,7 +20,9 @@ _HEADS = ("out_head.", "score.", "lm_head.")
 def is_own(folder: Path) -> bool:
     """Tell whether a folder says that it holds a model of ours."""
     path = find_file(folder, CONFIG)
-    return path is not None and read_json(path).get("model_type") == SpamGPTConfig.model_type
+    if path is None:
+        return is_adapter(folder)
+    return read_json(path).get("model_type") == SpamGPTConfig.model_type
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -29,8 +32,9 @@ def read(folder: Path) -> dict[str, Any]:
         UserError: If the folder is not what it says; see `checkpoint.opening`.
     """
     opened = open_checkpoint(folder, _KINDS)
-    found = {name.removeprefix("model."): tensor for name, tensor in read_weights(opened).items()}
-    head = "its labels" if opened.kind == "checkpoint" else "the vocabulary"
+    state = load_model(opened).state_dict() if opened.kind == "adapter" else read_weights(opened)
+    found = {name.removeprefix("model."): tensor for name, tensor in state.items()}
+    head = "the vocabulary" if opened.kind == "language model" else "its labels"
     return {
         "sizes": {name: getattr(opened.config, name) for name in _SIZES},
         "state": {name: tensor for name, tensor in found.items() if not name.startswith(_HEADS)},

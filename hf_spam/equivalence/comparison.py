@@ -30,7 +30,7 @@ class Comparison:
     """One line of the table.
 
     Attributes:
-        level: The level of the proof, 1 to 7; see `commands/check_equivalence.py`.
+        level: The level of the proof, 1 to 8; see `commands/check_equivalence.py`.
         what: What was compared.
         values: Number of values or texts compared.
         difference: The largest difference; infinite if texts or shapes differ or one side lacks a value.

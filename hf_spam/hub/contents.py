@@ -9,6 +9,8 @@ from typing import get_args
 
 from datasets import DatasetDict
 
+from ..checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from ..checkpoint.adapter_base import base_on_hub
 from ..checkpoint.opening import Kind, open_checkpoint, read_weights
 from ..data.arguments import DataArguments
 from ..errors import UserError, one_line
@@ -29,11 +31,23 @@ CODE = (
 # In the order of a listing. Anything else in the folder is not pushed: checkpoints, caches, the user's own files.
 MODEL_FILES = (
     *("config.json", "generation_config.json", "model*.safetensors", "model*.safetensors.index.json", "model.onnx*"),
-    *("tokenizer*.json", *CODE, METRICS_FILE, ARGUMENTS_FILE, AGREEMENT_FILE, "*-plot.png", "*-plot.pdf"),
+    *(
+        ADAPTER_CONFIG,
+        ADAPTER_WEIGHTS,
+        "tokenizer*.json",
+        *CODE,
+        METRICS_FILE,
+        ARGUMENTS_FILE,
+        AGREEMENT_FILE,
+        "*-plot.png",
+        "*-plot.pdf",
+    ),
 )
 
 
-def model_contents(folder: Path, repository: str, license: str | None = None) -> Contents:
+def model_contents(
+    folder: Path, repository: str, license: str | None = None, base_model: str | None = None
+) -> Contents:
     """Return a model's files and its card, by their path in the repository.
 
     A README.md in the folder is the user's and replaces the card. Recorded options that name places on this machine
@@ -43,6 +57,7 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
         folder: Written by `hf-spam train`, `hf-spam export` or `save_pretrained`.
         repository: `owner/name`, for the card.
         license: See `build_model_card`.
+        base_model: The repository of an adapter's base, where its folder names another place.
 
     Raises:
         UserError: If the folder does not hold a model of ours or the model is damaged, if one of the files is a link,
@@ -51,6 +66,7 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
     checkpoint = open_checkpoint(folder, get_args(Kind))
     if checkpoint.kind != "onnx":
         read_weights(checkpoint)
+    base = base_on_hub(folder, checkpoint, base_model)
     present = sorted(folder.iterdir())  # not `glob`, which passes over a link that leads nowhere
     found = {
         file.name: file for pattern in (CARD_FILE, *MODEL_FILES) for file in present if fnmatch(file.name, pattern)
@@ -63,16 +79,21 @@ def model_contents(folder: Path, repository: str, license: str | None = None) ->
         for name, file in found.items()
     }
     if CARD_FILE not in contents:
-        contents = {CARD_FILE: build_model_card(folder, repository, license, checkpoint).encode(), **contents}
+        contents = {CARD_FILE: build_model_card(folder, repository, license, checkpoint, base).encode(), **contents}
+    if base is not None:
+        record = contents[ADAPTER_CONFIG]
+        assert isinstance(record, bytes)  # every JSON is
+        adapter = parse_json(record, folder / ADAPTER_CONFIG) | {"base_model_name_or_path": base}
+        contents[ADAPTER_CONFIG] = f"{json.dumps(adapter, indent=2, ensure_ascii=False)}\n".encode()
     if any(name in contents for name in CODE):  # all of it: an older folder's code had fewer files
         contents |= {name: (_MODEL / name).read_bytes() for name in CODE}
     metrics = contents.get(METRICS_FILE)
     training = parse_json(metrics, folder / METRICS_FILE).get("training") if isinstance(metrics, bytes) else None
     base_model = training.get("base_model") if isinstance(training, dict) else None
     for name in (ARGUMENTS_FILE, AGREEMENT_FILE):
-        record = contents.get(name)
-        if isinstance(record, bytes):
-            options = public_options(parse_json(record, folder / name), base_model)
+        found_record = contents.get(name)
+        if isinstance(found_record, bytes):
+            options = public_options(parse_json(found_record, folder / name), base_model)
             contents[name] = f"{json.dumps(options, indent=2, ensure_ascii=False)}\n".encode()
     check_private(contents, folder)
     # Not of the card, which its owner edits on the Hub.

@@ -25,6 +25,7 @@ from ..options import build
 from ..system.environment import PACKAGES
 from ..system.reading import read_json
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE
+from ..trainable.adapters import Lora
 from ..training.arguments import ModelArguments
 from ..values.names import check_repository
 from .cards import HUB_DATASET, describe_preparation, render, to_json
@@ -42,7 +43,11 @@ _METRIC_NAMES = {"f1": "F1", "mse": "MSE", "rmse": "RMSE", "mae": "MAE", "r2": "
 
 
 def build_model_card(
-    folder: Path, repository: str, license: str | None = None, checkpoint: Checkpoint | None = None
+    folder: Path,
+    repository: str,
+    license: str | None = None,
+    checkpoint: Checkpoint | None = None,
+    base: str | None = None,
 ) -> str:
     """Return the card of a model as Markdown, headed by the metadata that the Hub reads.
 
@@ -52,6 +57,7 @@ def build_model_card(
         license: The Hub's identifier. By default the licence of what the weights were made from: `mit` for GPT-2,
             `apache-2.0` for random weights, none for another repository's; none if the messages are the user's.
         checkpoint: The folder, if it has been opened already.
+        base: The repository of an adapter's base.
 
     Raises:
         UserError: If the folder does not hold a model of ours, or its record is of another version.
@@ -70,6 +76,7 @@ def build_model_card(
         "remote": "" if kind == "gpt2" else ", trust_remote_code=True",
         "examples": _USE_EXAMPLES if kind == "language model" or task_of_config(config).is_spam else _ANY_EXAMPLES,
         "agreement": agreement,
+        "base": base,
         **dict.fromkeys(("training", "results", "source", "base_model", "openai", "rare", "metrics")),
     }
     try:
@@ -132,7 +139,7 @@ def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -
         "weights": _describe_weights(model.weights, base_model),
         "base_model": base_model,
         "openai": base_model in HUB_REPOSITORIES.values(),
-        "trains": model.trainable.replace("_", " "),
+        "trains": lora_in_words(options) if model.trainable == "lora" else model.trainable.replace("_", " "),
         "facts": facts,
         "options": to_json(public_options(options, base_model)),
         "results": {name: _format_figures(figures, task) for name, figures in run["splits"].items()},
@@ -151,12 +158,12 @@ def build_metadata(facts: Facts, license: str | None) -> ModelCardData:
         license = "mit" if facts["openai"] else None if facts["base_model"] else "apache-2.0"
     metadata = ModelCardData(
         license=one_line(license) if license else license,
-        library_name="onnx" if kind == "onnx" else "transformers",
+        library_name={"onnx": "onnx", "adapter": "peft"}.get(kind, "transformers"),
         pipeline_tag="text-generation" if kind == "language model" else "text-classification",
         tags=["gpt2", "hf-spam", *_tags(facts)],
         language="en" if collection or kind == "language model" else None,
         datasets=[HUB_DATASET] if collection else None,
-        base_model=facts["base_model"],
+        base_model=facts["base"] or facts["base_model"],
         metrics=list(facts["metrics"]) if facts["results"] else None,
         widget=_widget(facts),
     )
@@ -181,6 +188,12 @@ def _tags(facts: Facts) -> list[str]:
     if facts["kind"] == "language model" or not facts["task"].is_spam:
         return []
     return ["sms", "spam-detection"] if facts["source"] in (None, "uci", "sample") else ["spam-detection"]
+
+
+def lora_in_words(options: Facts) -> str:
+    """Say what a LoRA trains."""
+    given = {name: options.get(f"lora_{name}") or getattr(Lora, name) for name in ("rank", "alpha")}
+    return f"LoRA adapters of rank {given['rank']}, alpha {given['alpha']}, and the head"
 
 
 def _describe_weights(weights: str, base_model: str | None) -> str:

@@ -31,7 +31,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _CPU_BUDGET, _GPU_BUDGET = 2048, 65536
 _WINDOW = 16384  # texts that are tokenized and sorted by length together
 
-CHECKPOINT_FILES = ["*.json", "model*.safetensors", "model.onnx*"]
+CHECKPOINT_FILES = ["*.json", "model*.safetensors", "model.onnx*", "adapter_model.safetensors"]
 
 # The chapter's two examples: spam, then ham.
 EXAMPLES = (

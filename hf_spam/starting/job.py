@@ -15,6 +15,7 @@ from ..system.place import require_room
 from ..system.reading import read_json
 from ..system.run_folder import ARGUMENTS_FILE, check_writable, partial_folder
 from ..tables.table import expand
+from ..trainable.adapters import count_adapters
 from ..trainable.freezing import freeze
 from ..training.arguments import ModelArguments, SpamTrainingArguments
 from ..training.checkpoints import bytes_needed, remove_unsealed
@@ -63,6 +64,27 @@ def check_options(job: Job) -> None:
         raise UserError(
             f"--ignore_index: expected the plain loss, found --balance {data.balance}. Leave out one of them."
         )
+    check_adapters(job)
+
+
+def check_adapters(job: Job) -> None:
+    """Refuse what cannot be together with `--trainable lora`, before anything is read.
+
+    Raises:
+        UserError: If something was asked for.
+    """
+    if job.model.lora is None:
+        return
+    if job.training.shards_weights:
+        raise UserError(
+            "--trainable lora: expected whole weights on each process, found FSDP or DeepSpeed. Use torchrun or "
+            "another launch configuration; the base is frozen, so that it needs no optimizer state."
+        )
+    in_first = any(
+        not name.startswith("trf_blocks.") or name.startswith("trf_blocks.0.") for name in job.model.lora.targets
+    )
+    if job.training.prefix_cache == "on" and in_first:
+        raise UserError("--prefix_cache on: cannot be made: adapters train in every block. Leave it out.")
 
 
 def check_sources(data: DataArguments) -> None:
@@ -120,8 +142,11 @@ def continues(job: Job, checkpoint: Path | None) -> bool:
 
 def check_room(job: Job, model: SpamGPTForSequenceClassification, messages: int) -> None:
     """Refuse a run that would not fit on the disk beside what is there. What an unfinished run holds is reused."""
-    freeze(model, job.model.trainable)
-    needed = bytes_needed(model, job.training, messages)
+    lora = job.model.lora
+    if lora is None:
+        freeze(model, job.model.trainable)
+    adapters = None if lora is None else count_adapters(model, lora)
+    needed = bytes_needed(model, job.training, messages, adapters)
     require_room(job.place, needed - folder_size(partial_folder(job.place)))
 
 

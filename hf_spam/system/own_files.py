@@ -18,12 +18,13 @@ AGREEMENT_FILE = "agreement.json"
 STATE_FILE = "review_classifier.pth"  # the name that the chapter gives its classifier
 MARKER_FILE = ".hf-spam"  # in a folder that we have not finished, or not yet cleaned up
 SEAL_FILE = "seal.json"
+BASE_FOLDER = "base"  # of an adapter: a checkpoint of ours
 
 _EVIDENCE = (STATE_FILE, AGREEMENT_FILE, METRICS_FILE, ARGUMENTS_FILE, MANIFEST_FILE, MARKER_FILE)
-_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors|model\.onnx|review_classifier\.pth", re.ASCII)
+_WEIGHTS = re.compile(r"(adapter_)?model(-\d+-of-\d+)?\.safetensors|model\.onnx|review_classifier\.pth", re.ASCII)
 _FILES = re.compile(
-    r"(generation_)?config\.json|model(-\d+-of-\d+)?\.safetensors(\.index\.json)?|model\.onnx(\.data)?"
-    r"|tokenizer(_config)?\.json|special_tokens_map\.json|added_tokens\.json|vocab\.json|merges\.txt"
+    r"((generation|adapter)_)?config\.json|(adapter_)?model(-\d+-of-\d+)?\.safetensors(\.index\.json)?"
+    r"|model\.onnx(\.data)?|tokenizer(_config)?\.json|special_tokens_map\.json|added_tokens\.json|vocab\.json|merges\.txt"
     r"|((configuration|layers|pooling|backbone|modeling)_spam_gpt|gpt)\.py|(loss|accuracy)-plot\.(png|pdf)",
     re.ASCII,
 )
@@ -75,9 +76,10 @@ def has_weights(folder: Path) -> bool:
 def lasting_files(folder: Path) -> list[Path]:
     """Return the files that make up a finished run: neither checkpoints, caches and logs nor the manifest."""
     passing = (MANIFEST_FILE, MARKER_FILE)
+    base = sorted((folder / BASE_FOLDER).iterdir()) if (folder / BASE_FOLDER).is_dir() else []
     return [
         path
-        for path in sorted(folder.iterdir())
+        for path in [*sorted(folder.iterdir()), *base]
         if path.is_file() and path.name not in passing and not _is_passing_file(path)
     ]
 
@@ -127,6 +129,8 @@ def _is_ours(path: Path) -> bool:
     if path.is_dir():
         if path.name == _LOGS:
             return all(inner.is_dir() or _LOG_FILES.fullmatch(inner.name) for inner in path.rglob("*"))
+        if path.name == BASE_FOLDER:
+            return all(not it.is_symlink() and it.is_file() and _FILES.fullmatch(it.name) for it in path.iterdir())
         return bool(_TEMPORARY_FOLDERS.fullmatch(path.name) or _CHECKPOINTS.fullmatch(path.name))
     if not path.is_file():
         return False

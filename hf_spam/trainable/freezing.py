@@ -9,13 +9,13 @@ from ..conversion.to_book import AnyGPT, as_book
 from ..errors import UserError
 from ..model.gpt import GPTModel
 
-WORDS = ("last_layer", "last_block", "last_two_blocks", "last_N_blocks", "all")
+WORDS = ("last_layer", "last_block", "last_two_blocks", "last_N_blocks", "all", "lora")
 _BLOCKS = {"last_layer": 0, "last_block": 1, "last_two_blocks": 2}
 _SOME_BLOCKS = re.compile(r"last_([1-9]\d{0,3})_blocks")
 
 
 def blocks_that_train(trainable: str, n_layers: int | None = None) -> int | None:
-    """Return how many blocks train at the end of the model; `None` if everything does.
+    """Return how many blocks train at the end of the model; `None` if all of them do, or adapters in them.
 
     Args:
         trainable: See `freeze`.
@@ -24,7 +24,7 @@ def blocks_that_train(trainable: str, n_layers: int | None = None) -> int | None
     Raises:
         UserError: If it is none of `WORDS`, or the model has fewer blocks.
     """
-    if trainable == "all":
+    if trainable in ("all", "lora"):
         return None
     some = _SOME_BLOCKS.fullmatch(trainable)
     blocks = int(some[1]) if some else _BLOCKS.get(trainable)
@@ -43,7 +43,8 @@ def freeze(model: AnyGPT, trainable: str = "last_block") -> list[str]:
     Args:
         model: Changed in place, through `requires_grad` and gradient hooks.
         trainable: `last_layer`: the head alone. `last_block` (the chapter), `last_two_blocks`, `last_3_blocks` and so
-            on: also the final norm and that many transformer blocks. `all`: everything.
+            on: also the final norm and that many transformer blocks. `all`: everything. `lora` is another thing: see
+            `adapters`.
 
     Returns:
         The names of the parameters that train, as in `GPTModel`.

@@ -92,7 +92,8 @@ def why_not_cacheable(model: SpamGPTForSequenceClassification, sharded: bool) ->
         sharded: Whether FSDP or DeepSpeed divides the weights among the processes.
     """
     if model.model.frozen_blocks == 0:
-        return "every block trains"
+        adapters = any(".lora_" in name for name, _ in model.named_parameters())
+        return "adapters train in every block" if adapters else "every block trains"
     if model.config.drop_rate > 0:
         return f"dropout ({model.config.drop_rate}) changes what the frozen blocks compute at every step"
     if sharded:

@@ -13,6 +13,8 @@ from ..errors import UserError
 from ..evaluation.metrics import ALL_METRICS
 from ..model.configuration_spam_gpt import READS_PADDING, Pooling
 from ..options import CHECKPOINTS, EVALUATION, MODEL, PUBLISHING, RECIPE, SPEED, THE_RUN, TRAINERS, option
+from ..trainable.adapter_arguments import AdapterArguments
+from ..trainable.adapters import Lora
 from ..trainable.freezing import WORDS, blocks_that_train
 from ..values.names import check_branch, check_repository
 from ..values.ranges import (
@@ -35,7 +37,7 @@ _MOST_LABELS = 10_000
 
 
 @dataclass
-class ModelArguments:
+class ModelArguments(AdapterArguments):
     """Which GPT, from which weights, and what of it trains."""
 
     weights: str = option(
@@ -71,7 +73,12 @@ class ModelArguments:
     attn_implementation: Literal["sdpa", "eager"] = option(
         "sdpa", "torch's fused attention, or the book's explicit one.", MODEL
     )
-    trainable: str = option("last_block", f"What is trained; the rest is frozen: {', '.join(WORDS)}.", MODEL, "PARTS")
+    trainable: str = option(
+        "last_block",
+        f"What is trained; the rest is frozen: {', '.join(WORDS)} (adapters, and the head).",
+        MODEL,
+        "PARTS",
+    )
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -87,6 +94,12 @@ class ModelArguments:
                 f"padding: a batch is padded to its longest text. Leave it out."
             )
         blocks_that_train(self.trainable, SIZES[self.model_size]["n_layers"] if self.model_size else None)
+        self.build_lora(self.trainable)
+
+    @property
+    def lora(self) -> Lora | None:
+        """What `--trainable lora` asks for; `None` with another."""
+        return self.build_lora(self.trainable)
 
 
 @dataclass

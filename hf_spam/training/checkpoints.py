@@ -98,13 +98,16 @@ def checkpoint_folder(args: TrainingArguments, state: TrainerState) -> Path:
     return Path(args.output_dir or ".") / f"{PREFIX}{state.global_step}"
 
 
-def bytes_needed(model: nn.Module, arguments: SpamTrainingArguments, messages: int) -> int:
+def bytes_needed(
+    model: nn.Module, arguments: SpamTrainingArguments, messages: int, adapters: int | None = None
+) -> int:
     """Estimate what a run writes: the weights, and as many checkpoints as lie side by side at one time.
 
     Args:
         model: With `requires_grad` set to what trains.
         arguments: The options of the run.
         messages: How many messages train.
+        adapters: Of a LoRA: how many parameters train, which are what a checkpoint holds.
     """
     weights = sum(parameter.nbytes for parameter in model.parameters())
     trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
@@ -118,6 +121,8 @@ def bytes_needed(model: nn.Module, arguments: SpamTrainingArguments, messages: i
         saves = math.ceil(steps / max(1, arguments.steps_per_epoch(messages)))
     if limit := arguments.save_total_limit:
         saves = min(saves, limit + 1 + arguments.load_best_model_at_end)  # the oldest goes when the next is sealed
+    if adapters is not None:
+        return weights + saves * 3 * 4 * adapters
     return weights + saves * (weights + 2 * trained)  # AdamW keeps two numbers for each
 
 

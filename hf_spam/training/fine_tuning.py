@@ -25,6 +25,7 @@ from ..evaluation.metrics import build_compute_metrics, metric_names
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system import processes
 from ..system.files import free_space, is_disk_full
+from ..trainable.adapters import Lora, trained_head, wrap_classifier
 from ..trainable.freezing import freeze
 from ..trainable.frozen_prefix import PrefixCache, PrefixCollator, load_or_fill, plan, why_not_cacheable
 from ..trainable.sparse_embedding import Decay, used_rows
@@ -49,6 +50,7 @@ def fine_tune(
     arguments: SpamTrainingArguments,
     trainable: str = "last_block",
     *,
+    lora: Lora | None = None,
     task: Task | None = None,
     balance: Balance = "none",
     prior: Mapping[str, float] | None = None,
@@ -63,7 +65,8 @@ def fine_tune(
         tokenized: The same after `data.tokenization.tokenize`.
         arguments: The Trainer's options and ours. `resume_from_checkpoint` is a folder; see
             `checkpoints.find_checkpoint`.
-        trainable: What trains; see `freezing.freeze`.
+        trainable: What trains; see `freezing.freeze`, and for `lora` `adapters.wrap_classifier`.
+        lora: The options of `lora`; by default `Lora()`.
         task: The labels; by default those of the splits.
         balance: `class_weights` or `focal` weigh the labels in the loss; see `imbalance.build_loss`.
         prior: The share of each label in use, to which the scores are corrected; see `imbalance.correct_prior`.
@@ -76,22 +79,35 @@ def fine_tune(
         Interrupted: If SIGTERM or Ctrl-C came; a checkpoint is saved then.
     """
     task = task or task_of(texts)
-    trained = freeze(model, trainable)
+    adapted = None
+    if trainable == "lora":
+        lora = lora or Lora()
+        adapted = wrap_classifier(model, lora, arguments.seed)
+        trained = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
+        print(lora.describe(model))
+    else:
+        trained = freeze(model, trainable)
     with _sparse_embedding(model, tokenizer, tokenized, arguments, trainable) as decay:
         trainer, interim = build_trainer(
-            model, tokenizer, tokenized, arguments, task=task, loss=build_loss(balance, texts)
+            model if adapted is None else adapted,
+            tokenizer,
+            tokenized,
+            arguments,
+            task=task,
+            loss=build_loss(balance, texts),
         )
         print(describe_start(trainer, len(tokenized["train"]), arguments.resume_from_checkpoint))
         cache = use_prefix_cache(trainer, model, tokenized)
         train(trainer, interim, decay)
         if prior is not None:
-            correct_prior(model.score, learned_shares(texts, balance), prior)
+            correct_prior(trained_head(model), learned_shares(texts, balance), prior)
         splits = {name: evaluate_split(trainer, tokenized[name], task) for name in SPLITS}
     processes.wait_for_all()
     if cache is not None and arguments.prefix_cache_dir is None and not keep_cache and processes.rank() == 0:
         cache.remove()
     return Run(
         model=model,
+        adapted=adapted,
         tokenizer=tokenizer,
         splits=splits,
         examples=classify_examples(model, tokenizer, choose_examples(texts, task)),

@@ -11,6 +11,7 @@ from ..data.labels import Task
 from ..errors import one_line
 from ..evaluation.metrics import report_figures
 from ..system import processes
+from ..trainable.adapters import is_adapted
 from .callbacks import InterimEstimates
 from .trainer import SpamTrainer
 
@@ -40,9 +41,11 @@ def _precision(trainer: Trainer) -> str:
 
 
 def record_training(trainer: SpamTrainer, interim: InterimEstimates, trained: list[str]) -> dict[str, Any]:
-    """Return what `metrics.json` keeps of the training. `trained` names the parameters of the GPT that trained."""
+    """Return what `metrics.json` keeps of the training. `trained` names the parameters that trained."""
     arguments, model = trainer.args, trainer.model
-    parameters = {name: parameter.numel() for name, parameter in as_book(model).named_parameters()}  # type: ignore[arg-type]
+    module: Any = model if is_adapted(model) else as_book(model)  # type: ignore[arg-type]
+    named = {name: parameter.numel() for name, parameter in module.named_parameters()}
+    parameters = {name: number for name, number in named.items() if ".original_module." not in name}
     return {
         "seconds": round(interim.seconds, 2),
         "steps": trainer.state.global_step,

@@ -25,6 +25,7 @@ from ..errors import Interrupted, UserError
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.own_files import SEAL_FILE
 from ..system.reading import describe, read_json
+from ..trainable.adapters import is_adapted, read_own_adapter, restore_adapter
 from .arguments import SpamTrainingArguments
 from .checkpoints import (
     PREFIX,
@@ -198,6 +199,10 @@ def check_contents(checkpoint: Path, model: nn.Module, state: TrainerState, keep
         if not is_checkpoint_name(best.name) or not is_complete(best):
             raise _unusable(checkpoint, f"the best checkpoint so far, {best.name}, is missing beside it or damaged")
         folders.append(best)
+    if is_adapted(model):
+        for folder in folders:
+            read_own_adapter(folder, model)
+        return
     expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     for folder in folders:
         if not (folder / "model.safetensors").is_file():
@@ -233,5 +238,8 @@ def load_finished(trainer: Trainer, checkpoint: Path, state: TrainerState) -> No
     trainer.state = state
     if trainer.args.load_best_model_at_end and state.best_model_checkpoint is not None:
         checkpoint = checkpoint.parent / Path(state.best_model_checkpoint).name
+    if is_adapted(trainer.model):
+        restore_adapter(checkpoint, trainer.model)
+        return
     weights = SpamGPTForSequenceClassification.from_pretrained(checkpoint).state_dict()
     trainer.model.load_state_dict(weights)  # type: ignore[union-attr]

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +23,9 @@ from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.environment import environment
 from ..system.files import apply_umask
 from ..system.manifest import MANIFEST_FILE
+from ..system.own_files import BASE_FOLDER
 from ..system.run_folder import METRICS_FILE
+from ..trainable.adapters import save_adapter, save_base
 from .checkpoints import require_finite_weights
 
 _MOST_EXAMPLES = 5
@@ -33,13 +36,14 @@ class Run:
     """The result of a fine-tuning.
 
     Attributes:
-        model: Fine-tuned.
+        model: Fine-tuned; of a LoRA with its adapters in place.
         tokenizer: The one it was fine-tuned with.
         splits: For each split its figures; see `evaluation.metrics.report_figures`.
         examples: Messages, classified: the chapter's two with its own data, else some of the test split.
         history: The interim estimates.
         training: Seconds, steps, sizes and options of the training.
         data: Counts and a fingerprint of the splits.
+        adapted: Of a LoRA: peft's model around `model`.
     """
 
     model: SpamGPTForSequenceClassification
@@ -49,6 +53,7 @@ class Run:
     history: History
     training: dict[str, Any]
     data: dict[str, Any]
+    adapted: Any = None
 
 
 def choose_examples(splits: DatasetDict, task: Task) -> tuple[str, ...]:
@@ -69,10 +74,19 @@ def classify_examples(
     return [{"text": text, **asdict(prediction)} for text, prediction in zip(texts, predictions, strict=True)]
 
 
-def save_run(run: Run, folder: str | os.PathLike[str]) -> None:
+def save_run(
+    run: Run, folder: str | os.PathLike[str], *, base: str | None = None, place: str | os.PathLike[str] | None = None
+) -> None:
     """Write a run to a folder: checkpoint (weights, configuration, code, tokenizer), `metrics.json` and the plots.
 
-    Other files of the folder stay. Each file is replaced whole, the weights first.
+    Other files of the folder stay. Each file is replaced whole, the weights first. Of a LoRA the adapter is written
+    instead of the weights, and `base/`, the checkpoint that it belongs to, unless that is elsewhere.
+
+    Args:
+        run: The result of a fine-tuning.
+        folder: Where it goes.
+        base: Where a LoRA's base is; see `adapters.own_base`.
+        place: Where the folder will be in the end, if it is renamed.
 
     Raises:
         UserError: If the weights are not finite.
@@ -83,7 +97,13 @@ def save_run(run: Run, folder: str | os.PathLike[str]) -> None:
     (folder / MANIFEST_FILE).unlink(missing_ok=True)  # it lists the files that are replaced
     with tempfile.TemporaryDirectory(dir=folder, prefix=".run-") as name:
         staging = Path(name)
-        run.model.save_pretrained(staging)
+        if run.adapted is None:
+            run.model.save_pretrained(staging)
+        else:
+            if base is None:
+                save_base(run.model, staging / BASE_FOLDER)
+                run.tokenizer.save_pretrained(staging / BASE_FOLDER)
+            save_adapter(run.adapted, staging, base or str(Path(place or folder).absolute() / BASE_FOLDER))
         run.tokenizer.save_pretrained(staging)
         _move(staging, folder)  # what fails from here on does not lose the weights
         record = {
@@ -108,6 +128,8 @@ def save_run(run: Run, folder: str | os.PathLike[str]) -> None:
 def _move(staging: Path, folder: Path) -> None:
     apply_umask(staging)
     for file in staging.iterdir():
+        if file.is_dir() and (folder / file.name).is_dir():
+            shutil.rmtree(folder / file.name)
         os.replace(file, folder / file.name)
 
 

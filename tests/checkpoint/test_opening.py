@@ -166,7 +166,7 @@ def test_scores_that_are_no_numbers_are_refused(models: dict[str, Path]) -> None
 
 def test_other_kinds_are_named(models: dict[str, Path]) -> None:
     with pytest.raises(
-        UserError, match="expected a classifier or an export to GPT-2 or an export to ONNX, found a lang"
+        UserError, match="expected a classifier or an export to GPT-2 or an export to ONNX or an adapter, found a lang"
     ):
         SpamClassifier.from_pretrained(models["language model"])
     with pytest.raises(UserError, match="found architectures \\['GPT2LMHeadModel'\\]"):

@@ -1,4 +1,4 @@
-"""Level 8: the published figures of GPT-2's real weights, as oracles. They need the Hub and UCI, and some 40 minutes.
+"""Level 9: the published figures of GPT-2's real weights, as oracles. They need the Hub and UCI, and some 40 minutes.
 
 pytest -m network tests/equivalence/test_published.py
 """

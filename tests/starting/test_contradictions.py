@@ -26,6 +26,8 @@ TABLE = {
     "--train_fraction 0.9 --validation_fraction 0.1": "expected fractions that are below 1 together",
     "--data_source sample --data_file a.csv": "expected one of --data_source",
     "--causal maybe": "--causal",
+    "--lora_rank 4": "--lora_rank: expected with --trainable lora, found --trainable last_block",
+    "--trainable all --lora_target_modules W_query": "--lora_target_modules: expected with --trainable lora, found",
 }
 
 
