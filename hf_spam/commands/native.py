@@ -107,8 +107,8 @@ def main(options: dict[str, Any]) -> None:
     require_finite_weights(model, "the end of the training")
     with staged(output_dir) as folder:
         native_loop.save_state(model, folder / STATE_FILE)
-        epoch_size = len(loaders["train"]) * arguments.per_device_train_batch_size
-        plot_history(history, history.examples_seen / epoch_size, folder)
+        steps = history.examples_seen // arguments.per_device_train_batch_size
+        plot_history(history, steps, steps / len(loaders["train"]), folder)
     print(one_line(f"saved to {output_dir}"))
 
 

@@ -12,25 +12,49 @@ from ..errors import UserError, one_line, shorten
 from .history import History
 
 _SUFFIXES = ("pdf", "png")
+_STYLES = ("-", "-.", "--")  # the chapter's two, and one of ours
+_FEW = 12  # points of a line that are marked one by one
 _MOST_CELLS = 25  # labels of a confusion matrix whose cells show their numbers
 
 
-def plot_history(history: History, epochs: float, folder: Path) -> list[Path]:
+def plot_history(history: History, steps: int, epochs: float, folder: Path) -> list[Path]:
     """Draw the losses and the accuracies of a run, each if there are any, and return the files.
 
+    Each value stands where it was measured: a loss at its step, an accuracy at the end of its epoch, an evaluation of
+    the whole validation split where the Trainer asked for one. (The chapter spaces them evenly from 0 to the end.)
+
     Args:
-        history: The run's estimates.
-        epochs: Length of the run in epochs.
+        history: The run's estimates and evaluations.
+        steps: Length of the run in optimizer steps.
+        epochs: The same in epochs.
         folder: Where the files go; see `plot_values`.
     """
     files = []
-    for label, train, validation in (
-        ("loss", history.train_losses, history.validation_losses),
-        ("accuracy", history.train_accuracies, history.validation_accuracies),
+    ends = [min(number + 1.0, epochs) for number in range(len(history.train_accuracies))]
+    for label, measured, train, validation, whole in (
+        (
+            "loss",
+            [step * epochs / steps for step in history.steps],
+            history.train_losses,
+            history.validation_losses,
+            history.evaluation_losses,
+        ),
+        (
+            "accuracy",
+            ends,
+            history.train_accuracies,
+            history.validation_accuracies,
+            history.evaluation_accuracies,
+        ),
     ):
-        if train:
+        lines = {
+            f"Training {label} (estimate)": (measured, train),
+            f"Validation {label} (estimate)": (measured, validation),
+            f"Validation {label} (whole split)": (history.evaluation_epochs, whole),
+        }
+        if train or whole:
             seen = history.examples_seen
-            files += plot_values(train, validation, epochs=epochs, examples_seen=seen, label=label, folder=folder)
+            files += plot_values(lines, epochs=epochs, examples_seen=seen, label=label, folder=folder)
     return files
 
 
@@ -50,8 +74,7 @@ def prove_drawable() -> None:
 
 
 def plot_values(
-    train: Sequence[float],
-    validation: Sequence[float],
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     *,
     epochs: float,
     examples_seen: int,
@@ -60,12 +83,9 @@ def plot_values(
 ) -> list[Path]:
     """Draw one quantity over a run and save it as `<label>-plot.pdf` and `<label>-plot.png`.
 
-    As in the chapter, the values are spaced evenly over the run. The training line is solid, the validation line
-    dash-dotted.
-
     Args:
-        train: Values on training batches, in chronological order.
-        validation: The same number of values on validation batches.
+        lines: By its name in the legend, where a line's values were measured, in epochs, and the values. At most
+            three; an empty one is left out.
         epochs: Length of the run in epochs, for the lower axis.
         examples_seen: Length of the run in messages, for the upper axis.
         label: The quantity (`loss`, `accuracy`), for the vertical axis and the file names.
@@ -76,15 +96,16 @@ def plot_values(
     """
     figure = Figure(figsize=(5, 3), layout="constrained")  # no pyplot: no global state, no display
     axes = figure.add_subplot()
-    steps = max(len(train) - 1, 1)
-    x = [epochs * number / steps for number in range(len(train))]
-    marker = "o" if len(train) == 1 else ""
-    axes.plot(x, train, marker=marker, label=f"Training {label}")
-    axes.plot(x, validation, marker=marker, linestyle="-.", label=f"Validation {label}")
+    for number, (name, (measured, values)) in enumerate(lines.items()):
+        if values:
+            marker = "o" if len(values) <= _FEW else ""
+            style = {"color": f"C{number}", "linestyle": _STYLES[number]}
+            axes.plot(measured, values, marker=marker, markersize=4, label=name, **style)
+    axes.set_xlim(-0.03 * epochs, 1.03 * epochs)
     axes.set_xlabel("Epochs")
     axes.set_ylabel(label.capitalize())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    axes.legend(fontsize="small")
     top = axes.twiny()
     top.set_xlim(*(limit / epochs * examples_seen for limit in axes.get_xlim()))
     top.set_xlabel("Examples seen")

@@ -33,7 +33,8 @@ class InterimEstimates(TrainerCallback):
     """Estimates the losses every `eval_freq` steps and the accuracies after each epoch, on `eval_iter` batches.
 
     As in the chapter, the first estimate follows the first step, and the shuffled loader draws from torch's global
-    generator. With `use_seedable_sampler` off this changes the order of later epochs, exactly as it does there.
+    generator. With `use_seedable_sampler` off this changes the order of later epochs, exactly as it does there. Beside
+    the estimates the history keeps what the Trainer's own evaluations find.
 
     Args:
         train: Batches of the training split, shuffled.
@@ -123,6 +124,16 @@ class InterimEstimates(TrainerCallback):
         self.history.validation_accuracies.append(validation)
         if state.is_world_process_zero:
             self.log(f"Training accuracy: {train:.2%} | Validation accuracy: {validation:.2%}")
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Keep what an evaluation of the whole validation split found."""
+        metrics = kwargs["metrics"]
+        self.history.evaluation_epochs.append(float(state.epoch or 0))
+        self.history.evaluation_losses.append(metrics["eval_loss"])
+        if "eval_accuracy" in metrics:
+            self.history.evaluation_accuracies.append(metrics["eval_accuracy"])
 
 
 class EpochEndCheckpoints(TrainerCallback):
