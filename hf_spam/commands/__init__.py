@@ -3,6 +3,7 @@
 COMMANDS = {
     "data": "download, balance and split the messages; print the counts, save or push the splits",
     "train": "fine-tune, evaluate on the whole of each split, save a checkpoint",
+    "search": "try hyper-parameters, judged on the validation split; write the best as a configuration",
     "evaluate": "report on a split of a checkpoint's own data, or on a file",
     "predict": "classify texts given as arguments or on standard input",
     "export": "convert a checkpoint to ONNX, in int8 if wished, or to transformers' GPT-2, and check that it agrees",

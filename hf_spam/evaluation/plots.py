@@ -1,12 +1,13 @@
 """The chapter's two figures, loss and accuracy over epochs, and a figure that overlays the losses of several runs."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ..errors import UserError, one_line, shorten
 from .history import History
@@ -14,6 +15,7 @@ from .history import History
 _SUFFIXES = ("pdf", "png")
 _STYLES = ("-", "-.", "--")  # the chapter's two, and one of ours
 _FEW = 12  # points of a line that are marked one by one
+_PANELS = 4  # of a study, beside each other
 _MOST_CELLS = 25  # labels of a confusion matrix whose cells show their numbers
 
 
@@ -132,6 +134,70 @@ def plot_losses(runs: Mapping[str, Sequence[float]], folder: Path, name: str) ->
     axes.set_ylabel("Loss")
     axes.legend()
     return _save(figure, folder, name)
+
+
+def plot_study(
+    scores: Sequence[float],
+    settings: Sequence[Mapping[str, Any]],
+    *,
+    objective: str,
+    choices: Mapping[str, Sequence[Any]],
+    logarithmic: Collection[str],
+    folder: Path,
+) -> list[Path]:
+    """Draw a search and save it as `study-plot.pdf` and `study-plot.png`.
+
+    The first panel has the trials in their order and the best so far; the others each have one option, with its value
+    in every trial. A trial that diverged is left out; where all did, nothing is drawn.
+
+    Args:
+        scores: What each trial reached on the validation split.
+        settings: The options that each tried.
+        objective: `loss`, of which less is better, or `accuracy`.
+        choices: The options that have a list of values, and these. The others have a range.
+        logarithmic: The options whose axis is logarithmic.
+        folder: Where the files go.
+
+    Returns:
+        The two files.
+    """
+    values = np.where(np.isfinite(scores), scores, np.nan)
+    if np.isnan(values).all():
+        return []
+    names = list(settings[0])
+    columns = min(_PANELS, len(names) + 1)
+    rows = -(-(len(names) + 1) // columns)
+    figure = Figure(figsize=(3.2 * columns, 2.6 * rows), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(rows, columns, sharey=True)).ravel()
+    best = int(np.nanargmin(values) if objective == "loss" else np.nanargmax(values))
+    so_far = (np.fmin if objective == "loss" else np.fmax).accumulate(values)
+    panels[0].plot(range(1, len(values) + 1), values, "o", markersize=4, label="Trial")
+    panels[0].plot(range(1, len(values) + 1), so_far, drawstyle="steps-post", label="Best so far")
+    panels[0].plot(best + 1, values[best], "*", markersize=12, color="C3", label="Best")
+    panels[0].set_xlabel("Trial")
+    panels[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[0].legend(fontsize="small")
+    for name, axes in zip(names, panels[1:], strict=False):
+        places = [setting[name] for setting in settings]
+        if name in choices:
+            places = [list(choices[name]).index(value) for value in places]
+            labels = [f"{value:g}" if isinstance(value, float) else str(value) for value in choices[name]]
+            axes.set_xticks(range(len(labels)), labels)
+            axes.set_xlim(-0.5, len(labels) - 0.5)
+        elif name in logarithmic:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.tick_params("x", labelsize="small", labelrotation=30)
+        axes.plot(places, values, "o", markersize=4)
+        axes.plot(places[best], values[best], "*", markersize=12, color="C3")
+        axes.set_xlabel(name)
+    for axes in panels[::columns]:
+        axes.set_ylabel(f"Validation {objective}")
+    for axes in panels[len(names) + 1 :]:
+        axes.set_visible(False)
+    return _save(figure, folder, "study-plot")
 
 
 def plot_confusion(counts: Sequence[Sequence[int]], labels: Sequence[str], folder: Path) -> list[Path]:

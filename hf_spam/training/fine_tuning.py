@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -52,6 +52,7 @@ def fine_tune(
     task: Task | None = None,
     balance: Balance = "none",
     prior: Mapping[str, float] | None = None,
+    judged: Sequence[str] = SPLITS,
     keep_cache: bool = False,
 ) -> Run:
     """Fine-tune with the Trainer, then evaluate on the whole of each split.
@@ -67,6 +68,7 @@ def fine_tune(
         task: The labels; by default those of the splits.
         balance: `class_weights` or `focal` weigh the labels in the loss; see `imbalance.build_loss`.
         prior: The share of each label in use, to which the scores are corrected; see `imbalance.correct_prior`.
+        judged: The splits that are evaluated after training.
         keep_cache: Leave the prefix cache in `output_dir`, for a run that is not saved yet and may have to go on.
 
     Raises:
@@ -86,7 +88,7 @@ def fine_tune(
         train(trainer, interim, decay)
         if prior is not None:
             correct_prior(model.score, learned_shares(texts, balance), prior)
-        splits = {name: evaluate_split(trainer, tokenized[name], task) for name in SPLITS}
+        splits = {name: evaluate_split(trainer, tokenized[name], task) for name in judged}
     processes.wait_for_all()
     if cache is not None and arguments.prefix_cache_dir is None and not keep_cache and processes.rank() == 0:
         cache.remove()
@@ -94,7 +96,7 @@ def fine_tune(
         model=model,
         tokenizer=tokenizer,
         splits=splits,
-        examples=classify_examples(model, tokenizer, choose_examples(texts, task)),
+        examples=classify_examples(model, tokenizer, choose_examples(texts, task)) if "test" in judged else [],
         history=interim.history,
         training=record_training(trainer, interim, trained) | {"balance": balance, "prior": prior},
         data={
