@@ -97,7 +97,7 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     else:
         fixed = {*given, *from_file}
         fixed |= {"global_batch_size"} if "per_device_train_batch_size" in fixed else set()
-        space = tuple(parameter for parameter in default_space(options) if parameter.name not in fixed)
+        space = tuple(parameter for parameter in default_space(defaults() | options) if parameter.name not in fixed)
         if not space:
             raise UserError("expected an option that is not fixed, found none to search. Name some with --space.")
     if options.get("weights") != "random" and any(parameter.name == "model_size" for parameter in space):
@@ -152,7 +152,7 @@ def main(options: dict[str, Any]) -> None:
             longest = longest_text(tokenizer, prepared.splits["train"]["text"][:])
             learned, prior = learned_mix(job, prepared)
             print(*describe_data(prepared, longest, learned, prior), describe_space(space), sep="\n")
-            start = starting_setting(space, options, defaults())
+            start = starting_setting(space, defaults() | options)
             done = finished_trials(study)
             print(describe_start(len(done), trials, objective, start is not None))
             bar = progress(trials, "Searching", "trials")

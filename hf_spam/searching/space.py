@@ -1,7 +1,7 @@
 """The search space: which options of `hf-spam train` a search varies, and which values it tries."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +116,11 @@ def _typed(name: str, value: Any, parser: OptionParser) -> Any:
 
 
 def default_space(options: Mapping[str, Any]) -> Space:
-    """Return the space of a search that names none.
+    """Return the space of a search that names none. It holds the values that the options have without a search.
 
     Args:
-        options: The options of the training. Where all of it trains from random weights the rates are higher, and
-            dropout is searched; elsewhere dropout would only cost the prefix cache.
+        options: All options of the recipe and the model. Where all of it trains from random weights the rates are
+            higher, and dropout is searched; elsewhere dropout would only cost the prefix cache.
     """
     from_scratch = options.get("weights") == "random" and options.get("trainable") == "all"
     rates = (1e-4, 2e-3) if from_scratch else (1e-5, 1e-3)
@@ -134,7 +134,14 @@ def default_space(options: Mapping[str, Any]) -> Space:
         space.append(Parameter("warmup_steps", (0.0, 0.1, 0.2)))
     if from_scratch:
         space.append(Parameter("drop_rate", (0.0, 0.1, 0.2, 0.3)))
-    return tuple(space)
+    return tuple(_extend(parameter, options[parameter.name]) for parameter in space)
+
+
+def _extend(parameter: Parameter, value: Any) -> Parameter:
+    """Return a parameter whose values include one more."""
+    if parameter.choices:
+        return replace(parameter, choices=tuple(sorted({*parameter.choices, value})))
+    return replace(parameter, low=min(parameter.low, value), high=max(parameter.high, value))
 
 
 def refuse_fixed_and_searched(space: Space, given: Collection[str]) -> None:
@@ -165,12 +172,12 @@ def check_values(space: Space, check: Callable[[Mapping[str, Any]], object]) -> 
             check({parameter.name: int(value) if parameter.whole else value})
 
 
-def starting_setting(space: Space, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the setting that the options had without a search, if the space holds it.
+def starting_setting(space: Space, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the setting that all options had without a search, if the space holds it.
 
     It is the first one to be tried, so that the best is never worse.
     """
-    setting = {parameter.name: options.get(parameter.name, defaults[parameter.name]) for parameter in space}
+    setting = {parameter.name: options[parameter.name] for parameter in space}
     held = all(setting[it.name] is not None and it.holds(setting[it.name]) for it in space)
     return setting if held else None
 

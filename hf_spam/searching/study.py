@@ -106,7 +106,7 @@ def open_study(folder: Path, asked: Mapping[str, Any], objective: Objective) -> 
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     file = folder / STUDY_FILE
-    if file.exists() and (not file.is_file() or file.open("rb").read(len(_MAGIC)) not in (_MAGIC, b"")):
+    if file.exists() and not _may_be_study(file):
         raise UserError(
             f"{file}: expected a study of hf-spam search, found something else. Choose another --output_dir."
         )
@@ -132,6 +132,13 @@ def open_study(folder: Path, asked: Mapping[str, Any], objective: Objective) -> 
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def _may_be_study(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(len(_MAGIC)) in (_MAGIC, b"")
 
 
 def require_same(file: Path, known: Any, asked: Mapping[str, Any]) -> None:

@@ -67,12 +67,15 @@ def test_a_space_is_read_with_the_options_types(tmp_path: Path) -> None:
 def test_the_default_space_holds_the_presets_own_settings() -> None:
     """It is tried first, so that the best is never worse."""
     for preset, names in (("quickstart", {"drop_rate", "warmup_steps"}), ("default", set()), ("book", set())):
-        space = default_space(PRESETS[preset])
-        start = starting_setting(space, PRESETS[preset], defaults())
+        options = defaults() | PRESETS[preset]
+        start = starting_setting(default_space(options), options)
         assert start is not None
         assert names <= set(start)
-        assert start["learning_rate"] == PRESETS[preset].get("learning_rate", 5e-5)
-    assert starting_setting(space, {"learning_rate": 1.0}, defaults()) is None
+        assert start["learning_rate"] == options["learning_rate"]
+    other = options | {"learning_rate": 1.0, "global_batch_size": 12}
+    rate, *_ = space = default_space(other)
+    assert (rate.low, rate.high, space[2].choices) == (1e-5, 1.0, (8, 12, 16, 32))
+    assert starting_setting(default_space(options), other) is None
 
 
 REFUSED: dict[str, tuple[str, list[str], str]] = {
