@@ -95,6 +95,8 @@ def marks(step: Step) -> list[pytest.MarkDecorator]:
     """What a command needs, or how long it takes."""
     if "outputs/onnx" in step.command:
         return [pytest.mark.onnx]
+    if "hf-spam search" in step.command:
+        return [pytest.mark.search]
     again = any(step.command == other.command for other in RUN[: RUN.index(step)])
     return [pytest.mark.slow] if again or any(part in step.command for part in SLOW) else []
 
@@ -111,6 +113,8 @@ def shorten(step: Step) -> str:
         return f"{command} --model_size tiny --steps 5"  # the whole is a slow test
     if command == "hf-spam benchmark":
         return f"{command} --model_size tiny --some 10 --parts inference"  # the whole is a slow test
+    if "hf-spam search" in command:
+        return f"{command} --max_steps 2 --model_size tiny --data_file messages.csv --trials 2".replace("--trials 50 ", "")
     if not re.search(r"hf-spam train|hf_spam train|scripts/train.py|hf-spam native", command):
         return command
     if "--help" in command or "--resume_from_checkpoint" in command:
