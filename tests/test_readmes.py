@@ -50,7 +50,7 @@ NOT_RUN = {
 
 # What runs only with -m slow, and why. A key is a part of the command.
 SLOW = {
-    ".[sample]": "it trains for half a minute; others use a checkpoint after two steps",
+    ".[sample]": "it trains a whole epoch; others use a checkpoint after two steps",
     "torchrun": "ten seconds each; `accelerate launch` starts its processes by torchrun, and test_processes.py launches",
     "accelerate launch": "ten seconds each; test_processes.py launches with it, test_install.py by its name",
     "uv run": "imports for seconds; the launched commands run the same script",
@@ -114,7 +114,9 @@ def shorten(step: Step) -> str:
     if command == "hf-spam benchmark":
         return f"{command} --model_size tiny --some 10 --parts inference"  # the whole is a slow test
     if "hf-spam search" in command:
-        return f"{command} --max_steps 2 --model_size tiny --data_file messages.csv --trials 2".replace("--trials 50 ", "")
+        return f"{command} --max_steps 2 --model_size tiny --data_file messages.csv --trials 2".replace(
+            "--trials 50 ", ""
+        )
     if not re.search(r"hf-spam train|hf_spam train|scripts/train.py|hf-spam native", command):
         return command
     if "--help" in command or "--resume_from_checkpoint" in command:

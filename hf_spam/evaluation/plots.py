@@ -101,8 +101,8 @@ def plot_values(
     for number, (name, (measured, values)) in enumerate(lines.items()):
         if values:
             marker = "o" if len(values) <= _FEW else ""
-            style = {"color": f"C{number}", "linestyle": _STYLES[number]}
-            axes.plot(measured, values, marker=marker, markersize=4, label=name, **style)
+            colour, style = f"C{number}", _STYLES[number]
+            axes.plot(measured, values, color=colour, linestyle=style, marker=marker, markersize=4, label=name)
     axes.set_xlim(-0.03 * epochs, 1.03 * epochs)
     axes.set_xlabel("Epochs")
     axes.set_ylabel(label.capitalize())

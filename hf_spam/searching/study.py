@@ -104,7 +104,7 @@ def open_study(folder: Path, asked: Mapping[str, Any], objective: Objective) -> 
     """
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of an interrupted trial with a traceback
     file = folder / STUDY_FILE
     if file.exists() and not _may_be_study(file):
         raise UserError(

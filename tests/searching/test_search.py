@@ -77,22 +77,25 @@ def test_the_best_configuration_gives_a_run_exactly_that_figure(
     assert (figures["loss"], figures["accuracy"]) == (float(best["loss"]), float(best["accuracy"]))
 
 
-def test_a_killed_search_goes_on(uninterrupted: Path, workplace: Path, warm: WarmProcess) -> None:
+def test_a_stopped_and_killed_search_goes_on(uninterrupted: Path, workplace: Path, warm: WarmProcess) -> None:
     """It tries what it would have tried, and no trial twice."""
     log = workplace / "log"
-    log.unlink(missing_ok=True)
-    process = warm.start(search("killed"), workplace)
-    while not log.exists() or "trial 2 of 4" not in log.read_text():
-        time.sleep(0.02)
-    os.kill(process, signal.SIGKILL)
-    warm.wait(process)
-    assert "best" not in log.read_text()
-    assert not (workplace / "killed" / "trials.csv").exists()
-    warm.run(search("killed"), workplace)
-    printed = log.read_text()
-    assert "of them finished before" in printed
-    assert "trial 1 of 4" not in printed
-    ours, theirs = ([{**row, "seconds": ""} for row in trials(workplace / name)] for name in ("killed", "whole"))
+    for number, end in ((1, signal.SIGTERM), (2, signal.SIGKILL)):
+        log.unlink(missing_ok=True)
+        process = warm.start(search("ended"), workplace)
+        while not log.exists() or f"trial {number} of 4" not in log.read_text():
+            time.sleep(0.02)
+        os.kill(process, end)
+        code, printed = warm.wait(process), log.read_text()
+        assert not (workplace / "ended" / "trials.csv").exists()
+        if end == signal.SIGTERM and code > 0:  # else it came between two trials
+            assert code == 128 + signal.SIGTERM
+            assert printed.endswith("hf-spam: stopped; 1 trials are finished. The same command goes on.\n")
+            assert "Traceback" not in printed
+    printed = warm.run(search("ended"), workplace)
+    assert "search 4 trials, 2 of them finished before" in printed
+    assert "trial 2 of 4" not in printed
+    ours, theirs = ([{**row, "seconds": ""} for row in trials(workplace / name)] for name in ("ended", "whole"))
     assert ours == theirs
 
 
