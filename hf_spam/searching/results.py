@@ -60,7 +60,7 @@ def write_results(
 
 
 def _row(trial: Trial, names: Sequence[str]) -> dict[str, Any]:
-    figures = {name: trial[name] for name in ("loss", "accuracy", "seconds", "steps") if name in trial}
+    figures: dict[str, Any] = {name: trial[name] for name in ("loss", "accuracy", "seconds", "steps") if name in trial}
     return {"trial": trial["number"], **{name: trial["settings"][name] for name in names}, **figures}
 
 

@@ -90,7 +90,7 @@ class Trials:
             judged=("validation",),
         )
         figures = run.splits["validation"]
-        kept = {name: figures[name] for name in ("loss", "accuracy") if name in figures}
+        kept: dict[str, Any] = {name: figures[name] for name in ("loss", "accuracy") if name in figures}
         return {**kept, "steps": run.training["steps"]}
 
 

@@ -6,6 +6,7 @@ pytest -m search tests/searching/test_search.py
 import csv
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -93,8 +94,9 @@ def test_a_stopped_and_killed_search_goes_on(uninterrupted: Path, workplace: Pat
             assert printed.endswith("hf-spam: stopped; 1 trials are finished. The same command goes on.\n")
             assert "Traceback" not in printed
     printed = warm.run(search("ended"), workplace)
-    assert "search 4 trials, 2 of them finished before" in printed
-    assert "trial 2 of 4" not in printed
+    # The line of the second is printed just before it is kept: the signal may come between.
+    assert re.search("search 4 trials, [12] of them finished before", printed)
+    assert "trial 1 of 4" not in printed
     ours, theirs = ([{**row, "seconds": ""} for row in trials(workplace / name)] for name in ("ended", "whole"))
     assert ours == theirs
 
