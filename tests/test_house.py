@@ -92,10 +92,11 @@ def test_every_room_has_its_level() -> None:
 
 @pytest.mark.parametrize("room", ALL_ROOMS)
 def test_a_room_answers_one_question(room: str) -> None:
-    """Its docstring asks it; it has about ten modules, and tests in a folder of its name."""
+    """Its docstring asks it; it has about ten modules (`commands` one a command), and tests in a folder of its name."""
     docstring = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))) or ""
     assert re.fullmatch(r"[A-Z][^.?\n]+\?", docstring), docstring
-    assert len([path for path in (PACKAGE / room).glob("*.py") if path.name != "__init__.py"]) <= 12
+    modules = [path for path in (PACKAGE / room).glob("*.py") if path.name != "__init__.py"]
+    assert room == "commands" or len(modules) <= 12
     assert list((ROOT / "tests" / room).glob("test_*.py"))
 
 
