@@ -103,7 +103,6 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     if options.get("weights") != "random" and any(parameter.name == "model_size" for parameter in space):
         raise UserError("--space: model_size: expected --weights random, found weights that have their own.")
     check_values(space, lambda setting: check_setting(merge(options, setting)))
-    require_optuna()
     return {**options, **{name: own[name] for name in ("trials", "objective")}, "space": space}
 
 
@@ -119,6 +118,7 @@ def check_setting(options: Mapping[str, Any]) -> None:
 
 def main(options: dict[str, Any]) -> None:
     """Search with the options that `parse` returned, and print each trial and the best."""
+    require_optuna()
     processes.join()
     if processes.world_size() > 1:
         raise UserError(

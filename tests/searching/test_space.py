@@ -130,8 +130,7 @@ def test_what_cannot_be_searched_is_refused_in_one_line(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_is_given_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hf_spam.commands.search.require_optuna", lambda: None)
+def test_what_is_given_is_not_searched() -> None:
     options = parse(["--preset", "quickstart", "--learning_rate", "1e-3", "--per_device_train_batch_size", "4"])
     names = {parameter.name for parameter in options["space"]}
     assert names == {"num_train_epochs", "weight_decay", "warmup_steps", "drop_rate"}
