@@ -2,9 +2,11 @@
 
 The folds are those of the train and validation splits together (1,194 messages of the SMS Spam Collection); the test
 split takes no part. Each fold has a seed of its own. All recipes use AdamW, weight decay 0.1, a cosine schedule after
-10 % of warmup, and gradients clipped at 1.0.
+10 % of warmup, and gradients clipped at 1.0. In the table of epochs 128 messages of the other folds are a validation
+split that chooses the checkpoint, where a recipe keeps the best: the fold that judges has no say in it.
 
 python scripts/search.py --data_file SMSSpamCollection
+python scripts/search.py --data_file SMSSpamCollection --table epochs
 """
 
 # ruff: noqa: E402
@@ -15,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
 # Python puts this folder first on the import path, where evaluate.py would hide the library `evaluate`.
@@ -35,6 +37,7 @@ from hf_spam.training.presets import PRESETS
 from hf_spam.values.ranges import Range
 
 FOLDS = 5
+VALIDATION = 128  # messages, as many as the quickstart has
 HEAD_WIDTH = 64  # as in GPT-2
 
 
@@ -48,9 +51,10 @@ class Recipe:
     rate: float
     epochs: int
     dropout: float
+    keeps: str = "last"  # the checkpoint: the last, or the best by the loss on a validation split
 
 
-RECIPES = [
+SIZES = [
     Recipe(256, 2, 16, 5e-4, 5, 0.1),
     Recipe(256, 2, 16, 5e-4, 3, 0.1),
     Recipe(256, 2, 16, 5e-4, 5, 0.2),
@@ -65,16 +69,29 @@ RECIPES = [
     Recipe(128, 4, 32, 2e-3, 10, 0.1),
     Recipe(128, 2, 32, 2e-3, 10, 0.1),
 ]
+EPOCHS = [
+    Recipe(256, 2, 16, 5e-4, 1, 0.1),
+    Recipe(256, 2, 16, 5e-4, 2, 0.1),
+    Recipe(256, 2, 16, 5e-4, 3, 0.1),
+    Recipe(256, 2, 16, 5e-4, 5, 0.1),
+    Recipe(256, 2, 16, 5e-4, 5, 0.1, "best"),
+    Recipe(256, 2, 16, 3e-4, 2, 0.1),
+    Recipe(256, 2, 16, 5e-4, 3, 0.1, "best"),
+    Recipe(256, 2, 16, 1e-3, 2, 0.1),
+    Recipe(256, 2, 16, 3e-4, 3, 0.1),
+]
+TABLES = {"sizes": SIZES, "epochs": EPOCHS}
 
 
 def make_parser() -> OptionParser:
     """Return the parser of the data options of `hf-spam train` and the size of the search."""
     parser = OptionParser(DataArguments, prog="search.py", description=__doc__)
+    parser.add_argument("--table", choices=list(TABLES), default="sizes", help="Which recipes to try.")
     parser.add_argument(
         "--rows",
         type=int,
-        default=len(RECIPES),
-        range=Range(at_least=1, at_most=len(RECIPES)),
+        default=len(SIZES),
+        range=Range(at_least=1, at_most=len(SIZES)),
         help="Recipes to try, the best known first.",
     )
     parser.add_argument("--quick", action="store_true", help="Two steps on one fold of each, to see that it runs.")
@@ -86,26 +103,33 @@ def main(options: dict[str, Any]) -> None:
     disable_progress_bars()
     splits = load_splits(build(DataArguments, options))
     messages = concatenate_datasets([splits["train"], splits["validation"]])
-    quick = options.get("quick", False)
-    print("| width × layers | batch | rate | epochs | dropout | accuracy | loss |", "| --- " * 7 + "|", sep="\n")
-    for recipe in RECIPES[: options.get("rows")]:
+    quick, table = options.get("quick", False), options.get("table", "sizes")
+    columns = ["width × layers", "batch", "rate", "epochs", "dropout", "keeps", "accuracy", "loss", "standard error"]
+    print(f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|", sep="\n", flush=True)
+    for recipe in TABLES[table][: options.get("rows")]:
         results = [
             train_fold(recipe, fold, seed, 2 if quick else -1)
-            for seed, fold in enumerate(split_folds(messages), start=1)
+            for seed, fold in enumerate(split_folds(messages, VALIDATION if table == "epochs" else 1), start=1)
             if not quick or seed == 1
         ]
         accuracy, loss = (mean(result[name] for result in results) for name in ("accuracy", "loss"))
+        error = stdev(result["loss"] for result in results) / len(results) ** 0.5 if len(results) > 1 else 0
         sizes = f"{recipe.width} × {recipe.layers} | {recipe.batch} | {recipe.rate:g} | {recipe.epochs}"
-        print(f"| {sizes} | {recipe.dropout} | {accuracy:.2%} | {loss:.3f} |", flush=True)
+        print(
+            f"| {sizes} | {recipe.dropout} | {recipe.keeps} | {accuracy:.2%} | {loss:.3f} | {error:.3f} |", flush=True
+        )
 
 
-def split_folds(messages: Dataset) -> Iterator[DatasetDict]:
-    """Yield the messages as `train` and `validation`, each fold once as the latter."""
+def split_folds(messages: Dataset, validation: int) -> Iterator[DatasetDict]:
+    """Yield the messages as three splits, each fold once as `test`; `validation` are the first of the others.
+
+    A recipe that keeps its last checkpoint needs no validation split: one message is enough for what nobody reads.
+    """
     folds = [messages.shuffle(seed=123).shard(FOLDS, number) for number in range(FOLDS)]
     for number, held_out in enumerate(folds):
-        rest = concatenate_datasets(folds[:number] + folds[number + 1 :])
-        # `fine_tune` evaluates three splits. One message is enough for the one that nobody reads.
-        yield DatasetDict({"train": rest, "validation": held_out, "test": held_out.select([0])})
+        rest = concatenate_datasets(folds[:number] + folds[number + 1 :]).shuffle(seed=123)
+        chosen, train = rest.select(range(validation)), rest.select(range(validation, len(rest)))
+        yield DatasetDict({"train": train, "validation": chosen, "test": held_out})
 
 
 def train_fold(recipe: Recipe, splits: DatasetDict, seed: int, max_steps: int) -> dict[str, Any]:
@@ -119,13 +143,14 @@ def train_fold(recipe: Recipe, splits: DatasetDict, seed: int, max_steps: int) -
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):  # the table alone is for others
         given = {"output_dir": folder, "seed": seed, "max_steps": max_steps, "disable_tqdm": True, "eval_freq": 0}
         given |= {"global_batch_size": recipe.batch, "learning_rate": recipe.rate, "num_train_epochs": recipe.epochs}
-        given |= {"eval_strategy": "no", "save_strategy": "no"}
+        when = "epoch" if recipe.keeps == "best" else "no"
+        given |= {"eval_strategy": when, "save_strategy": when, "load_best_model_at_end": recipe.keeps == "best"}
         arguments = build(SpamTrainingArguments, preset | given)
         model = initialize_model(config, None, seed)
         print(f"{asdict(recipe)}, seed {seed}")
         tokenized = tokenize(splits, tokenizer, config.max_text_length)
         run = fine_tune(model, tokenizer, splits, tokenized, arguments, model_arguments.trainable)
-    return run.splits["validation"]
+    return run.splits["test"]
 
 
 if __name__ == "__main__":

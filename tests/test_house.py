@@ -38,7 +38,7 @@ ROOMS = [
     {"audit", "evaluation", "trainable"},
     {"training"},
     {"equivalence", "hub", "starting"},
-    {"benchmarks", "experiments"},
+    {"benchmarks", "experiments", "searching"},
     {"commands"},
     {"cli", "__init__"},
     {"__main__"},
@@ -154,6 +154,7 @@ def test_every_dependency_is_imported() -> None:
     implied = {"tiktoken_ext", "tensorflow"}  # tiktoken's own plugin; the extra [openai]
     implied |= {"openpyxl", "peft"}  # the extras [xlsx] and [peft]
     implied |= {"cleanlab", "py3langid", "ftfy"}  # the extra [audit]
+    implied |= {"optuna"}  # the extra [search]
     implied |= {"onnx", "onnxruntime", "onnxscript"}  # the extra [onnx]
     assert {names.get(name, name) for name in asked} == imported - implied
 

@@ -50,7 +50,7 @@ NOT_RUN = {
 
 # What runs only with -m slow, and why. A key is a part of the command.
 SLOW = {
-    ".[sample]": "it trains for half a minute; others use a checkpoint after two steps",
+    ".[sample]": "it trains a whole epoch; others use a checkpoint after two steps",
     "torchrun": "ten seconds each; `accelerate launch` starts its processes by torchrun, and test_processes.py launches",
     "accelerate launch": "ten seconds each; test_processes.py launches with it, test_install.py by its name",
     "uv run": "imports for seconds; the launched commands run the same script",
@@ -98,6 +98,8 @@ def marks(step: Step) -> list[pytest.MarkDecorator]:
         return [pytest.mark.onnx]
     if any(part in step.command for part in ("outputs/lora", "outputs/on-top")):
         return [pytest.mark.peft]
+    if "hf-spam search" in step.command:
+        return [pytest.mark.search]
     again = any(step.command == other.command for other in RUN[: RUN.index(step)])
     return [pytest.mark.slow] if again or any(part in step.command for part in SLOW) else []
 
@@ -121,6 +123,10 @@ def shorten(step: Step) -> str:
             "experiments --weights", "experiments row-01 row-18 --weights"
         )  # the whole is a slow test
         return f"{few.replace('mini', 'tiny')} --max_steps 2 --max_length 60 --data_file messages.csv"
+    if "hf-spam search" in command:
+        return f"{command} --max_steps 2 --model_size tiny --data_file messages.csv --trials 2".replace(
+            "--trials 50 ", ""
+        )
     if not re.search(r"hf-spam train|hf_spam train|scripts/train.py|hf-spam native", command):
         return command
     if "--help" in command or "--resume_from_checkpoint" in command:
@@ -375,8 +381,9 @@ def test_every_marker_is_described() -> None:
 
 
 def test_every_option_exists() -> None:
-    """Whatever the READMEs call `--name` is an option of ours, or of a launcher."""
-    known = {"--help", "--help_all", "--version", "--cpu", "--num_processes", "--config_file", "--nproc_per_node"}
+    """Whatever the READMEs call `--name` is an option of ours, of a script, or of a launcher."""
+    known = {"--table"}  # of scripts/search.py
+    known |= {"--help", "--help_all", "--version", "--cpu", "--num_processes", "--config_file", "--nproc_per_node"}
     for command in COMMANDS:
         module = importlib.import_module(f"hf_spam.commands.{command.replace('-', '_')}")
         if hasattr(module, "make_parser"):

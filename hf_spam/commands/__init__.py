@@ -4,6 +4,7 @@ COMMANDS = {
     "data": "download, balance and split the messages; print the counts, save or push the splits",
     "train": "fine-tune, evaluate on the whole of each split, save a checkpoint",
     "experiments": "run the chapter's variations, or your own list, and put them in one table",
+    "search": "try hyper-parameters, judged on the validation split; write the best as a configuration",
     "evaluate": "report on a split of a checkpoint's own data, or on a file",
     "predict": "classify texts given as arguments or on standard input",
     "inspect": "print a model's parts, the logits at every position of a text, and draw its attention",

@@ -127,8 +127,8 @@ def main(options: dict[str, Any]) -> None:
 
     require_finite_weights(model, "the end of the training")
     with staged(output_dir) as folder:
-        epoch_size = len(loaders["train"]) * arguments.per_device_train_batch_size
-        files = plot_history(history, history.examples_seen / epoch_size, folder)
+        steps = history.examples_seen // arguments.per_device_train_batch_size
+        files = plot_history(history, steps, steps / len(loaders["train"]), folder)
         if arguments.explain:
             walk.show_plots(files)
         print_trained(model, loaders)

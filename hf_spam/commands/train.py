@@ -1,6 +1,6 @@
 """`hf-spam train`: fine-tune, evaluate on the whole of each split, save a checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,12 @@ from ..values.set_up import until_first_step
 from ..values.trainer_options import refuse_fixed
 
 
-def make_parser() -> OptionParser:
-    """Return the parser of all options: ours, and every one of `TrainingArguments`."""
+def make_parser(
+    prog: str = "hf-spam train", description: str | None = __doc__, without: Collection[str] = ()
+) -> OptionParser:
+    """Return the parser of all options: ours, and every one of `TrainingArguments`, but those in `without`."""
     parser = OptionParser(
-        DataArguments, ModelArguments, SpamTrainingArguments, prog="hf-spam train", description=__doc__
+        DataArguments, ModelArguments, SpamTrainingArguments, prog=prog, description=description, without=without
     )
     parser.add_argument(
         "--preset",
@@ -82,6 +84,21 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
         resumed run has the options that it started with, except those given now.
     """
     parser = make_parser()
+    given, from_file = read_levels(parser, argv)
+    options = complete(from_file, given)
+    if "resume_from_checkpoint" not in options:
+        return options
+    named = any(name in level for name in (*SOURCES, "data_source") for level in (from_file, given))
+    stored = stored_options(parser, options["resume_from_checkpoint"], find_place(options["output_dir"]), named)
+    return merge(stored, from_file, given) if stored else options
+
+
+def read_levels(parser: OptionParser, argv: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options of the command line, and those of the file that its `--config` names.
+
+    Raises:
+        UserError: If one of them is no option, or has a value that it cannot have.
+    """
     given = parser.given(argv)
     refuse_fixed(given)
     path = given.pop("config", None)
@@ -93,12 +110,7 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
         except UserError as error:
             reason = str(error).removeprefix(f"{path}: ")
             raise UserError(f"--config {path}: {reason}") from None
-    options = complete(from_file, given)
-    if "resume_from_checkpoint" not in options:
-        return options
-    named = any(name in level for name in (*SOURCES, "data_source") for level in (from_file, given))
-    stored = stored_options(parser, options["resume_from_checkpoint"], find_place(options["output_dir"]), named)
-    return merge(stored, from_file, given) if stored else options
+    return given, from_file
 
 
 def complete(*levels: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The interim estimates of loss and accuracy that a fine-tuning records."""
+"""What a fine-tuning records of loss and accuracy on its way: estimates, and evaluations of the validation split."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -12,7 +12,7 @@ UNTRAINED_BATCHES = {"accuracy": 10, "loss": 5}
 
 @dataclass
 class History:
-    """Estimates on a few batches, in chronological order.
+    """Estimates on a few batches, and evaluations of the whole validation split, in chronological order.
 
     Attributes:
         steps: Optimizer steps completed when each loss was estimated.
@@ -21,6 +21,9 @@ class History:
         train_accuracies: One for each epoch, at its end.
         validation_accuracies: One for each epoch, at its end.
         examples_seen: Number of training messages so far.
+        evaluation_epochs: Epochs completed, whole or in part, when the whole validation split was evaluated.
+        evaluation_losses: One for each of `evaluation_epochs`.
+        evaluation_accuracies: The same; empty for a task that has no accuracy.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -29,6 +32,12 @@ class History:
     train_accuracies: list[float] = field(default_factory=list)
     validation_accuracies: list[float] = field(default_factory=list)
     examples_seen: int = 0
+    evaluation_epochs: list[float] = field(default_factory=list)
+    evaluation_losses: list[float] = field(default_factory=list)
+    evaluation_accuracies: list[float] = field(default_factory=list)
+
+
+_EVALUATIONS = ("evaluation_epochs", "evaluation_losses", "evaluation_accuracies")
 
 
 def describe_untrained(quantity: str, values: Mapping[str, float]) -> str:
@@ -50,12 +59,13 @@ def parse_history(record: dict[str, Any], name: object) -> History:
     """Return the history of a record that a stranger may have written.
 
     Args:
-        record: The fields of a `History`.
+        record: The fields of a `History`. Our first versions kept no evaluations.
         name: Where it comes from, for the message.
 
     Raises:
         UserError: If it has other fields, values that are no numbers, or lists of different lengths.
     """
+    record = {**{name: [] for name in _EVALUATIONS}, **record}
     lists = {field.name for field in fields(History)} - {"examples_seen"}
     numbers = [value for key in lists if isinstance(record.get(key), list) for value in record[key]]
     well_formed = (
@@ -65,6 +75,8 @@ def parse_history(record: dict[str, Any], name: object) -> History:
         and all(type(value) is int for value in (*record["steps"], record["examples_seen"]))
         and len(record["steps"]) == len(record["train_losses"]) == len(record["validation_losses"])
         and len(record["train_accuracies"]) == len(record["validation_accuracies"])
+        and len(record["evaluation_epochs"]) == len(record["evaluation_losses"])
+        and len(record["evaluation_accuracies"]) in (0, len(record["evaluation_epochs"]))
     )
     if not well_formed:
         raise UserError(f"{name}: expected the interim estimates of a run, found something else.")

@@ -1,36 +1,62 @@
 """The chapter's two figures, loss and accuracy over epochs, and a figure that overlays the losses of several runs."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ..errors import UserError, one_line, shorten
 from .history import History
 
 _SUFFIXES = ("pdf", "png")
+_STYLES = ("-", "-.", "--")  # the chapter's two, and one of ours
+_FEW = 12  # points of a line that are marked one by one
+_PANELS = 4  # of a study, beside each other
 _MOST_CELLS = 25  # labels of a confusion matrix whose cells show their numbers
 
 
-def plot_history(history: History, epochs: float, folder: Path) -> list[Path]:
+def plot_history(history: History, steps: int, epochs: float, folder: Path) -> list[Path]:
     """Draw the losses and the accuracies of a run, each if there are any, and return the files.
 
+    Each value stands where it was measured: a loss at its step, an accuracy at the end of its epoch, an evaluation of
+    the whole validation split where the Trainer asked for one. (The chapter spaces them evenly from 0 to the end.)
+
     Args:
-        history: The run's estimates.
-        epochs: Length of the run in epochs.
+        history: The run's estimates and evaluations.
+        steps: Length of the run in optimizer steps.
+        epochs: The same in epochs.
         folder: Where the files go; see `plot_values`.
     """
     files = []
-    for label, train, validation in (
-        ("loss", history.train_losses, history.validation_losses),
-        ("accuracy", history.train_accuracies, history.validation_accuracies),
+    ends = [min(number + 1.0, epochs) for number in range(len(history.train_accuracies))]
+    for label, measured, train, validation, whole in (
+        (
+            "loss",
+            [step * epochs / steps for step in history.steps],
+            history.train_losses,
+            history.validation_losses,
+            history.evaluation_losses,
+        ),
+        (
+            "accuracy",
+            ends,
+            history.train_accuracies,
+            history.validation_accuracies,
+            history.evaluation_accuracies,
+        ),
     ):
-        if train:
+        lines = {
+            f"Training {label} (estimate)": (measured, train),
+            f"Validation {label} (estimate)": (measured, validation),
+            f"Validation {label} (whole split)": (history.evaluation_epochs, whole),
+        }
+        if train or whole:
             seen = history.examples_seen
-            files += plot_values(train, validation, epochs=epochs, examples_seen=seen, label=label, folder=folder)
+            files += plot_values(lines, epochs=epochs, examples_seen=seen, label=label, folder=folder)
     return files
 
 
@@ -50,8 +76,7 @@ def prove_drawable() -> None:
 
 
 def plot_values(
-    train: Sequence[float],
-    validation: Sequence[float],
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     *,
     epochs: float,
     examples_seen: int,
@@ -60,12 +85,9 @@ def plot_values(
 ) -> list[Path]:
     """Draw one quantity over a run and save it as `<label>-plot.pdf` and `<label>-plot.png`.
 
-    As in the chapter, the values are spaced evenly over the run. The training line is solid, the validation line
-    dash-dotted.
-
     Args:
-        train: Values on training batches, in chronological order.
-        validation: The same number of values on validation batches.
+        lines: By its name in the legend, where a line's values were measured, in epochs, and the values. At most
+            three; an empty one is left out.
         epochs: Length of the run in epochs, for the lower axis.
         examples_seen: Length of the run in messages, for the upper axis.
         label: The quantity (`loss`, `accuracy`), for the vertical axis and the file names.
@@ -76,15 +98,16 @@ def plot_values(
     """
     figure = Figure(figsize=(5, 3), layout="constrained")  # no pyplot: no global state, no display
     axes = figure.add_subplot()
-    steps = max(len(train) - 1, 1)
-    x = [epochs * number / steps for number in range(len(train))]
-    marker = "o" if len(train) == 1 else ""
-    axes.plot(x, train, marker=marker, label=f"Training {label}")
-    axes.plot(x, validation, marker=marker, linestyle="-.", label=f"Validation {label}")
+    for number, (name, (measured, values)) in enumerate(lines.items()):
+        if values:
+            marker = "o" if len(values) <= _FEW else ""
+            colour, style = f"C{number}", _STYLES[number]
+            axes.plot(measured, values, color=colour, linestyle=style, marker=marker, markersize=4, label=name)
+    axes.set_xlim(-0.03 * epochs, 1.03 * epochs)
     axes.set_xlabel("Epochs")
     axes.set_ylabel(label.capitalize())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    axes.legend(fontsize="small")
     top = axes.twiny()
     top.set_xlim(*(limit / epochs * examples_seen for limit in axes.get_xlim()))
     top.set_xlabel("Examples seen")
@@ -111,6 +134,70 @@ def plot_losses(runs: Mapping[str, Sequence[float]], folder: Path, name: str) ->
     axes.set_ylabel("Loss")
     axes.legend()
     return _save(figure, folder, name)
+
+
+def plot_study(
+    scores: Sequence[float],
+    settings: Sequence[Mapping[str, Any]],
+    *,
+    objective: str,
+    choices: Mapping[str, Sequence[Any]],
+    logarithmic: Collection[str],
+    folder: Path,
+) -> list[Path]:
+    """Draw a search and save it as `study-plot.pdf` and `study-plot.png`.
+
+    The first panel has the trials in their order and the best so far; the others each have one option, with its value
+    in every trial. A trial that diverged is left out; where all did, nothing is drawn.
+
+    Args:
+        scores: What each trial reached on the validation split.
+        settings: The options that each tried.
+        objective: `loss`, of which less is better, or `accuracy`.
+        choices: The options that have a list of values, and these. The others have a range.
+        logarithmic: The options whose axis is logarithmic.
+        folder: Where the files go.
+
+    Returns:
+        The two files.
+    """
+    values = np.where(np.isfinite(scores), scores, np.nan)
+    if np.isnan(values).all():
+        return []
+    names = list(settings[0])
+    columns = min(_PANELS, len(names) + 1)
+    rows = -(-(len(names) + 1) // columns)
+    figure = Figure(figsize=(3.2 * columns, 2.6 * rows), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(rows, columns, sharey=True)).ravel()
+    best = int(np.nanargmin(values) if objective == "loss" else np.nanargmax(values))
+    so_far = (np.fmin if objective == "loss" else np.fmax).accumulate(values)
+    panels[0].plot(range(1, len(values) + 1), values, "o", markersize=4, label="Trial")
+    panels[0].plot(range(1, len(values) + 1), so_far, drawstyle="steps-post", label="Best so far")
+    panels[0].plot(best + 1, values[best], "*", markersize=12, color="C3", label="Best")
+    panels[0].set_xlabel("Trial")
+    panels[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[0].legend(fontsize="small")
+    for name, axes in zip(names, panels[1:], strict=False):
+        places = [setting[name] for setting in settings]
+        if name in choices:
+            places = [list(choices[name]).index(value) for value in places]
+            labels = [f"{value:g}" if isinstance(value, float) else str(value) for value in choices[name]]
+            axes.set_xticks(range(len(labels)), labels)
+            axes.set_xlim(-0.5, len(labels) - 0.5)
+        elif name in logarithmic:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.tick_params("x", labelsize="small", labelrotation=30)
+        axes.plot(places, values, "o", markersize=4)
+        axes.plot(places[best], values[best], "*", markersize=12, color="C3")
+        axes.set_xlabel(name)
+    for axes in panels[::columns]:
+        axes.set_ylabel(f"Validation {objective}")
+    for axes in panels[len(names) + 1 :]:
+        axes.set_visible(False)
+    return _save(figure, folder, "study-plot")
 
 
 def plot_confusion(counts: Sequence[Sequence[int]], labels: Sequence[str], folder: Path) -> list[Path]:

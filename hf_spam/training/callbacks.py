@@ -36,12 +36,13 @@ class InterimEstimates(TrainerCallback):
     of the training, and a resumed run does not repeat it.
 
     As in the chapter, the first estimate follows the first step, and the shuffled loader draws from torch's global
-    generator. With `use_seedable_sampler` off this changes the order of later epochs, exactly as it does there.
+    generator. With `use_seedable_sampler` off this changes the order of later epochs, exactly as it does there. Beside
+    the estimates the history keeps what the Trainer's own evaluations find.
 
     Args:
         train: Batches of the training split, shuffled.
         validation: Batches of the validation split, in order.
-        test: Batches of the test split, in order.
+        test: Batches of the test split, in order; `None` where nothing may be known of it.
         eval_freq: Steps between two estimates of the losses; 0 for none.
         eval_iter: Batches that each estimate reads.
         log: Prints the chapter's log lines, on the main process.
@@ -54,7 +55,7 @@ class InterimEstimates(TrainerCallback):
         self,
         train: DataLoader[Any],
         validation: DataLoader[Any],
-        test: DataLoader[Any],
+        test: DataLoader[Any] | None,
         eval_freq: int = 50,
         eval_iter: int = 5,
         log: Log = tqdm.write,
@@ -106,7 +107,8 @@ class InterimEstimates(TrainerCallback):
 
     def _describe_untrained(self, model: SpamGPTForSequenceClassification, seed: int) -> list[str]:
         """Return the lines on the accuracies, unless it is a regression, and on the losses before training."""
-        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        splits = {"train": self.train, "validation": self.validation}
+        splits |= {} if self.test is None else {"test": self.test}
         lines = []
         with torch.random.fork_rng(devices=[]), self.autocast():
             torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed the GPUs, too
@@ -148,6 +150,16 @@ class InterimEstimates(TrainerCallback):
         self.history.validation_accuracies.append(validation)
         if state.is_world_process_zero:
             self.log(f"Training accuracy: {train:.2%} | Validation accuracy: {validation:.2%}")
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Keep what an evaluation of the whole validation split found."""
+        metrics = kwargs["metrics"]
+        self.history.evaluation_epochs.append(float(state.epoch or 0))
+        self.history.evaluation_losses.append(metrics["eval_loss"])
+        if "eval_accuracy" in metrics:
+            self.history.evaluation_accuracies.append(metrics["eval_accuracy"])
 
 
 class EpochEndCheckpoints(TrainerCallback):

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -54,6 +54,7 @@ def fine_tune(
     task: Task | None = None,
     balance: Balance = "none",
     prior: Mapping[str, float] | None = None,
+    judged: Sequence[str] = SPLITS,
     keep_cache: bool = False,
 ) -> Run:
     """Fine-tune with the Trainer, then evaluate on the whole of each split.
@@ -62,7 +63,7 @@ def fine_tune(
         model: Changed in place.
         tokenizer: Pads the batches.
         texts: The splits, for the record.
-        tokenized: The same after `data.tokenization.tokenize`.
+        tokenized: The same after `data.tokenization.tokenize`, `test` only if it is judged.
         arguments: The Trainer's options and ours. `resume_from_checkpoint` is a folder; see
             `checkpoints.find_checkpoint`.
         trainable: What trains; see `freezing.freeze`, and for `lora` `adapters.wrap_classifier`.
@@ -70,6 +71,7 @@ def fine_tune(
         task: The labels; by default those of the splits.
         balance: `class_weights` or `focal` weigh the labels in the loss; see `imbalance.build_loss`.
         prior: The share of each label in use, to which the scores are corrected; see `imbalance.correct_prior`.
+        judged: The splits that are evaluated after training.
         keep_cache: Leave the prefix cache in `output_dir`, for a run that is not saved yet and may have to go on.
 
     Raises:
@@ -101,7 +103,7 @@ def fine_tune(
         train(trainer, interim, decay)
         if prior is not None:
             correct_prior(trained_head(model), learned_shares(texts, balance), prior)
-        splits = {name: evaluate_split(trainer, tokenized[name], task) for name in SPLITS}
+        splits = {name: evaluate_split(trainer, tokenized[name], task) for name in judged}
     processes.wait_for_all()
     if cache is not None and arguments.prefix_cache_dir is None and not keep_cache and processes.rank() == 0:
         cache.remove()
@@ -110,7 +112,7 @@ def fine_tune(
         adapted=adapted,
         tokenizer=tokenizer,
         splits=splits,
-        examples=classify_examples(model, tokenizer, choose_examples(texts, task)),
+        examples=classify_examples(model, tokenizer, choose_examples(texts, task)) if "test" in judged else [],
         history=interim.history,
         training=record_training(trainer, interim, trained) | {"balance": balance, "prior": prior},
         data={
@@ -161,13 +163,10 @@ def build_trainer(
     if arguments.dataloader_drop_last and len(train) < batch_size:
         raise UserError(f"expected at least one training batch of {batch_size} messages, found {len(train)}.")
     collator = PrefixCollator(tokenizer)
-    validation, test = (
-        DataLoader(tokenized[name], batch_size, collate_fn=collator) for name in ("validation", "test")
-    )
     interim = InterimEstimates(
         DataLoader(train, batch_size, shuffle=True, drop_last=arguments.dataloader_drop_last, collate_fn=collator),
-        validation,
-        test,
+        DataLoader(tokenized["validation"], batch_size, collate_fn=collator),
+        DataLoader(tokenized["test"], batch_size, collate_fn=collator) if "test" in tokenized else None,
         arguments.eval_freq,
         arguments.eval_iter,
         log,

@@ -23,7 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "context_length": 256,
         "drop_rate": 0.1,
         "trainable": "all",
-        "num_train_epochs": 5,
+        "num_train_epochs": 1,
         "global_batch_size": 16,
         "learning_rate": 5e-4,
         "lr_scheduler_type": "cosine",

@@ -118,7 +118,7 @@ def save_run(
         text = json.dumps(_finite(record), indent=2, ensure_ascii=False, allow_nan=False)
         (staging / METRICS_FILE).write_text(text + "\n", encoding="utf-8")
         _move(staging, folder)
-        plot_history(run.history, run.training["epochs"], staging)
+        plot_history(run.history, run.training["steps"], run.training["epochs"], staging)
         if "confusion" in run.splits["test"]:
             labels = task_of_config(run.model.config).names
             plot_confusion(run.splits["test"]["confusion"], labels, staging)

@@ -28,6 +28,10 @@ from .arguments import SpamTrainingArguments
 from .checkpoints import STABLE
 
 
+class NotFiniteLossError(UserError):
+    """A loss is infinite or no number."""
+
+
 class SpamTrainer(Trainer):
     """The Trainer, held to the chapter's loop.
 
@@ -52,11 +56,11 @@ class SpamTrainer(Trainer):
         """Return the loss of a batch.
 
         Raises:
-            UserError: If it is not finite: every later step would be lost.
+            NotFiniteLossError: If it is not finite: every later step would be lost.
         """
         loss = super().training_step(*args, **kwargs)
         if not math.isfinite(loss.item()):
-            raise UserError(
+            raise NotFiniteLossError(
                 f"step {self.state.global_step + 1}: expected a finite loss, found {loss.item()}. Training has "
                 f"stopped. {STABLE}"
             )

@@ -17,21 +17,24 @@ def test_a_slice_of_the_search(capsys: pytest.CaptureFixture[str], monkeypatch: 
     search = runpy.run_path(str(ROOT / "scripts" / "search.py"))
     search["main"](search["make_parser"]().given(["--data_source", "sample", "--rows", "1", "--quick"]))
     head, line, row = capsys.readouterr().out.splitlines()
-    assert head.count("|") == line.count("|") == row.count("|") == 8
-    assert re.fullmatch(r"\| 256 × 2 \| 16 \| 0\.0005 \| 5 \| 0\.1 \| \d+\.\d\d% \| \d\.\d{3} \|", row)
+    assert head.count("|") == line.count("|") == row.count("|") == 10
+    recipe = r"\| 256 × 2 \| 16 \| 0\.0005 \| 5 \| 0\.1 \| last"
+    assert re.fullmatch(recipe + r" \| \d+\.\d\d% \| \d\.\d{3} \| 0\.000 \|", row)
 
 
-def test_folds_share_no_message_and_miss_none() -> None:
+@pytest.mark.parametrize("validation", [1, 128])
+def test_folds_share_no_message_and_miss_none(validation: int) -> None:
+    """The fold that judges is neither trained on nor asked which checkpoint is the best."""
     from datasets import Dataset
 
     search = runpy.run_path(str(ROOT / "scripts" / "search.py"))
     messages = Dataset.from_dict({"text": [str(number) for number in range(1194)], "label": [0] * 1194})
-    folds = list(search["split_folds"](messages))
-    held_out = [text for fold in folds for text in fold["validation"]["text"]]
+    folds = list(search["split_folds"](messages, validation))
+    held_out = [text for fold in folds for text in fold["test"]["text"]]
     assert sorted(held_out) == sorted(messages["text"])
     for fold in folds:
-        assert set(fold["train"]["text"]) | set(fold["validation"]["text"]) == set(messages["text"])
-        assert len(fold["train"]) + len(fold["validation"]) == 1194
+        assert len(fold["validation"]) == validation
+        assert sorted(text for split in fold.values() for text in split["text"]) == sorted(messages["text"])
 
 
 def test_uv_finds_what_train_needs() -> None:

@@ -81,6 +81,7 @@ METRICS_SCHEMA = {
         "steps": [int],
         **{f"{split}_{what}": [float] for split in ("train", "validation") for what in ("losses", "accuracies")},
         "examples_seen": int,
+        **{f"evaluation_{what}": [float] for what in ("epochs", "losses", "accuracies")},
     },
     "environment": {
         **dict.fromkeys(("python", "torch", "transformers", "datasets", "evaluate", "accelerate", "tokenizers"), str),

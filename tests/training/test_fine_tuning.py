@@ -4,7 +4,6 @@ That it equals the chapter's loop, bit for bit, is held by tests/equivalence/tes
 """
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from hf_spam.conversion.from_gpt2 import load_checkpoint
 from hf_spam.data import sampling
 from hf_spam.data.labels import Task
 from hf_spam.data.tokenization import tokenize
-from hf_spam.evaluation.plots import plot_values
 from hf_spam.training import fine_tuning as training
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.training.initial_model import build_config, initialize_model
@@ -182,6 +180,10 @@ def test_the_best_checkpoint_is_kept(
     }
     best = min(losses, key=lambda step: losses[step])
     assert best != 44
+    # The plots draw these beside the estimates.
+    assert run.history.evaluation_losses == list(losses.values())
+    assert run.history.evaluation_epochs == [1, 2, 3, 4]
+    assert len(run.history.evaluation_accuracies) == 4
     assert run.training["best_checkpoint_step"] == best
     assert run.splits["validation"]["loss"] == pytest.approx(losses[best], abs=1e-6)
 
@@ -306,14 +308,6 @@ def test_the_last_position_is_the_longest_train_texts(gpt2_folder: Path) -> None
         config = build_config(ModelArguments(pooling="last_position"), checkpoint, 50257, max_length, longest)
         assert config.pad_to_length == config.max_text_length == expected
     assert build_config(ModelArguments(), checkpoint, 50257, None, 20).max_text_length == 64
-
-
-def test_plots(tmp_path: Path) -> None:
-    files = plot_values([2.0, 1.0, 0.5], [2.1, 1.2, 0.9], epochs=5, examples_seen=5200, label="loss", folder=tmp_path)
-    assert [file.name for file in files] == ["loss-plot.pdf", "loss-plot.png"]
-    assert files[0].read_bytes().startswith(b"%PDF")
-    assert files[1].read_bytes().startswith(b"\x89PNG")
-    plot_values([math.nan], [0.5], epochs=0.5, examples_seen=8, label="accuracy", folder=tmp_path)
 
 
 def test_seeding_again_does_not_depend_on_what_was_drawn_before(
