@@ -211,7 +211,7 @@ def save_base(model: SpamGPTForSequenceClassification, folder: Path) -> None:
         if ".lora_" not in name and ".modules_to_save." not in name:
             state[name.replace(".base_layer.", ".").replace(".original_module.", ".")] = tensor.cpu()
     with torch.device("meta"):
-        base = SpamGPTForSequenceClassification(model.config)  # type: ignore[arg-type]
+        base = SpamGPTForSequenceClassification(model.config)
     base.load_state_dict(state, assign=True)
     base.save_pretrained(folder)
 
