@@ -284,7 +284,7 @@ def test_no_command(run: Run) -> None:
     code, out, err = run("classify")
     assert (code, out) == (2, "")
     assert err == (
-        "hf-spam: error: expected one of data, train, experiments, evaluate, predict, inspect, export, verify, "
+        "hf-spam: error: expected one of data, train, experiments, search, evaluate, predict, inspect, export, verify, "
         "push, native, check-equivalence, benchmark, launch-configs, completion, found 'classify'. "
         "Try: hf-spam --help\n"
     )

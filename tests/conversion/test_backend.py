@@ -48,7 +48,7 @@ def test_anything_else_that_scores(tokenizer: object) -> None:
 
     class Config:
         pooling, num_labels, pad_token_id, max_text_length = "last_token", 2, 50256, 1024
-        id2label = {0: "ham", 1: "spam"}
+        id2label, row_length = {0: "ham", 1: "spam"}, None
 
     class Output:
         def __init__(self, logits: torch.Tensor) -> None:

@@ -12,7 +12,10 @@ from hf_spam.commands import COMMANDS
 RUNS = 40  # of the sample
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+# `search` builds the options of every setting it may try: twenty seconds.
+@pytest.mark.parametrize(
+    "command", [pytest.param(it, marks=pytest.mark.slow) if it == "search" else it for it in COMMANDS]
+)
 def test_accepted_or_refused_by_name(command: str, tmp_path: Path) -> None:
     """Before any work, and never by another error."""
     file = tmp_path / "file"
