@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError, one_line
+from ..errors import Interrupted, UserError, one_line
 from ..system import processes
 from ..system.own_files import has_checkpoints, remove_ours
 from ..system.reading import read_json
@@ -40,6 +40,7 @@ def run_all(planned: Sequence[Planned], folder: Path, train: Train, keep_models:
 
     Raises:
         UserError: If results of other options are there.
+        Interrupted: If SIGTERM or Ctrl-C came; what is finished stays, and the run that was at work has a checkpoint.
     """
     results = load_results(folder)
     done = find_done(planned, results, folder)
@@ -94,8 +95,12 @@ def _run(run: Planned, folder: Path, train: Train, keep_models: bool) -> Result:
     if started:
         options["resume_from_checkpoint"] = "last"
     _reset_peak()
-    with _output_to(place.with_suffix(".log")):
-        train(options)
+    try:
+        with _output_to(place.with_suffix(".log")):
+            train(options)
+    except Interrupted as stop:
+        stop.message = f"{stop.message.partition('. Resume with:')[0]}. The same command goes on from there"
+        raise
     peak = _peak_mb()
     processes.wait_for_all()
     record = read_json(place / METRICS_FILE)

@@ -9,7 +9,7 @@ import pytest
 from support.warm_process import WarmProcess
 
 from hf_spam.commands import experiments as command
-from hf_spam.errors import UserError
+from hf_spam.errors import Interrupted, UserError
 from hf_spam.experiments.listing import CHAPTER, Experiment, choose, read_experiments
 from hf_spam.experiments.records import Planned, load_results
 from hf_spam.experiments.running import run_all
@@ -125,6 +125,15 @@ def test_going_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         run_all(plan("a", causal=False), tmp_path, whole)
 
 
+def test_stopped_in_a_run(tmp_path: Path) -> None:
+    def stopped(options: dict[str, Any]) -> None:
+        raise Interrupted(15, "stopped by SIGTERM after step 2 of 9. Resume with: hf-spam train --output_dir x")
+
+    with pytest.raises(Interrupted) as stop:
+        run_all(plan("a"), tmp_path, stopped)
+    assert stop.value.message == "stopped by SIGTERM after step 2 of 9. The same command goes on from there"
+
+
 def test_an_unfinished_run_is_resumed(tmp_path: Path) -> None:
     checkpoint = tmp_path / "runs" / "a-seed-123.partial" / "checkpoint-2"
     checkpoint.mkdir(parents=True)
@@ -190,5 +199,8 @@ def test_rows_that_must_agree(few_messages: Path, warm: WarmProcess, tmp_path: P
     losses = {it.name: it.losses["validation"] for it in load_results(tmp_path / "out")}
     assert losses["row-01"] == losses["row-18"]
     assert losses["row-15"] == pytest.approx(losses["row-16"], abs=1e-5)
+    shared = [*argv[:1], "row-01", *argv[1 + len(names) : -1], tmp_path / "shared"]
+    warm.run(shared, tmp_path, 2)
+    assert load_results(tmp_path / "shared")[0].losses["validation"] == pytest.approx(losses["row-01"], abs=1e-4)
     distinct = [losses[name] for name in names if name not in ("row-15", "row-18")]
     assert len({round(loss, 6) for loss in distinct}) == len(distinct)
