@@ -134,6 +134,30 @@ def test_stopped_in_a_run(tmp_path: Path) -> None:
     assert stop.value.message == "stopped by SIGTERM after step 2 of 9. The same command goes on from there"
 
 
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """From a list of one's own to the files; what failed says so, and the same command goes on."""
+    (tmp_path / "mine.yaml").write_text(
+        "options: {weights: random}\nexperiments: [{name: a}, {name: b, options: {causal: false}}]"
+    )
+    argv = ["--list", str(tmp_path / "mine.yaml"), "--output_dir", str(tmp_path / "out"), "--seeds", "1", "2"]
+    assert command.main(command.parse([*argv, "--show"])) == 0
+    assert capsys.readouterr().out == "a             a\nb             b\n"
+    monkeypatch.setattr(command.train, "main", FakeTraining(fails="b-seed-2"))
+    assert command.main(command.parse(argv)) == 2
+    assert "1 of 4 runs failed; run the same command again" in capsys.readouterr().out
+    monkeypatch.setattr(command.train, "main", FakeTraining())
+    assert command.main(command.parse(argv)) == 0
+    output = capsys.readouterr().out
+    assert "| b | b | 90.00 | 90.00 | 90.00 | 82.6 to 94.5 | 0.00 |" in output
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"runs", "results.json", "table.md", "table.csv", "accuracy-plot.png", "accuracy-plot.pdf"}
+    with pytest.raises(UserError, match="--seeds: expected a whole number from 0"):
+        command.parse(["--seeds", "-1"])
+    (tmp_path / "photo.jpg").write_text("x")
+    with pytest.raises(UserError, match="expected an empty folder or results, found others"):
+        command.prepare(tmp_path, False)
+
+
 def test_an_unfinished_run_is_resumed(tmp_path: Path) -> None:
     checkpoint = tmp_path / "runs" / "a-seed-123.partial" / "checkpoint-2"
     checkpoint.mkdir(parents=True)
