@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..evaluation.history import EVALUATIONS
 from .records import Record
 
 Value = Tensor | float | str
@@ -111,6 +112,8 @@ def _tabulate(records: Mapping[str, Record]) -> dict[str, dict[str, Value]]:
             for what, value in zip(QUANTITIES, quantities, strict=False):
                 table[what][place] = value
         for name, values in asdict(record.history).items():
+            if name in EVALUATIONS:  # of the whole validation split, which the chapter's loop does not make
+                continue
             for number, value in enumerate(values if isinstance(values, list) else [values]):
                 table["interim estimates"][f"{configuration}, {name} {number}"] = float(value)
         for name, accuracy in record.accuracies.items():

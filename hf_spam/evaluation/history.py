@@ -37,7 +37,7 @@ class History:
     evaluation_accuracies: list[float] = field(default_factory=list)
 
 
-_EVALUATIONS = ("evaluation_epochs", "evaluation_losses", "evaluation_accuracies")
+EVALUATIONS = ("evaluation_epochs", "evaluation_losses", "evaluation_accuracies")
 
 
 def describe_untrained(quantity: str, values: Mapping[str, float]) -> str:
@@ -65,7 +65,7 @@ def parse_history(record: dict[str, Any], name: object) -> History:
     Raises:
         UserError: If it has other fields, values that are no numbers, or lists of different lengths.
     """
-    record = {**{name: [] for name in _EVALUATIONS}, **record}
+    record = {**{name: [] for name in EVALUATIONS}, **record}
     lists = {field.name for field in fields(History)} - {"examples_seen"}
     numbers = [value for key in lists if isinstance(record.get(key), list) for value in record[key]]
     well_formed = (

@@ -54,10 +54,9 @@ def check_options(job: Job) -> None:
     """
     model, training, data = job.model, job.training, job.data
     if training.prefix_cache == "on" and (model.trainable == "all" or model.drop_rate > 0):
-        found = "--trainable all" if model.trainable == "all" else f"--drop_rate {model.drop_rate:g}"
-        raise UserError(
-            f"--prefix_cache on: expected frozen blocks without dropout, found {found}. Leave out one of them."
-        )
+        dropout = f"dropout ({model.drop_rate}) changes what the frozen blocks compute at every step"
+        reason = "every block trains" if model.trainable == "all" else dropout
+        raise UserError(f"--prefix_cache on: cannot be made: {reason}.")
     if model.pad_to is not None and data.max_length is not None:
         raise UserError("--pad_to: expected no --max_length, which says how long rows are. Leave out one of them.")
     if model.ignore_index != ModelArguments.ignore_index and data.balance in ("class_weights", "focal"):

@@ -80,6 +80,7 @@ def failures(comparisons: list[Comparison]) -> dict[str, str | None]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # ten minutes on a busy machine that has no AVX-512: its bf16 is slow
 def test_the_whole_proof(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     """What `check_equivalence` found: every level, 650 steps four times each way on the real split, to the last bit."""
     code, output, _ = run("check_equivalence", "--output_dir", tmp_path)

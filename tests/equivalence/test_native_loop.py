@@ -298,8 +298,8 @@ def test_both_commands_print_the_same_log(
         assert len(native.splitlines()) == len(log) + 7
         assert "batches: 11 train, 2 validation, 4 test; each [8, 60]" in native
         assert native.count("generated: ") == 2
-        zero_shot = f"generated: \"Is the following text 'spam'? Answer with 'yes' or 'no': '{EXAMPLES[0]}'"
-        assert zero_shot in native
+        zero_shot = f"Is the following text 'spam'? Answer with 'yes' or 'no': '{EXAMPLES[0]}'"
+        assert zero_shot in native.replace("\\'", "'")  # escaped where random weights write a double quote
     assert {path.name for path in (tmp_path / "native").iterdir()} == {
         "manifest.json",
         "review_classifier.pth",

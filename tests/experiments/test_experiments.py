@@ -88,7 +88,7 @@ def test_lists_that_say_something_else(tmp_path: Path, text: str, message: str) 
             {"pad_to": "context"},
             "^bad: --pad_to: expected --pooling last_position or mean_positions, found last_token",
         ),
-        ({"prefix_cache": "on", "trainable": "all"}, "^bad: --prefix_cache on: expected frozen blocks"),
+        ({"prefix_cache": "on", "trainable": "all"}, "^bad: --prefix_cache on: cannot be made: every block"),
         ({"output_file": "x"}, "^bad: "),
     ],
 )

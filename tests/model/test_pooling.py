@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification
 from hf_spam.conversion.to_book import as_book
+from hf_spam.model.backbone_spam_gpt import CACHE
 from hf_spam.model.configuration_spam_gpt import READS_PADDING, Pooling
 
 PAD, WIDTH = 99, 14
@@ -108,9 +109,9 @@ def test_saved_and_loaded(model: SpamGPTForSequenceClassification, tmp_path: Pat
 @pytest.mark.parametrize("pooling", ["first_token", "mean"])
 def test_a_cache_of_the_beginning(pooling: str) -> None:
     model = build(pooling, True)
-    cache = model(torch.tensor([[5, 6]]), use_cache=True).cache
+    cache = model(torch.tensor([[5, 6]]), use_cache=True)[CACHE]
     with pytest.raises(ValueError, match=f"pooling {pooling} reads the text's beginning: expected no cache of it"):
-        model(torch.tensor([[7]]), cache=cache)
+        model(torch.tensor([[7]]), past_key_values=cache)
 
 
 def test_a_cache_without_causality() -> None:
