@@ -111,7 +111,7 @@ def test_a_cache_of_the_beginning(pooling: str) -> None:
     model = build(pooling, True)
     cache = model(torch.tensor([[5, 6]]), use_cache=True)[CACHE]
     with pytest.raises(ValueError, match=f"pooling {pooling} reads the text's beginning: expected no cache of it"):
-        model(torch.tensor([[7]]), past_key_values=cache)
+        model(torch.tensor([[7]]), **{CACHE: cache})
 
 
 def test_a_cache_without_causality() -> None:
