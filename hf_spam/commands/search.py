@@ -4,7 +4,7 @@ The options are those of `hf-spam train`, for what is fixed. The test split is n
 interrupted, the same command goes on with it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,15 @@ from ..searching.space import (
 )
 from ..searching.study import STUDY_FILE, Trial, TrialDriver, finished_trials, open_study, require_optuna, run_trials
 from ..searching.trial import SCRATCH, Trials, build_arguments
-from ..starting.job import Job, check_sources
+from ..starting.job import Job, check_options, check_sources
 from ..system import processes
 from ..system.locking import locked
 from ..system.place import find_place, prove_writable
 from ..system.progress import progress
 from ..training.arguments import ModelArguments, SpamTrainingArguments
 from ..training.initial_model import load_tokenizer, load_weights
-from ..training.presets import PRESETS
 from ..values.ranges import FILE, Range
-from .train import describe_data, learned_mix, read_levels
+from .train import complete, describe_data, learned_mix, read_levels
 from .train import make_parser as make_train_parser
 
 # Options of `hf-spam train` that say what becomes of a run. A trial leaves none.
@@ -90,8 +89,7 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     given, from_file = read_levels(parser, argv)
     own = {"trials": 20, "objective": "loss", "space": None, **from_file, **given}
     given, from_file = ({k: v for k, v in level.items() if k not in _OWN} for level in (given, from_file))
-    preset = given.get("preset") or from_file.get("preset") or "default"
-    options = merge({"output_dir": "outputs/search"}, PRESETS[preset], from_file, given, {"preset": preset})
+    options = complete({"output_dir": "outputs/search"}, from_file, given)
     if own["space"] is not None:
         space = read_space(own["space"], parser)
         refuse_fixed_and_searched(space, {*given, *from_file})
@@ -107,14 +105,26 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     return {**options, **{name: own[name] for name in ("trials", "objective")}, "space": space}
 
 
-def check_setting(options: Mapping[str, Any]) -> None:
+def check_setting(options: dict[str, Any]) -> None:
     """Build what a run builds of its options.
 
     Raises:
         UserError: If they cannot be used.
     """
-    build(ModelArguments, options)
-    build_arguments(options, Path(options["output_dir"]))
+    make_job(options, Path(options["output_dir"]))
+
+
+def make_job(options: dict[str, Any], place: Path) -> Job:
+    """Return a run with the options.
+
+    Raises:
+        UserError: If they cannot be used, or contradict each other.
+    """
+    job = Job(
+        options, place, build(DataArguments, options), build(ModelArguments, options), build_arguments(options, place)
+    )
+    check_options(job)
+    return job
 
 
 def main(options: dict[str, Any]) -> None:
@@ -134,9 +144,7 @@ def main(options: dict[str, Any]) -> None:
     if strange:
         raise UserError(f"{place}: expected an empty folder or one of hf-spam search. Choose another --output_dir.")
     prove_drawable()
-    job = Job(
-        options, place, build(DataArguments, options), build(ModelArguments, options), build_arguments(options, place)
-    )
+    job = make_job(options, place)
     check_sources(job.data)
     fixed = {name: value for name, value in options.items() if name not in ("output_dir", "config")}
     asked = {"space": to_json(space), "options": fixed, "objective": objective}

@@ -103,6 +103,7 @@ REFUSED: dict[str, tuple[str, list[str], str]] = {
     "nested": ("drop_rate: [[0], 0.1]", [], "drop_rate: expected plain values"),
     "an anchor": ("drop_rate: &a [0, 0.1]", [], "found an anchor or alias"),
     "fixed and searched": ("drop_rate: [0, 0.1]", ["--drop_rate", "0.2"], "--drop_rate: expected a fixed option"),
+    "a cache and dropout": ("drop_rate: [0, 0.1]", ["--prefix_cache", "on"], "--prefix_cache on: cannot be made: "),
     "another batch": (
         "global_batch_size: [4, 8]",
         ["--per_device_train_batch_size", "4"],
