@@ -248,6 +248,7 @@ def test_data_from_the_cache_of_uci(run: Run, collection: Path, tmp_path: Path) 
     ]
 
 
+@pytest.mark.slow  # two trainings
 def test_the_same_run_from_its_own_arguments(run: Run, checkpoints: dict[str, Path], tmp_path: Path) -> None:
     folder = checkpoints["last_token"]
     code, _, err = run("train", "--config", folder / "arguments.json", "--output_dir", tmp_path / "again")
@@ -410,6 +411,7 @@ def test_a_run_is_replaced_only_when_asked(
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
+@pytest.mark.slow  # two trainings
 def test_a_failure_in_training_keeps_what_was_there(
     short: list[str], run: Run, few_messages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

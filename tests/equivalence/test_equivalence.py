@@ -319,7 +319,7 @@ BENT_RECIPES: list[tuple[dict[str, Any], str, int | None]] = [
 @pytest.mark.parametrize(
     ("bent", "what", "step"),
     [
-        pytest.param(*case, id=str(case[0]), marks=pytest.mark.slow if number % 4 else [])
+        pytest.param(*case, id=str(case[0]), marks=pytest.mark.slow if number else [])
         for number, case in enumerate(BENT_RECIPES)
     ],
 )

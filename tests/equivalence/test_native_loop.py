@@ -272,7 +272,7 @@ def assert_walks(output: str) -> None:
     assert logits.softmax(dim=0).tolist() == pytest.approx([float(score) for score in scores.groups()], abs=2e-4)
 
 
-@pytest.mark.parametrize("weights", ["pretrained", "random"])
+@pytest.mark.parametrize("weights", [pytest.param("pretrained", marks=pytest.mark.slow), "random"])
 def test_both_commands_print_the_same_log(
     run: Callable[..., tuple[int, str, str]], gpt2_folder: Path, few_messages: Path, tmp_path: Path, weights: str
 ) -> None:

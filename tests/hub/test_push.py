@@ -376,6 +376,7 @@ def test_an_exception_has_no_token(hub: LoopbackHub) -> None:
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.slow  # a training; the others push a run that is there
 def test_train_and_push(hub: LoopbackHub, run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "pushed"
     options = ["--push_to_hub", "true", "--hub_private_repo", "true", "--output_dir", folder]
