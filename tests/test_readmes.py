@@ -67,6 +67,7 @@ SLOW = {
     "outputs/tickets": "two more steps; test_tasks.py has three labels",
     "outputs/from-splits": "two more steps; test_splits.py reads what was saved",
     "native --weights ./gpt2": "twenty steps; test_native_loop.py has them",
+    "--preset book": "two more steps; the equivalence tests have the preset",
     "outputs/mix": "two more steps; test_imbalance.py has priors",
 }
 

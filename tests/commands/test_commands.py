@@ -99,6 +99,7 @@ def test_evaluate_on_a_file(run: Run, checkpoints: dict[str, Path], few_messages
     assert "on all messages, 130 messages" in out
 
 
+@pytest.mark.slow  # a training by itself
 def test_evaluate_notices_other_data(short: list[str], run: Run, tmp_path: Path, few_messages: Path) -> None:
     mine = tmp_path / "mine.csv"
     mine.write_text(few_messages.read_text())

@@ -367,10 +367,8 @@ def test_saved_and_loaded_to_the_last_bit(classifier: SpamGPTForSequenceClassifi
         assert torch.equal(loaded(ids).logits, classifier(ids).logits)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["ForSequenceClassification", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("ForCausalLM", ""))],
-)
+@pytest.mark.slow  # a fresh process imports for seconds; test_hub_loading.py has the classifier in one
+@pytest.mark.parametrize("kind", ["ForSequenceClassification", "ForCausalLM", ""])
 def test_loaded_where_the_package_is_not_installed(
     tiny_config: SpamGPTConfig, warm_bare: WarmProcess, tmp_path: Path, kind: str
 ) -> None:
