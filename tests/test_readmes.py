@@ -65,7 +65,6 @@ SLOW = {
     "outputs/again": "two more steps, with the options of a file; test_commands.py has it",
     "german": "two more steps; test_any_gpt2.py has other GPT-2s",
     "outputs/tickets": "two more steps; test_tasks.py has three labels",
-    "outputs/from-splits": "two more steps; test_splits.py reads what was saved",
     "native --weights ./gpt2": "twenty steps; test_native_loop.py has them",
     "--preset book": "two more steps; the equivalence tests have the preset",
     "outputs/mix": "two more steps; test_imbalance.py has priors",
