@@ -80,7 +80,7 @@ def test_mistakes(run: Run) -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_benchmark(warm: WarmProcess, tmp_path: Path) -> None:
     argv = ["benchmark", "--model_size", "tiny", "--steps", 2, "--some", 10]
     warm.run([*argv, "--output", tmp_path / "report"], tmp_path)

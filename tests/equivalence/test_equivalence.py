@@ -79,7 +79,7 @@ def failures(comparisons: list[Comparison]) -> dict[str, str | None]:
 # --- straight ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1500)  # ten minutes on a busy machine that has no AVX-512: its bf16 is slow
 def test_the_whole_proof(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     """What `check_equivalence` found: every level, 650 steps four times each way on the real split, to the last bit."""

@@ -213,8 +213,10 @@ def assert_complete(path: Path, count: int) -> None:
     assert numbers == list(range(count))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("count", "processes"), [(20_000, 2), (1_000_000, 2)])
+@pytest.mark.parametrize(
+    ("count", "processes"),
+    [pytest.param(20_000, 2, marks=pytest.mark.slow), pytest.param(1_000_000, 2, marks=pytest.mark.long)],
+)
 def test_killed_and_started_again(workplace: Path, warm: WarmProcess, count: int, processes: int) -> None:
     """Killed on one process, finished by two: the whole file, in order; the memory does not grow with it."""
     write_numbered(workplace / "many.csv", count)

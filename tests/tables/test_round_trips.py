@@ -289,7 +289,7 @@ def test_a_field_is_enclosed_for_its_carriage_return(tmp_path_factory: pytest.Te
         must(tmp_path_factory, "a.csv", content, [(label, text) for text, label in table[1:]])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @settings(max_examples=3000, deadline=None)
 @given(data=st.data())
 def test_more_of_them(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

@@ -215,7 +215,7 @@ print(refused)
 """
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=pytest.mark.long)])
 def test_damaged_anywhere(saved: dict[str, bytes], warm: WarmProcess, tmp_path: Path, count: int) -> None:
     """Truncated, flipped and zeroed at many places: the reader never dies by a signal."""
     folder = write(tmp_path / "splits", saved)

@@ -116,10 +116,13 @@ def test_the_same_training(
     assert not list((tmp_path / "auto").glob("**/prefix-*"))  # removed
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trainable", "rule"),
-    [("last_layer", "last_position"), ("last_block", "last_token"), ("last_two_blocks", "last_position")],
+    [
+        pytest.param("last_block", "last_token", marks=pytest.mark.slow),
+        pytest.param("last_layer", "last_position", marks=pytest.mark.long),
+        pytest.param("last_two_blocks", "last_position", marks=pytest.mark.long),
+    ],
 )
 def test_the_same_training_on_the_whole_collection(
     workplace: Path, warm: WarmProcess, tmp_path: Path, collection: Path, trainable: str, rule: str

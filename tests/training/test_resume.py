@@ -92,9 +92,9 @@ def kill_often(warm: WarmProcess, workplace: Path, name: str, recipe: list[str],
     ("order", "kills", "number"),
     [
         pytest.param(SEEDED, 3, signal.SIGKILL, marks=pytest.mark.slow),
-        pytest.param(SEEDED, 5, signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(SEEDED, 5, signal.SIGTERM, marks=pytest.mark.long),
         pytest.param(CHAPTER, 5, signal.SIGKILL, marks=pytest.mark.slow),
-        pytest.param(CHAPTER, 5, signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(CHAPTER, 5, signal.SIGTERM, marks=pytest.mark.long),
     ],
     ids=["seeded, KILL", "seeded, TERM", "chapter, KILL", "chapter, TERM"],
 )
@@ -130,7 +130,7 @@ FEW = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_at_every_change_of_files(workplace: Path, warm: WarmProcess) -> None:
     """At every fifteenth: see `kill_everywhere`, which can do it at each, and on two processes."""
     *problems, counted = kill_everywhere(warm, workplace, ["train", *RECIPE, *FEW], step=15, first=7)

@@ -28,7 +28,7 @@ def test_accepted_or_refused_by_name(command: str, tmp_path: Path) -> None:
     assert tried > len(accepted) or tried == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_a_sample_of_real_runs(warm: WarmProcess, few_messages: Path, tmp_path: Path) -> None:
     """Exit 0 or 2, no traceback, no hang. The campaign in support/strange_options.py runs all."""
