@@ -15,13 +15,13 @@ from .model.registration import register_in_time
 if TYPE_CHECKING:
     from .data.arguments import DataArguments
     from .data.loading import load_splits
-    from .data.tokenization import build_tokenizer, tokenize
     from .equivalence.native_loop import load_state
     from .inference.classifier import Prediction, SpamClassifier
     from .model.backbone_spam_gpt import SpamGPTModel
     from .model.configuration_spam_gpt import SpamGPTConfig
     from .model.gpt import GPTModel
     from .model.modeling_spam_gpt import SpamGPTForCausalLM, SpamGPTForSequenceClassification
+    from .tokens.tokenization import build_tokenizer, tokenize
     from .training.arguments import ModelArguments, SpamTrainingArguments
     from .training.fine_tuning import fine_tune
     from .training.initial_model import build_model
@@ -40,12 +40,12 @@ else:  # hidden from type checkers, which would take any name for one of ours
         "SpamGPTModel": "model.backbone_spam_gpt",
         "SpamTrainingArguments": "training.arguments",
         "build_model": "training.initial_model",
-        "build_tokenizer": "data.tokenization",
+        "build_tokenizer": "tokens.tokenization",
         "fine_tune": "training.fine_tuning",
         "load_splits": "data.loading",
         "load_state": "equivalence.native_loop",
         "save_run": "training.run",
-        "tokenize": "data.tokenization",
+        "tokenize": "tokens.tokenization",
     }
 
     def __getattr__(name: str) -> object:

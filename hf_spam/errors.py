@@ -59,6 +59,16 @@ def shorten(text: str, limit: int = LONGEST_LINE) -> str:
     return f"{text[: limit - end - 3]} … {text[-end:]}"
 
 
+def plain(text: object) -> str:
+    """Return text that Markdown shows as it is: one line, without formatting, links, HTML or cells of its own."""
+    line = " ".join(one_line(text).split())
+    return re.sub(r"[^\w\s.,:;()/+='%-]|_(?=\W|$)|(?<!\w)_|^[-+=#]|^\d+[.)]", _entities, line)
+
+
+def _entities(found: re.Match[str]) -> str:
+    return "".join(f"&#{ord(character)};" for character in found[0])
+
+
 def install_hint(extra: str) -> str:
     """Return the command that installs an extra: in a checkout from the checkout, elsewhere by the package's name."""
     checkout = Path(__file__).resolve().parents[1]

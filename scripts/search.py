@@ -26,10 +26,10 @@ sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__fi
 from datasets import Dataset, DatasetDict, concatenate_datasets, disable_progress_bars
 
 from hf_spam.data.arguments import DataArguments
-from hf_spam.data.encoding import longest_text
 from hf_spam.data.loading import load_splits
-from hf_spam.data.tokenization import build_tokenizer, tokenize
 from hf_spam.options import OptionParser, build
+from hf_spam.tokens.encoding import longest_text
+from hf_spam.tokens.tokenization import build_tokenizer, tokenize
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.training.fine_tuning import fine_tune
 from hf_spam.training.initial_model import build_config, initialize_model

@@ -34,7 +34,7 @@ from support.warm_process import WarmProcess
 from hf_spam import SpamGPTConfig
 from hf_spam.cli import main as cli_main
 from hf_spam.data import sources
-from hf_spam.data.tokenization import build_tokenizer
+from hf_spam.tokens.tokenization import build_tokenizer
 
 # Deterministic, and indifferent to how busy the machine is.
 hypothesis.settings.register_profile("thorough", derandomize=True, deadline=None, database=None)

@@ -34,11 +34,13 @@ ROOMS = [
     {"options", "checkpoint"},
     {"tables"},
     {"data", "conversion"},
+    {"tokens"},
     {"inference"},
-    {"audit", "evaluation", "trainable"},
+    {"audit", "calibration", "correction", "evaluation", "trainable"},
+    {"reporting", "robustness"},
     {"training"},
     {"equivalence", "hub", "starting"},
-    {"benchmarks", "experiments", "searching"},
+    {"benchmarks", "cross_validation", "experiments", "pretraining", "searching"},
     {"commands"},
     {"cli", "__init__"},
     {"__main__"},
@@ -154,7 +156,7 @@ def test_every_dependency_is_imported() -> None:
     implied = {"tiktoken_ext", "tensorflow"}  # tiktoken's own plugin; the extra [openai]
     implied |= {"openpyxl", "peft"}  # the extras [xlsx] and [peft]
     implied |= {"cleanlab", "py3langid", "ftfy"}  # the extra [audit]
-    implied |= {"optuna"}  # the extra [search]
+    implied |= {"optuna", "captum"}  # the extras [search] and [explain]
     implied |= {"onnx", "onnxruntime", "onnxscript"}  # the extra [onnx]
     assert {names.get(name, name) for name in asked} == imported - implied
 

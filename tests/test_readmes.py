@@ -67,6 +67,14 @@ SLOW = {
     "outputs/tickets": "two more steps; test_tasks.py has three labels",
     "native --weights ./gpt2": "twenty steps; test_native_loop.py has them",
     "--preset book": "two more steps; the equivalence tests have the preset",
+    "outputs/robust": "two more steps, and thousands of texts; tests/robustness/ has the options and the table",
+    "outputs/honest": "it reads the whole sample, of which a promise takes some hundred; test_calibrate.py is smaller",
+    "outputs/filter": "test_calibrate.py and tests/correction have the commands",
+    "outputs/grouped": "test_calibrate.py trains so",
+    "outputs/folds": "test_calibrate.py has folds",
+    "outputs/another-report": "tests/reporting has the report",
+    "hf-spam pretrain": "two steps of a vocabulary's width; tests/pretraining has the command",
+    "outputs/pretrained": "it starts from what the command before it leaves",
     "outputs/mix": "two more steps; test_imbalance.py has priors",
 }
 
@@ -130,19 +138,26 @@ def shorten(step: Step) -> str:
         return f"{command} --max_steps 2 --model_size tiny --data_file messages.csv --trials 2".replace(
             "--trials 50 ", ""
         )
+    if "hf-spam pretrain" in command:
+        return f"{command} --max_steps 2 --model_size tiny"
+    if "hf-spam cross-validate" in command:
+        few = re.sub(r"--folds 5|--seeds 1 2", "", command)
+        return f"{few} --folds 2 --max_steps 2 --model_size tiny"
+    if "hf-spam calibrate" in command and "--budget" not in command:
+        return f"{command} --budget 0.05"  # there are too few messages for less
     if not re.search(r"hf-spam train|hf_spam train|scripts/train.py|hf-spam native", command):
         return command
     if "--help" in command or "--resume_from_checkpoint" in command:
         return command
     command = command.replace("--weights dbmdz/german-gpt2", "--weights ./gpt2")
-    extra = ["--max_steps 2"]
+    extra = ["--max_steps 60 --learning_rate 3e-3" if "outputs/grouped" in command else "--max_steps 2"]
     if "quickstart" in command:
         extra += ["--model_size tiny"]
     elif "--weights" not in command:
         extra += ["--weights ./gpt2"]
     if "quickstart" not in command:
         extra += ["--max_length 60"]
-    if not re.search(r"--data_(file|dir)", command):
+    if not re.search(r"--data_(file|dir)|--split grouped", command):  # a promise takes some hundred messages
         extra += ["--data_file messages.csv"]
     return " ".join([command, *extra])
 
@@ -171,6 +186,7 @@ def template(
     tickets.to_csv(folder / "tickets.csv", index=False)
     (listed,) = re.findall(r"```yaml\n(.*?)```", READMES["hf_spam/experiments/README.md"], re.DOTALL)
     (folder / "my-list.yaml").write_text(listed)
+    (folder / "corrections.csv").write_text("Text,Label\nSee you at the station at seven,ham\nIs dinner ready?,ham\n")
     argv = "train --preset quickstart --model_size tiny --data_file messages.csv --max_steps 2 --keep_checkpoints true"
     warm.run(argv.split(), folder)
     shutil.copytree(folder / "outputs" / "quickstart", folder / "outputs" / "long.partial")  # as if killed at the end
@@ -349,8 +365,7 @@ ROOMS = sorted(path.parent.name for path in (ROOT / "hf_spam").glob("*/__init__.
 
 def test_every_room_is_on_the_users_map() -> None:
     section = READMES[USERS].split("\n## Where things are\n")[1].split("\n## ")[0]
-    assert sorted(re.findall(r"`hf_spam/(\w+)/`", section)) == ROOMS
-    assert {"scripts", "tests", "outputs"} <= set(re.findall(r"`(\w+)/`", section))
+    assert sorted(re.findall(r"`(\w+)/`", section)) == sorted([*ROOMS, "hf_spam", "scripts", "tests", "outputs"])
 
 
 def test_every_module_is_in_its_room() -> None:

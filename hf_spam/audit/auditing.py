@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from ..data.encoding import encode
 from ..data.labels import MULTI, REGRESSION
 from ..data.messages import Messages
+from ..data.near_duplicates import near_groups
 from ..errors import install_hint
+from ..tokens.encoding import encode
 from .findings import Finding, by_labels, group_rows, one_by_one
 from .label_errors import find_label_errors
 from .languages import detect_languages, find_rare_languages
-from .near_duplicates import near_groups
 from .text_faults import find_text_faults, mojibake_detector
 
 QUANTILES = {"shortest": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "longest": 1.0}
@@ -83,8 +83,8 @@ def audit(messages: Messages, tokenizer: PreTrainedTokenizerBase | None = None, 
     elif (errors := find_label_errors(texts, given, groups, task)) is None:
         missing.append("probable label errors (cleanlab)")
     else:
-        finding, rare = errors
-        findings.append(finding)
+        doubtful, rare = errors
+        findings += doubtful
         if rare:
             left_out.append(f"probable errors among labels with too few messages to judge: {', '.join(rare)}")
     if (codes := detect_languages(texts)) is None:

@@ -18,6 +18,7 @@ FOLDS = 5
 _SEED = 123
 _MOST_FEATURES = 200_000
 _MOST_CHARACTERS = 10_000  # of a text
+_REMEDY_POSSIBLE = "Read them where every wrong label counts. Most of them are right."
 _REMEDY = "Read them, and correct the labels that are wrong. Nothing here changes a label."
 
 Floats = NDArray[np.float64]
@@ -26,8 +27,11 @@ Ids = NDArray[np.int64]
 
 def find_label_errors(
     texts: Sequence[str], labels: Sequence[Any], groups: Sequence[int], task: Task
-) -> tuple[Finding, list[str]] | None:
-    """Return the rows whose labels are probably wrong, the surest first, and the labels that are too rare to judge.
+) -> tuple[list[Finding], list[str]] | None:
+    """Return the rows whose labels are probably or possibly wrong, the surest first, and the labels too rare to judge.
+
+    Probably: cleanlab's estimate of how many labels are wrong, and which. Possibly: of all others, those for which the
+    model would give another label.
 
     A label is judged if its texts are in as many groups as there are folds. Of several labels of a text, each is
     judged by itself: whether the text has it.
@@ -58,17 +62,25 @@ def find_label_errors(
     elif len(common) > 1:
         number = {name: id_ for id_, name in enumerate(common)}
         questions = [(common, np.array([number[labels[row]] for row in chosen]))]
-    found: list[tuple[float, int, str]] = []
+    found: dict[bool, list[tuple[float, int, str]]] = {True: [], False: []}  # probable, possible
     features = _features([texts[row] for row in chosen]) if questions else None
     for names, ids in questions:
         probabilities = out_of_fold(features, ids, of_row, len(names))
-        for index in np.flatnonzero(find_label_issues(ids, probabilities, n_jobs=1)):
+        probable = find_label_issues(ids, probabilities, n_jobs=1)
+        for index in np.flatnonzero(probable | (probabilities.argmax(axis=1) != ids)):
             given = probabilities[index, ids[index]]
-            found.append((given, chosen[index] + 1, _describe(names, ids[index], probabilities[index])))
-    seen: dict[int, str] = {}
-    for _, row, what in sorted(found):
-        seen[row] = f"{seen[row]}; {what}" if row in seen else what
-    return one_by_one("probable label errors", seen, _REMEDY), rare
+            what = _describe(names, ids[index], probabilities[index])
+            found[bool(probable[index])].append((given, chosen[index] + 1, what))
+    seen: dict[bool, dict[int, str]] = {True: {}, False: {}}
+    for sure, rows in found.items():
+        for _, row, what in sorted(rows):
+            seen[sure][row] = f"{seen[sure][row]}; {what}" if row in seen[sure] else what
+    possible = {row: what for row, what in seen[False].items() if row not in seen[True]}
+    findings = [
+        one_by_one("probable label errors", seen[True], _REMEDY),
+        one_by_one("possible label errors", possible, _REMEDY_POSSIBLE),
+    ]
+    return findings, rare
 
 
 def out_of_fold(features: Any, ids: Ids, groups: Ids, classes: int) -> Floats:

@@ -10,11 +10,11 @@ from transformers import pipeline
 from ..conversion.from_gpt2 import SIZES
 from ..conversion.to_book import as_book
 from ..data.labels import HAM_SPAM
-from ..data.tokenization import build_tokenizer, gpt2_encoding
 from ..equivalence import native_loop
 from ..inference.classifier import Precision, SpamClassifier
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..tokens.tokenization import build_tokenizer, gpt2_encoding
 from .measuring import seconds
 from .peers import gpt2_classifier
 

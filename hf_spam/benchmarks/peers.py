@@ -3,7 +3,7 @@
 from transformers import GPT2Config, GPT2ForSequenceClassification
 
 from ..conversion.from_gpt2 import SIZES
-from ..data.tokenization import END_OF_TEXT_ID
+from ..tokens.tokenization import END_OF_TEXT_ID
 
 
 def gpt2_classifier(model_size: str) -> GPT2ForSequenceClassification:

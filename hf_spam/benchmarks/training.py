@@ -26,14 +26,14 @@ from transformers import (
 )
 
 from ..conversion.to_book import as_book
-from ..data.batching import token_batches
-from ..data.encoding import longest_text
 from ..data.sampling import prepare_splits
 from ..data.splits import SPLITS
-from ..data.tokenization import build_tokenizer, gpt2_encoding, tokenize
 from ..equivalence import native_loop
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import build
+from ..tokens.batching import token_batches
+from ..tokens.encoding import longest_text
+from ..tokens.tokenization import build_tokenizer, gpt2_encoding, tokenize
 from ..trainable.freezing import freeze
 from ..training.arguments import ModelArguments, SpamTrainingArguments
 from ..training.fine_tuning import build_trainer, fine_tune

@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..system.reading import describe, read_json
 from .files import require_file
+from .operating_point import read_point
 
 Kind = Literal["checkpoint", "language model", "gpt2"]
 
@@ -86,7 +87,10 @@ def parse_configuration(values: Mapping[str, Any], path: Path) -> tuple[Kind, Sp
     for name in _IDS:
         if name in values:  # null where the model does without
             fields[name] = None if values[name] is None else whole(values[name], name, path, 0, last_id)
-    fields |= {} if kind == "language model" else _read_labels(values, path)
+    if kind != "language model":
+        fields |= _read_labels(values, path)
+        point = read_point(values.get("operating_point"), fields["id2label"], path)
+        fields["operating_point"] = None if point is None else point.to_dict()
     names = {name: architecture for architecture, name in _KINDS.items()}
     try:
         return kind, SpamGPTConfig(**fields, architectures=[names[kind]])
@@ -122,6 +126,7 @@ def read_gpt2_sizes(values: Mapping[str, Any], path: Path) -> dict[str, int]:
 
 def to_gpt2_config(config: SpamGPTConfig) -> GPT2Config:
     """Return the configuration of transformers' GPT-2 classifier of the same sizes and labels."""
+    more: dict[str, Any] = {"operating_point": config.operating_point} if config.operating_point else {}
     return GPT2Config(
         vocab_size=config.vocab_size,
         n_positions=config.context_length,
@@ -138,6 +143,7 @@ def to_gpt2_config(config: SpamGPTConfig) -> GPT2Config:
         id2label=config.id2label,
         label2id=config.label2id,
         problem_type=config.problem_type,
+        **more,
     )
 
 

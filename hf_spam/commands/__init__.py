@@ -3,8 +3,12 @@
 COMMANDS = {
     "data": "download, balance and split the messages; print the counts, save or push the splits",
     "train": "fine-tune, evaluate on the whole of each split, save a checkpoint",
+    "pretrain": "train a GPT to continue texts, for classifiers to start from",
     "experiments": "run the chapter's variations, or your own list, and put them in one table",
     "search": "try hyper-parameters, judged on the validation split; write the best as a configuration",
+    "cross-validate": "judge a recipe on every message, by models that saw nothing like it",
+    "calibrate": "choose from which score on a message is blocked, with a promise, and fold that into the model",
+    "learn": "make a copy of a model that gets corrected messages right, within seconds",
     "evaluate": "report on a split of a checkpoint's own data, or on a file",
     "predict": "classify texts given as arguments or on standard input",
     "inspect": "print a model's parts, the logits at every position of a text, and draw its attention",

@@ -10,15 +10,15 @@ from ..audit.cleaning import Conflicts, clean
 from ..audit.reporting import describe, to_json, to_markdown
 from ..audit.writing import REPORTS, TABLES, check_place, write_messages, write_text
 from ..data.arguments import DataArguments
-from ..data.encoding import longest_text
 from ..data.loading import prepare, read_messages
 from ..data.splits import check_new, count, save_splits
-from ..data.tokenization import build_tokenizer
 from ..errors import UserError, one_line
 from ..hub.arguments import HubArguments
 from ..hub.contents import data_contents
 from ..hub.repository import Repository, listing, prepare_repository, publish
 from ..options import OptionParser, build, merge
+from ..tokens.encoding import longest_text
+from ..tokens.tokenization import build_tokenizer
 from ..values.names import check_repository
 from ..values.ranges import FILE, FOLDER
 

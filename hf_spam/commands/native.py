@@ -19,7 +19,6 @@ from ..conversion.to_book import as_book
 from ..data.arguments import DataArguments
 from ..data.labels import HAM_SPAM, LabelRules
 from ..data.loading import read_messages
-from ..data.tokenization import gpt2_encoding
 from ..equivalence import native_loop, walk
 from ..errors import UserError, one_line
 from ..evaluation.history import UNTRAINED_BATCHES, History, describe_trained, describe_untrained
@@ -29,6 +28,7 @@ from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.gpt import GPTModel
 from ..options import OptionParser, build, merge, option
 from ..system.run_folder import STATE_FILE, check_writable, staged
+from ..tokens.tokenization import gpt2_encoding
 from ..trainable.adapters import LORA_OPTIONS
 from ..trainable.freezing import freeze
 from ..training.arguments import ModelArguments
@@ -37,7 +37,8 @@ from ..training.initial_model import build_config, initialize_model
 from ..values.ranges import BATCH, COUNT, COUNT_OR_NONE, EPOCHS, FACTOR, FOLDER, SEED, check_values
 
 # Options that the chapter leaves no choice about.
-FIXED = ("data_dir", "balance", "pooling", "pad_to", "causal", "ignore_index", "attn_implementation", *LORA_OPTIONS)
+_FIXED = ("data_dir", "balance", "pooling", "pad_to", "causal", "ignore_index", "attn_implementation", "normalize")
+FIXED = (*_FIXED, *LORA_OPTIONS)
 # What a pretrained model continues, by how many tokens.
 PROMPTS = {"Every effort moves you": 15, native_loop.ZERO_SHOT.format(text=EXAMPLES[0]): 23}
 

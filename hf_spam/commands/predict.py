@@ -10,6 +10,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO, TextIO, get_args
 
@@ -28,6 +29,8 @@ from ..inference.answers import (
 )
 from ..inference.batch_prediction import CHUNK, chunked, predict_file
 from ..inference.classifier import Precision, SpamClassifier, find_model
+from ..inference.explaining import describe_weights, explain
+from ..inference.gradients import integrate
 from ..inference.outputs import format_of
 from ..inference.parts import fingerprint_model
 from ..options import OptionParser
@@ -68,7 +71,25 @@ def make_parser() -> OptionParser:
     parser.add_argument(
         "--positive_label", help="The label that --threshold is about (default: spam, else the second)."
     )
+    parser.add_argument(
+        "--decision",
+        action="store_true",
+        help="Say whether the message is allowed, unsure or blocked; the model must come from hf-spam calibrate.",
+    )
     parser.add_argument("--json", action="store_true", help="Print an object of text, label and score on each line.")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="Say below each text how much the log-odds of the positive label (of more than two, of the likeliest) "
+        "fall without each word; * marks the most important.",
+    )
+    parser.add_argument(
+        "--explain_method",
+        choices=["occlusion", "integrated_gradients"],
+        default="occlusion",
+        help="Leave out each word, or follow gradients, whose weights sum to the log-odds; that needs the extra "
+        "[explain].",
+    )
     parser.add_argument(
         "--text_column", help="Column of the texts in --input, or several: a,b (default: recognised by its name)."
     )
@@ -87,6 +108,10 @@ def parse(argv: Sequence[str]) -> Namespace:
     args = make_parser().parse_intermixed_args(list(argv))  # options may stand between MODEL and TEXT
     if (args.input is None) != (args.output is None) or (args.input and args.texts):
         raise UserError("expected --input and --output together and no TEXT, or neither.")
+    if args.explain and args.input:
+        raise UserError("--explain: expected TEXT or standard input, found --input. Leave it out.")
+    if args.explain_method != "occlusion" and not args.explain:
+        raise UserError("--explain_method: expected --explain beside it. Add it.")
     if args.output is not None:
         format_of(args.output)
     return args
@@ -99,18 +124,25 @@ def main(args: Namespace) -> None:
         folder = find_model(args.model)
         classifier = SpamClassifier.from_pretrained(folder, args.token_budget, args.precision)
     task = task_of_config(classifier.model.config, args.positive_label)
-    wish = Wish(args.top_k, args.all_scores, args.threshold).check(task)
+    point = classifier.operating_point
+    wish = Wish(args.top_k, args.all_scores, args.threshold, args.decision).check(task, point)
+    why_of = integrate if args.explain_method == "integrated_gradients" else explain
     if args.input is None:
         for texts in chunked(args.texts, CHUNK) if args.texts else arriving(sys.stdin):
-            found = answers(classifier.scores(classifier.logits(texts)), task, wish)
+            found = answers(classifier.scores(classifier.logits(texts)), task, wish, point)
             for text, answer in zip(texts, found, strict=True):
+                why = why_of(classifier, text, task) if args.explain else None
+                if args.json and why is not None:
+                    answer = {**answer, "explanation": asdict(why)}
                 print(to_json(text, answer) if args.json else to_line(text, answer), flush=True)
+                if why is not None and not args.json:
+                    print(describe_weights(why), flush=True)
         return
     by_columns = format_of(args.output) != "jsonl"
 
     def classify(chunks: Iterable[list[str]]) -> Iterator[list[Answer]]:
         for scores in classifier.stream_scores(chunks):
-            found = map(rounded, answers(scores, task, wish))
+            found = map(rounded, answers(scores, task, wish, point))
             yield [flatten(answer, wish) for answer in found] if by_columns else list(found)
 
     count = predict_file(
@@ -128,11 +160,12 @@ def main(args: Namespace) -> None:
 
 
 def to_line(text: str, answer: Answer) -> str:
-    """Return label, score, the scores that were asked for, and text, separated by tabs, in a line safe to print."""
+    """Return label, score, decision and scores if asked for, and text, separated by tabs, in a line safe to print."""
     label = [one_line(describe_label(answer["label"]))] if "label" in answer else []
+    decision = [answer["decision"]] if "decision" in answer else []
     scores = [one_line(describe_scores(answer["scores"]))] if "scores" in answer else []
     words = text.replace("\t", " ").replace("\n", " ").replace("\r", " ")
-    return "\t".join([*label, f"{answer['score']:.4f}", *scores, one_line(words)])
+    return "\t".join([*label, f"{answer['score']:.4f}", *decision, *scores, one_line(words)])
 
 
 def to_json(text: str, answer: Answer) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 from datasets import disable_progress_bars
 
 from ..data.arguments import DataArguments
-from ..data.encoding import longest_text
 from ..data.labels import REGRESSION
 from ..data.loading import prepare
 from ..data.splits import fingerprint
@@ -30,20 +29,23 @@ from ..searching.space import (
     to_json,
 )
 from ..searching.study import STUDY_FILE, Trial, TrialDriver, finished_trials, open_study, require_optuna, run_trials
-from ..searching.trial import SCRATCH, Trials, build_arguments
+from ..searching.trial import SCRATCH, Trials
 from ..starting.job import Job, check_options, check_sources
+from ..starting.unsaved import UnsavedRuns, build_arguments
 from ..system import processes
 from ..system.locking import locked
 from ..system.place import find_place, prove_writable
 from ..system.progress import progress
+from ..tokens.encoding import longest_text
 from ..training.arguments import ModelArguments, SpamTrainingArguments
+from ..training.imbalance import learned_mix
 from ..training.initial_model import load_tokenizer, load_weights
 from ..values.ranges import FILE, Range
-from .train import complete, describe_data, learned_mix, read_levels
+from .train import complete, describe_data, read_levels
 from .train import make_parser as make_train_parser
 
 # Options of `hf-spam train` that say what becomes of a run. A trial leaves none.
-_OF_RUNS = ("overwrite_output_dir", "resume_from_checkpoint", "keep_checkpoints", "push_to_hub", "hub_token")
+_OF_RUNS = ("report", "overwrite_output_dir", "resume_from_checkpoint", "keep_checkpoints", "push_to_hub", "hub_token")
 _OF_DEVICES = ("bf16", "fp16", "tf32", "use_cpu", "accelerator_config")  # all Trainers of a process share these
 _OWN = ("space", "trials", "objective")
 
@@ -153,13 +155,13 @@ def main(options: dict[str, Any]) -> None:
         place.mkdir(parents=True, exist_ok=True)
         with open_study(place, asked, objective) as (study, storage):
             weights = load_weights(job.model, job.data.cache_dir)
-            tokenizer = load_tokenizer(weights, job.data.bpe_dir)
+            tokenizer = load_tokenizer(weights, job.data.bpe_dir, job.model.normalize)
             prepared = prepare(job.data)
             if objective == "accuracy" and prepared.task.problem_type == REGRESSION:
                 raise UserError("--objective accuracy: expected labels, found numbers. Use loss.")
             require_same_messages(study, fingerprint(prepared.splits), place / STUDY_FILE)
             longest = longest_text(tokenizer, prepared.splits["train"]["text"][:])
-            learned, prior = learned_mix(job, prepared)
+            learned, prior = learned_mix(job.data.prior, prepared)
             print(*describe_data(prepared, longest, learned, prior), describe_space(space), sep="\n")
             start = starting_setting(space, defaults() | options)
             done = finished_trials(study)
@@ -177,7 +179,7 @@ def main(options: dict[str, Any]) -> None:
                 build_arguments({**alike, "eval_strategy": "no"}, scratch),
                 space,
                 job.training.seed,
-                Trials(options, weights, tokenizer, prepared, prior, place),
+                Trials(options, UnsavedRuns(weights, tokenizer, prepared, prior, scratch)),
                 report,
             )
             try:

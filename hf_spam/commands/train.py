@@ -8,16 +8,15 @@ from datasets import disable_progress_bars
 
 from ..checkpoint.adapter_base import BASE_HASH, hash_weights, is_repository
 from ..data.arguments import SOURCES, DataArguments
-from ..data.encoding import longest_text
-from ..data.labels import SINGLE
 from ..data.loading import Prepared, prepare
 from ..data.splits import describe_splits
-from ..data.tokenization import tokenize
 from ..errors import Interrupted, UserError, one_line
+from ..evaluation.leaks import judge_without_twins
 from ..evaluation.plots import prove_drawable
 from ..hub.contents import model_contents, push_model
 from ..hub.repository import Repository, prepare_repository
 from ..options import THE_RUN, OptionParser, build, merge, read_config, to_argv
+from ..robustness.augmentation import add_copies, training_rows
 from ..starting.job import (
     Job,
     changed_options,
@@ -30,14 +29,16 @@ from ..starting.job import (
 )
 from ..starting.stored_options import stored_options
 from ..system import processes
-from ..system.place import find_place
+from ..system.place import check_new_folder, find_place
 from ..system.reading import read_json
 from ..system.run_folder import METRICS_FILE, check_finished, partial_folder, recover, staged
+from ..tokens.encoding import longest_text
+from ..tokens.tokenization import tokenize
 from ..trainable.adapters import own_base
 from ..training.arguments import ModelArguments, SpamTrainingArguments
 from ..training.checkpoints import list_checkpoints
 from ..training.fine_tuning import fine_tune
-from ..training.imbalance import complete_prior, describe_mix, learned_shares, parse_prior
+from ..training.imbalance import describe_mix, learned_mix
 from ..training.initial_model import (
     build_config,
     describe_model,
@@ -50,8 +51,10 @@ from ..training.initial_model import (
 )
 from ..training.presets import PRESETS
 from ..training.run import describe_run, save_run
+from ..values.ranges import FOLDER
 from ..values.set_up import until_first_step
 from ..values.trainer_options import refuse_fixed
+from .evaluate import report_run
 
 
 def make_parser(
@@ -73,6 +76,14 @@ def make_parser(
         help="YAML or JSON file of options; they override the preset's (default: none).",
         group=THE_RUN,
     )
+    if "report" not in without:
+        parser.add_argument(
+            "--report",
+            type=Path,
+            metavar=FOLDER,
+            help="As hf-spam evaluate writes (default: none).",
+            group=THE_RUN,
+        )
     return parser
 
 
@@ -86,6 +97,8 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     parser = make_parser()
     given, from_file = read_levels(parser, argv)
     options = complete(from_file, given)
+    if "report" in options:
+        check_new_folder("report", options["report"])
     if "resume_from_checkpoint" not in options:
         return options
     named = any(name in level for name in (*SOURCES, "data_source") for level in (from_file, given))
@@ -147,7 +160,9 @@ def main(options: dict[str, Any]) -> None:
     if processes.rank() > 0:
         disable_progress_bars()
     token = options.get("hub_token")
-    options = {name: value for name, value in options.items() if name != "hub_token"}  # the token is stored nowhere
+    report = options.get("report")
+    # The token is stored nowhere, and a report is not repeated when a run is.
+    options = {name: value for name, value in options.items() if name not in ("hub_token", "report")}
     job = make_job(options)
     with processes.main_first():
         done = processes.rank() == 0 and is_done(job, token)
@@ -158,17 +173,18 @@ def main(options: dict[str, Any]) -> None:
         checkpoint = find_start(job)
         repository = prepare_hub(job, token) if options.get("push_to_hub") and processes.rank() == 0 else None
         weights = load_weights(job.model, job.data.cache_dir)
-        tokenizer = load_tokenizer(weights, job.data.bpe_dir)
+        tokenizer = load_tokenizer(weights, job.data.bpe_dir, job.model.normalize)
         prepared = prepare(job.data)
         splits, task = prepared.splits, prepared.task
     longest = longest_text(tokenizer, splits["train"]["text"][:])
-    learned, prior = learned_mix(job, prepared)
+    learned, prior = learned_mix(job.data.prior, prepared)
     print(*describe_data(prepared, longest, learned, prior), sep="\n")
     config = build_config(
         job.model, weights, len(tokenizer), job.data.max_length, longest, special_ids(tokenizer), task=task
     )
     limit_length(tokenizer, config, weights, job.data.max_length)
     tokenized = tokenize(splits, tokenizer, tokenizer.model_max_length)
+    tokenized = add_copies(tokenized, splits, tokenizer, job.training.augment, job.training.seed)
 
     model = initialize_model(config, weights, job.training.seed)
     base_model, start = weights.repository if weights else None, describe_weights(weights, tokenizer)
@@ -184,7 +200,7 @@ def main(options: dict[str, Any]) -> None:
         print(start)
     if processes.rank() == 0:
         prove_drawable()
-        check_room(job, model, len(tokenized["train"]))
+        check_room(job, model, len(training_rows(tokenized)))
 
     with staged(job.place, keep=continues(job, checkpoint)) as folder:
         prepare_folder(job, folder, checkpoint)
@@ -208,31 +224,18 @@ def main(options: dict[str, Any]) -> None:
             raise
         if processes.rank() == 0:
             run.data.update(source=prepared.source, given=prepared.given)
+            if prepared.leaks is not None:
+                run.data["leaks"] = {name: leak.to_dict() for name, leak in prepared.leaks.items()}
+                judge_without_twins(run.splits, run.logits, prepared)
             run.training["base_model"] = base_model
             if base is not None:
                 run.training[BASE_HASH] = hash_weights(base.folder)
             save_run(run, folder, base=None if base is None else base.name, place=job.place)
     print(describe_run(vars(run), job.place))
+    if report is not None:
+        report_run(job.place, report)
     if repository is not None:
         print(publish(job.place, repository))
-
-
-def learned_mix(job: Job, prepared: Prepared) -> tuple[dict[str, float] | None, dict[str, float] | None]:
-    """Return the share of each label that training sees, and the share that the scores are to be corrected to.
-
-    Raises:
-        UserError: If `--prior` is no such share, or the loss does not learn one.
-    """
-    task = prepared.task
-    if job.data.prior is not None and prepared.balance == "focal":
-        raise UserError("--prior: expected a loss that learns shares, found --balance focal. Use class_weights.")
-    named = parse_prior(job.data.prior, task) if job.data.prior is not None else None
-    if task.problem_type != SINGLE or prepared.balance == "focal":
-        return None, None
-    learned = learned_shares(prepared.splits, prepared.balance)
-    total = sum(prepared.mix.values())
-    mix = {name: number / total for name, number in prepared.mix.items()} if total else learned
-    return learned, None if named is None else complete_prior(named, {name: mix[name] for name in task.names})
 
 
 def describe_data(

@@ -1,1 +1,1 @@
-"""Where do messages come from, and how do they become splits and token ids?"""
+"""Where do messages come from, and how do they become splits?"""

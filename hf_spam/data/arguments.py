@@ -10,7 +10,7 @@ from ..values.ranges import COUNT, FILE, FOLDER, FRACTION, LENGTH, SEED, check_t
 from .labels import SINGLE, LabelRules, ProblemType, Task, parse_label_map, parse_labels
 
 Balance = Literal["undersample", "none", "oversample", "class_weights", "focal"]
-Split = Literal["chapter", "stratified"]
+Split = Literal["chapter", "stratified", "grouped"]
 # Options that name messages, except `data_source`: places on a machine, and data sets that somebody chose.
 SOURCES = ("data_file", "data_dir", "train_file", "validation_file", "test_file", "dataset_name")
 _SEVERAL = ("train_file", "validation_file", "test_file")
@@ -24,7 +24,8 @@ class Plan:
     Attributes:
         balance: What is done about labels of different frequency. `class_weights` and `focal` change the loss, not the
             messages.
-        split: `chapter`: shuffle, then cut. `stratified`: the same share of each label in every split.
+        split: `chapter`: shuffle, then cut. `stratified`: the same share of each label in every split. `grouped`: the
+            same, and near duplicates in the same split; all messages are split, and only training is balanced.
         train_fraction: Share of the messages for training.
         validation_fraction: Share of the messages for validation; the rest is for testing.
         seed: Of all that is drawn.
@@ -42,7 +43,7 @@ class DataArguments:
     """Options for the source of the messages, the labels, balancing, splitting and the maximum length."""
 
     data_source: Literal["uci", "sample"] | None = option(
-        None, "The SMS Spam Collection from UCI, or the messages of the extra [sample] (default: uci).", MESSAGES
+        None, "UCI's SMS Spam Collection, or the messages of the extra [sample] (default: uci).", MESSAGES
     )
     data_file: list[str] | None = option(
         None,
@@ -69,29 +70,31 @@ class DataArguments:
     )
     dataset_revision: str | None = option(None, "Its branch, tag or commit (default: main).", MESSAGES, "NAME")
     text_column: str | None = option(
-        None, "Column of the texts, or several to be joined: a,b (default: recognised by its name).", MESSAGES, "NAME"
+        None, "Column of the texts, or several: a,b (default: recognised by its name).", MESSAGES, "NAME"
     )
     label_column: str | None = option(
         None, "Column of the labels, or one for each label: a,b (default: recognised by its name).", MESSAGES, "NAME"
     )
-    encoding: str | None = option(None, "Encoding of text files (default: recognised).", MESSAGES, "NAME")
+    encoding: str | None = option(None, "Of text files (default: recognised).", MESSAGES, "NAME")
     labels: str | None = option(
-        None, "All labels in the order of their ids: a,b,c (default: as the file says, else sorted).", LABELS, "NAMES"
+        None, "All labels, in the order of their ids: a,b (default: as the file says, or sorted).", LABELS, "NAMES"
     )
     label_map: str | None = option(
         None, 'Rename and merge labels: "0=spam,1=ham,Smishing=spam" (default: none).', LABELS, "OLD=NEW"
     )
     positive_label: str | None = option(
-        None, "Of two labels the one that precision, recall and F1 are about (default: spam, else the second).",
-        LABELS, "NAME",
-    )  # fmt: skip
+        None,
+        "The label that precision is about, or that blocks a message (default: spam, or the second of two).",
+        LABELS,
+        "NAME",
+    )
     problem_type: ProblemType | None = option(
         None, "One label for each text, several, or a number (default: as the file says, one or several).", LABELS
     )
     balance: Literal["undersample", "none", "oversample", "class_weights", "focal", "true", "false"] | None = option(
         None,
         "undersample the more frequent labels, oversample the rarer ones in training, class_weights or focal in the "
-        "loss, or none (default: undersample for ham and spam, else none).",
+        "loss, or none (default: undersample for ham and spam unless --split grouped, else none).",
         LABELS,
         "HOW",
     )
@@ -104,19 +107,15 @@ class DataArguments:
     deduplicate: bool = option(False, "Keep one of the messages with the same text.", LABELS)
     split: Split | None = option(
         None,
-        "How messages are split: chapter (shuffle, then cut), or stratified, with the same share of each label in "
-        "every split (default: chapter for ham and spam, else stratified).",
+        "chapter: shuffle and cut. stratified: the same share of each label in every split. grouped: and near "
+        "duplicates together, no balance (default: chapter for ham and spam, else stratified).",
         LABELS,
     )
     max_train_samples: int | None = option(
         None, "Use only the first messages of the training split (default: all).", MESSAGES, range=COUNT
     )
-    max_validation_samples: int | None = option(
-        None, "Use only the first messages of the validation split (default: all).", MESSAGES, range=COUNT
-    )
-    max_test_samples: int | None = option(
-        None, "Use only the first messages of the test split (default: all).", MESSAGES, range=COUNT
-    )
+    max_validation_samples: int | None = option(None, "The same of the validation split.", MESSAGES, range=COUNT)
+    max_test_samples: int | None = option(None, "The same of the test split.", MESSAGES, range=COUNT)
     train_fraction: float = option(0.7, "Share of the messages for training.", MESSAGES, range=FRACTION)
     validation_fraction: float = option(
         0.1, "Share of the messages for validation; the rest is for testing.", MESSAGES, range=FRACTION
@@ -175,7 +174,8 @@ class DataArguments:
 
     def plan(self, task: Task) -> Plan:
         """Return how messages of these labels become splits: the chapter's way where they are its own."""
-        balance: Balance = self.balance or ("undersample" if task.is_spam else "none")  # type: ignore[assignment]
         stratified = task.problem_type == SINGLE and not task.is_spam
         split: Split = self.split or ("stratified" if stratified else "chapter")
+        undersampled = task.is_spam and split != "grouped"
+        balance: Balance = self.balance or ("undersample" if undersampled else "none")  # type: ignore[assignment]
         return Plan(balance, split, self.train_fraction, self.validation_fraction, self.split_seed)

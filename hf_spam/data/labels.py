@@ -33,7 +33,8 @@ class Task:
     Attributes:
         names: The labels' names in the order of their ids; of a regression the number's.
         problem_type: As in transformers' configurations.
-        positive: The label that precision, recall and F1 are about, where there are two.
+        positive: The label that precision, recall and F1 are about, where there are two; with more, what blocks a
+            message, if any does.
     """
 
     names: tuple[str, ...] = HAM_SPAM
@@ -41,20 +42,18 @@ class Task:
     positive: str | None = field(default=None)
 
     def __post_init__(self) -> None:
-        """Choose the positive label, unless it is given: spam, else the second.
+        """Choose the positive one of two labels, unless it is given: spam, else the second.
 
         Raises:
-            UserError: If it is none of the two labels.
+            UserError: If it is none of the labels.
         """
-        if not self.is_binary:
-            if self.positive is not None:
-                raise UserError(
-                    f"--positive_label: expected it with two labels, found {len(self.names)}. Leave it out."
-                )
-        elif self.positive is None:
-            object.__setattr__(self, "positive", "spam" if "spam" in self.names else self.names[1])
+        if self.positive is None:
+            if self.is_binary:
+                object.__setattr__(self, "positive", "spam" if "spam" in self.names else self.names[1])
+        elif self.problem_type == REGRESSION:
+            raise UserError("--positive_label: expected labels, found numbers. Leave it out.")
         elif self.positive not in self.names:
-            raise UserError(f"--positive_label: expected {' or '.join(self.names)}, found {self.positive}.")
+            raise UserError(f"--positive_label: expected {' or '.join(self.names[:10])}, found {self.positive}.")
 
     @property
     def is_binary(self) -> bool:

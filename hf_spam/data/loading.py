@@ -12,6 +12,7 @@ from ..tables.columns import list_names
 from ..tables.folders import ALL
 from . import sources
 from .arguments import Balance, DataArguments
+from .grouping import Leak, describe_leaks, find_leaks
 from .label_reading import read_labels, require_variety
 from .labels import SINGLE, LabelRules, Task
 from .messages import Messages, join_messages
@@ -25,7 +26,7 @@ from .sampling import (
     require_labels,
     undersample,
 )
-from .splits import SPLITS, repeated, task_of, to_splits
+from .splits import SPLITS, task_of, to_splits
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Prepared:
         notes: What the console says of them, a line each.
         source: The source's name for the record: `uci` (also when read from files), `sample` or `own`.
         given: Whether the splits were there, so that none was drawn.
+        leaks: What splits share with the training split; see `grouping.find_leaks`.
     """
 
     splits: DatasetDict
@@ -49,6 +51,7 @@ class Prepared:
     notes: list[str]
     source: str = "own"
     given: bool = False
+    leaks: Mapping[str, Leak] | None = None
 
 
 def read_sources(arguments: DataArguments, rules: LabelRules | None = None) -> dict[str, Messages]:
@@ -96,11 +99,9 @@ def prepare(arguments: DataArguments, rules: LabelRules | None = None) -> Prepar
     prepared = _fresh(arguments, next(iter(messages.values()))) if fresh else _given(arguments, messages)
     splits = _limit(prepared.splits, arguments)
     notes = list(prepared.notes)
-    again = {name: number for name, number in repeated(splits).items() if number}
-    if again:
-        counts = " and ".join(f"{number:,} of {len(splits[name]):,} {name}" for name, number in again.items())
-        notes.append(f"{counts} messages also stand in train; --deduplicate removes them")
-    return replace(prepared, splits=splits, notes=[one_line(f"note   {note}") for note in notes])
+    leaks = find_leaks(splits)
+    notes += describe_leaks(splits, leaks)
+    return replace(prepared, splits=splits, leaks=leaks, notes=[one_line(f"note   {note}") for note in notes])
 
 
 def _place(arguments: DataArguments) -> str:
@@ -166,7 +167,10 @@ def _fresh(arguments: DataArguments, messages: Messages) -> Prepared:
         require_labels({name: [task.names[id_] for id_ in rows["label"][:]] for name, rows in splits.items()}, task)
     used = sum(map(len, splits.values()))
     if used < len(frame):
-        notes.append(f"used {used:,} of {len(frame):,} messages, equally many of each label; --balance none uses all")
+        where = " in training" if plan.split == "grouped" else ""
+        notes.append(
+            f"used {used:,} of {len(frame):,} messages, equally many of each label{where}; --balance none uses all"
+        )
     return Prepared(splits, task, plan.balance, mix, notes, source)
 
 

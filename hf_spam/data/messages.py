@@ -7,9 +7,8 @@ from itertools import islice
 import pandas as pd
 
 from ..errors import UserError
-from ..tables.columns import list_rows, show
+from ..tables.columns import list_rows, replace_lone_surrogates, show
 from ..tables.table import Table
-from .encoding import replace_lone_surrogates
 from .label_reading import read_labels
 from .labels import Label, LabelRules, Task
 

@@ -9,6 +9,7 @@ from datasets import DatasetDict
 from ..errors import UserError
 from ..tables.columns import list_names
 from .arguments import Plan
+from .grouping import split_groups
 from .labels import SINGLE, Label, Task
 from .splits import SPAM, SPLITS, to_splits
 
@@ -31,12 +32,26 @@ def prepare_splits(messages: pd.DataFrame, plan: Plan | None = None, task: Task 
         raise UserError(
             f"--balance {plan.balance}: expected one label for each text, found another task. Leave it out."
         )
-    if plan.balance == "undersample":
+    grouped = plan.split == "grouped"
+    if plan.balance == "undersample" and not grouped:
         messages = undersample(messages, plan.seed, task)
-    frames = stratify(messages, plan, task) if plan.split == "stratified" else cut(messages, plan)
+    frames = divide(messages, plan, task)
+    if plan.balance == "undersample" and grouped:
+        frames["train"] = undersample(frames["train"], plan.seed, task).sample(frac=1, random_state=plan.seed)
     if plan.balance == "oversample":
         frames["train"] = oversample(frames["train"], plan.seed, task)
     return to_splits(frames, task)
+
+
+def divide(frame: pd.DataFrame, plan: Plan, task: Task) -> dict[str, pd.DataFrame]:
+    """Split messages as the plan says, without balancing them.
+
+    Raises:
+        UserError: If a split would be empty, or see `stratify`.
+    """
+    if plan.split == "grouped":
+        return split_groups(frame, plan, task)
+    return stratify(frame, plan, task) if plan.split == "stratified" else cut(frame, plan)
 
 
 def undersample(frame: pd.DataFrame, seed: int = 123, task: Task = SPAM) -> pd.DataFrame:
@@ -87,7 +102,7 @@ def cut(frame: pd.DataFrame, plan: Plan) -> dict[str, pd.DataFrame]:
 
 def complete_splits(frames: Mapping[str, pd.DataFrame], plan: Plan, task: Task) -> dict[str, pd.DataFrame]:
     """Cut the splits that are missing from train, with the shares that the plan has for them. The others stay."""
-    parts = stratify(frames["train"], plan, task) if plan.split == "stratified" else cut(frames["train"], plan)
+    parts = divide(frames["train"], plan, task)
     back = [part for name, part in parts.items() if name == "train" or name in frames]
     whole = {"train": pd.concat(back, ignore_index=True)}
     return {name: whole.get(name, frames.get(name, parts[name])) for name in SPLITS}

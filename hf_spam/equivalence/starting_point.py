@@ -9,12 +9,12 @@ from datasets import DatasetDict
 from transformers import GPT2Tokenizer
 
 from ..conversion.from_gpt2 import GPT2Checkpoint
-from ..data.encoding import longest_text
 from ..data.sampling import prepare_splits
-from ..data.tokenization import build_tokenizer, gpt2_encoding, tokenize
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import build
+from ..tokens.encoding import longest_text
+from ..tokens.tokenization import build_tokenizer, gpt2_encoding, tokenize
 from ..training.arguments import ModelArguments, SpamTrainingArguments
 from ..training.initial_model import build_config, initialize_model
 from ..training.presets import PRESETS
@@ -31,7 +31,7 @@ class StartingPoint:
     Attributes:
         frames: The splits as drawn by the native loop.
         splits: The splits as a `DatasetDict`.
-        tokenized: `splits` after `data.tokenization.tokenize`.
+        tokenized: `splits` after `tokens.tokenization.tokenize`.
         tokenizer: The tokenizer of the Trainer route.
         encoding: The encoding of the native loop.
         classifier: The starting weights, configured as in the `book` preset. Never trained itself.

@@ -11,13 +11,13 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ..conversion.to_book import as_book
-from ..data.encoding import encode, special_counts, truncate
 from ..data.labels import task_of_config
 from ..errors import one_line, shorten
 from ..model.gpt import TransformerBlock
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..model.pooling_spam_gpt import find_position, to_rows
 from ..system.files import atomic_file
+from ..tokens.encoding import encode, special_counts, truncate
 
 _MOST_LABELS = 12  # columns of logits
 _LONGEST_TOKEN, _LONGEST_LABEL = 24, 16

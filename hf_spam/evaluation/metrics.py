@@ -31,6 +31,7 @@ from ..errors import one_line, shorten
 METRICS = ("accuracy", "precision", "recall", "f1")
 REGRESSION_METRICS = ("mse", "rmse", "mae", "r2")
 PER_LABEL = ("precision", "recall", "f1", "messages")
+WITHOUT_TWINS = "without_twins"  # of a split: the figures without near duplicates of the training split
 _MOST_ROWS = 30  # of the table of labels
 _THREE = ("precision", "recall", "f1")
 ALL_METRICS = (*METRICS, *(f"{name}_{mean}" for mean in ("weighted", "micro") for name in _THREE), *REGRESSION_METRICS)
@@ -153,12 +154,22 @@ def confusion(references: ArrayLike, predictions: ArrayLike, num_labels: int = 2
     return counts
 
 
+def with_twins_apart(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the figures of splits, and after the test split those of its messages without a twin in training."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, figures in splits.items():
+        found[name] = figures
+        if name == "test" and WITHOUT_TWINS in figures:
+            found["test, new"] = figures[WITHOUT_TWINS]
+    return found
+
+
 def figures_table(splits: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the figures of splits as a table, one row each, and those per label of the test split below it."""
     names = [name for name in (*ALL_METRICS, "loss") if name in next(iter(splits.values()))]
     rows = {
         split: [*(format_metric(name, figures[name]) for name in names), f"{figures['messages']:,}"]
-        for split, figures in splits.items()
+        for split, figures in with_twins_apart(splits).items()
     }
     table = pd.DataFrame.from_dict(rows, orient="index", columns=[*names, "messages"]).to_string()
     labels = splits.get("test", {}).get("per_label")

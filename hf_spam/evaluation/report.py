@@ -11,14 +11,15 @@ import torch
 
 from ..data.arguments import SOURCES, DataArguments
 from ..data.labels import LabelRules, Task, task_of_config
-from ..data.loading import prepare, read_messages
-from ..data.splits import SPLITS, fingerprint
+from ..data.loading import Prepared, prepare, read_messages
+from ..data.splits import fingerprint
 from ..errors import UserError, one_line
 from ..inference.classifier import SpamClassifier
 from ..options import OptionParser, build, merge, read_config, to_argv
 from ..system import processes
 from ..system.reading import is_folder, read_json
 from ..system.run_folder import ARGUMENTS_FILE, METRICS_FILE
+from .leaks import judge_without_twins
 from .metrics import format_metric, label_table, metric_names, report_figures
 
 # Options of the data that a report does not ask: the labels are the model's, and `--split` names a split.
@@ -37,12 +38,14 @@ class Chosen:
         labels: The label of each, as `Task.ids` returns it.
         name: What they are called.
         task: The model's labels.
+        source: Where they come from; see `data.loading.Prepared`.
     """
 
     texts: list[str]
     labels: list[Any]
     name: str
     task: Task
+    source: str = "own"
 
 
 def choose_messages(
@@ -63,29 +66,65 @@ def choose_messages(
         UserError: If no source is named and the checkpoint does not record one, or if its source now gives other
             splits than it was trained on.
     """
-    data_options = {name: value for name, value in data_options.items() if name != "split"}  # here it is a name
-    named = any(name in data_options for name in ("data_source", *SOURCES))
-    split = split or ("all" if named else "test")
-    if not named:
-        data_options = merge(recorded_options(model, folder), data_options)
-    arguments: DataArguments = build(DataArguments, data_options)
+    arguments, rules, named = _data_of(model, folder, config, data_options)
     task = task_of_config(config, arguments.positive_label)
-    rules = LabelRules(task.names, arguments.label_rules().renamed, task.positive, task.problem_type)
+    split = split or ("all" if named else "test")
     if split == "all":
         frame = read_messages(arguments, rules).frame
         if not named:
             _say_what_was_read(model, arguments)
         return Chosen(frame["Text"].tolist(), task.ids(frame["Label"]), "all messages", task)
-    splits = prepare(arguments, rules).splits
+    prepared = _prepare(model, folder, arguments, rules, named)
+    rows = prepared.splits[split]
+    return Chosen(rows["text"][:], rows["label"][:], f"the {split} split", task, prepared.source)
+
+
+def own_splits(model: str, folder: Path, config: Any, data_options: Mapping[str, Any]) -> Prepared:
+    """Return all splits of a model's own data, or of the data that the options name; see `choose_messages`."""
+    arguments, rules, named = _data_of(model, folder, config, data_options)
+    return _prepare(model, folder, arguments, rules, named)
+
+
+def _data_of(
+    model: str, folder: Path, config: Any, data_options: Mapping[str, Any]
+) -> tuple[DataArguments, LabelRules, bool]:
+    """Return where the messages are, what their labels must be, and whether the options name them."""
+    data_options = {name: value for name, value in data_options.items() if name != "split"}  # here it is a name
+    named = any(name in data_options for name in ("data_source", *SOURCES))
+    if not named:
+        data_options = merge(recorded_options(model, folder), data_options)
+    arguments: DataArguments = build(DataArguments, data_options)
+    task = task_of_config(config, arguments.positive_label)
+    return arguments, LabelRules(task.names, arguments.label_rules().renamed, task.positive, task.problem_type), named
+
+
+def _prepare(model: str, folder: Path, arguments: DataArguments, rules: LabelRules, named: bool) -> Prepared:
+    prepared = prepare(arguments, rules)
     if not named:
         _say_what_was_read(model, arguments)
     recorded = None if named else recorded_fingerprint(folder)
-    if recorded is not None and fingerprint(splits) != recorded:
+    if recorded is not None and fingerprint(prepared.splits) != recorded:
         raise UserError(f"{model}: its data has changed since it was trained: the splits are no longer the same.")
-    chosen = SPLITS if split == "all" else (split,)
-    texts = [text for name in chosen for text in splits[name]["text"][:]]
-    labels = [label for name in chosen for label in splits[name]["label"][:]]
-    return Chosen(texts, labels, "all splits" if split == "all" else f"the {split} split", task)
+    return prepared
+
+
+def training_rows(
+    model: str, folder: Path, config: Any, data_options: Mapping[str, Any]
+) -> tuple[list[str], list[Any]] | str:
+    """Return the texts and labels that a checkpoint was trained on, or why they are not at hand.
+
+    Args:
+        model: See `choose_messages`.
+        folder: See there.
+        config: See there.
+        data_options: Of these only what says where files are kept, and which label is positive.
+    """
+    kept = {name: data_options[name] for name in ("cache_dir", "positive_label") if name in data_options}
+    try:
+        chosen = choose_messages(model, folder, config, kept, "train")
+    except UserError as error:
+        return str(error)
+    return chosen.texts, chosen.labels
 
 
 def _say_what_was_read(model: str, arguments: DataArguments) -> None:
@@ -151,6 +190,21 @@ def report(classifier: SpamClassifier, chosen: Chosen) -> tuple[dict[str, Any], 
         raise UserError(f"{chosen.name}: expected messages, found none. Name --data_file.")
     logits = processes.gather_shards(classifier.logits(processes.shard(chosen.texts)), len(chosen.texts))
     return report_figures(chosen.task, logits, chosen.task.targets(chosen.labels)), logits
+
+
+def report_splits(prepared: Prepared, logits: Mapping[str, torch.Tensor]) -> dict[str, dict[str, Any]]:
+    """Return the figures of every split, also without near duplicates of the training split.
+
+    Args:
+        prepared: The splits.
+        logits: Of each split. *Shape:* `[N, num_labels]`.
+    """
+    task, splits = prepared.task, prepared.splits
+    figures = {
+        name: report_figures(task, values, task.targets(splits[name]["label"][:])) for name, values in logits.items()
+    }
+    judge_without_twins(figures, {name: values.numpy() for name, values in logits.items()}, prepared)
+    return figures
 
 
 def describe_report(figures: Mapping[str, Any], task: Task) -> str:

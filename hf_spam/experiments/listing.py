@@ -16,7 +16,7 @@ _FIELDS = ("name", "title", "options", "published")
 _PUBLISHED = ("train", "validation", "test", "minutes")
 # What the command decides for each run, or what has no place in a table.
 TAKEN = (
-    *("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "config", "seed", "disable_tqdm"),
+    *("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "config", "seed", "disable_tqdm", "report"),
     *("push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "hub_revision"),
 )
 

@@ -10,10 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..data.arguments import DataArguments
 from ..data.labels import Task
-from ..errors import UNPRINTABLE, one_line
+from ..errors import UNPRINTABLE, plain
 
 _MOST_NAMES = 20  # labels in a sentence
-HUB_DATASET = "ucirvine/sms_spam"  # the SMS Spam Collection on the Hub
 
 
 def render(template: str, facts: Mapping[str, Any]) -> str:
@@ -56,12 +55,6 @@ def describe_preparation(data: DataArguments, task: Task, given: bool) -> str:
     return f"{kept} The messages are split {shares} {how} (seed {data.split_seed})."
 
 
-def plain(text: object) -> str:
-    """Return text that Markdown shows as it is: one line, without formatting, links, HTML or cells of its own."""
-    line = " ".join(one_line(text).split())
-    return re.sub(r"[^\w\s.,:;()/+='%-]|_(?=\W|$)|(?<!\w)_|^[-+=#]|^\d+[.)]", _entities, line)
-
-
 def to_json(value: Any) -> str:
     """Return indented JSON in which every line is a line of its own to everyone."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
@@ -69,10 +62,6 @@ def to_json(value: Any) -> str:
         UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line.replace("```", "\\u0060``"))
         for line in text.split("\n")
     )
-
-
-def _entities(found: re.Match[str]) -> str:
-    return "".join(f"&#{ord(character)};" for character in found[0])
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -11,7 +11,8 @@ from huggingface_hub import DatasetCardData
 from ..data.arguments import DataArguments
 from ..data.labels import MULTI, REGRESSION, Task
 from ..data.splits import count, count_name, fingerprint, repeated, task_of
-from .cards import HUB_DATASET, describe_preparation, render
+from ..reporting.publishing import HUB_DATASET
+from .cards import describe_preparation, render
 
 
 def build_data_card(

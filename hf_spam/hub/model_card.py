@@ -4,6 +4,7 @@ The text is in the Jinja template `model_card.md`. The facts come from the files
 nothing that they do not.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -18,17 +19,18 @@ from ..data.labels import REGRESSION, Task, task_of_config
 from ..data.splits import count_name
 from ..errors import UserError, one_line
 from ..evaluation.intervals import Interval, intervals, wilson
-from ..evaluation.metrics import REGRESSION_METRICS, metric_names
+from ..evaluation.metrics import REGRESSION_METRICS, metric_names, with_twins_apart
 from ..inference.classifier import EXAMPLES
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..options import build
+from ..reporting.publishing import HUB_DATASET
 from ..system.environment import PACKAGES
 from ..system.reading import read_json
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE
 from ..trainable.adapters import Lora
 from ..training.arguments import ModelArguments
 from ..values.names import check_repository
-from .cards import HUB_DATASET, describe_preparation, render, to_json
+from .cards import describe_preparation, render, to_json
 from .privacy import public_options
 
 Facts = Mapping[str, Any]
@@ -77,6 +79,8 @@ def build_model_card(
         "examples": _USE_EXAMPLES if kind == "language model" or task_of_config(config).is_spam else _ANY_EXAMPLES,
         "agreement": agreement,
         "base": base,
+        "leaks": {},
+        "point": point_facts(config, run),
         **dict.fromkeys(("training", "results", "source", "base_model", "openai", "rare", "metrics")),
     }
     try:
@@ -142,13 +146,33 @@ def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -
         "trains": lora_in_words(options) if model.trainable == "lora" else model.trainable.replace("_", " "),
         "facts": facts,
         "options": to_json(public_options(options, base_model)),
-        "results": {name: _format_figures(figures, task) for name, figures in run["splits"].items()},
+        "results": {name: _format_figures(figures, task) for name, figures in with_twins_apart(run["splits"]).items()},
+        "leaks": {
+            name: leak_facts(leak, task) for name, leak in (run["data"].get("leaks") or {}).items() if leak["twins"]
+        },
         "confusion_plot": (folder / "confusion-plot.png").is_file(),
         "plots": [name for name in ("loss", "accuracy") if (folder / f"{name}-plot.png").is_file()],
         "rare": _rare_positive(test["confusion"], task.positive_id) if balanced and task.is_binary else None,
         "figures": test,
         "outputs": run["examples"],
     }
+
+
+def point_facts(config: SpamGPTConfig, run: Facts) -> dict[str, Any] | None:
+    """Return where a calibrated model decides and what that promises; `None` of any other model."""
+    point = config.operating_point
+    if point is None:
+        return None
+    unsure = point.get("unsure")
+    found = {**point, "on": run.get("operating_point", {}).get("on", "messages that are not recorded")}
+    return found | {"unsure": unsure, "unsure_score": None if unsure is None else 1 / (1 + math.exp(-unsure))}
+
+
+def leak_facts(leak: Facts, task: Task) -> dict[str, str]:
+    """Return how many messages of a split are nearly the same as one in training, in words."""
+    twins, all_ = leak["labels"].get(task.positive, (0, 0))
+    of_positive = f"({twins:,} of {all_:,} {task.positive})" if all_ else ""
+    return {"twins": f"{leak['twins']:,} of {leak['messages']:,}", "of_positive": of_positive}
 
 
 def build_metadata(facts: Facts, license: str | None) -> ModelCardData:

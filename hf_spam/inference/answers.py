@@ -6,11 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checkpoint.operating_point import OperatingPoint
 from ..data.labels import REGRESSION, Task
 from ..errors import UserError
 
-Answer = dict[str, Any]  # label, score and scores, as far as they are asked for
-NAMES = ("label", "score", "scores")
+Answer = dict[str, Any]  # label, score, decision and scores, as far as they are asked for
+NAMES = ("label", "score", "decision", "scores")
 _DIGITS = 6
 
 
@@ -22,14 +23,16 @@ class Wish:
         top_k: The scores of so many labels, the highest first.
         all_scores: The scores of all labels, in the order of their ids.
         threshold: Of two labels the positive one from this score on; of others every label from it on.
+        decision: Whether the message is allowed, unsure or blocked, by the model's operating point.
     """
 
     top_k: int | None = None
     all_scores: bool = False
     threshold: float | None = None
+    decision: bool = False
 
-    def check(self, task: Task) -> "Wish":
-        """Return the wish if it fits what a model has learned.
+    def check(self, task: Task, point: OperatingPoint | None = None) -> "Wish":
+        """Return the wish if it fits what a model has learned, and where it decides.
 
         Raises:
             UserError: If not.
@@ -37,6 +40,8 @@ class Wish:
         given = [f"--{name}" for name, value in asdict(self).items() if value not in (None, False)]
         if task.problem_type == REGRESSION and given:
             raise UserError(f"{given[0]}: expected a model of labels, found one that returns a number. Leave it out.")
+        if self.decision and point is None:
+            raise UserError("--decision: expected a model that hf-spam calibrate made, found none. Leave it out.")
         if self.top_k is not None and self.all_scores:
             raise UserError("expected one of --top_k, --all_scores, found both.")
         return self
@@ -46,16 +51,20 @@ class Wish:
         return {name: value for name, value in asdict(self).items() if value not in (None, False)}
 
 
-def answers(scores: Tensor, task: Task, wish: Wish) -> Iterator[Answer]:
+def answers(scores: Tensor, task: Task, wish: Wish, point: OperatingPoint | None = None) -> Iterator[Answer]:
     """Yield what is said of each text.
 
     Args:
         scores: From `SpamClassifier.scores`. *Shape:* `[N, num_labels]`.
         task: The labels.
         wish: What is asked for.
+        point: Where the model decides; needed for decisions.
     """
-    for row in scores.tolist():
-        yield _answer(row, task, wish)
+    rows = scores.tolist()
+    decisions = point.decide_all(rows, task.names) if wish.decision and point is not None else [None] * len(rows)
+    for row, decision in zip(rows, decisions, strict=True):
+        answer = _answer(row, task, wish)
+        yield answer if decision is None else {**answer, "decision": decision}
 
 
 def _answer(row: Sequence[float], task: Task, wish: Wish) -> Answer:
@@ -86,7 +95,8 @@ def rounded(answer: Answer) -> Answer:
 def answer_fields(task: Task, wish: Wish) -> tuple[str, ...]:
     """Return the names of what is said of a text."""
     label = () if task.problem_type == REGRESSION else ("label",)
-    return (*label, "score", *(("scores",) if wish.all_scores or wish.top_k is not None else ()))
+    decision = ("decision",) if wish.decision else ()
+    return (*label, "score", *decision, *(("scores",) if wish.all_scores or wish.top_k is not None else ()))
 
 
 def flat_fields(task: Task, wish: Wish) -> tuple[str, ...]:

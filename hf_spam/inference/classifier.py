@@ -1,11 +1,10 @@
 """Classify texts with a saved checkpoint."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, overload
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -13,19 +12,20 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import GPT2ForSequenceClassification, PreTrainedTokenizerBase
 
 from ..checkpoint.opening import Checkpoint, load_model, open_checkpoint
+from ..checkpoint.operating_point import OperatingPoint
 from ..conversion.backend import Backend, mask_after
 from ..conversion.to_gpt2 import GPT2Classifier
 from ..conversion.to_onnx import OnnxModel
-from ..data.batching import token_batches
-from ..data.encoding import encode, special_counts, truncate
 from ..data.labels import MULTI, REGRESSION, task_of_config
 from ..errors import UserError
 from ..network.hub_download import download_repository
 from ..system.reading import is_folder
+from ..tokens.batching import token_batches
+from ..tokens.encoding import encode, special_counts, truncate
 from ..values.ranges import TOKENS
+from .texts import as_list, prefetch
 
 Precision = Literal["fp32", "bf16"]
-T = TypeVar("T")
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _CPU_BUDGET, _GPU_BUDGET = 2048, 65536
@@ -59,9 +59,9 @@ class Prediction:
 class SpamClassifier:
     """A model and its tokenizer. Texts are scored in batches of similar length, and results keep their order.
 
-    Public are `from_pretrained`, a call, `all_scores`, `logits`, `scores`, `stream`, `labels`, `model` and
-    `tokenizer`; what begins with an underscore may change. Calls from several threads at once give each its own
-    results, as long as none changes `model` or `tokenizer`. Processes load one each.
+    Public are `from_pretrained`, a call, `all_scores`, `decide`, `logits`, `scores`, `stream`, `labels`,
+    `operating_point`, `model` and `tokenizer`; what begins with an underscore may change. Calls from several threads
+    at once give each its own results, as long as none changes `model` or `tokenizer`. Processes load one each.
 
     Args:
         model: The model, which stays on its device and is put in evaluation mode.
@@ -140,6 +140,24 @@ class SpamClassifier:
         found = [dict(zip(self.labels, row, strict=True)) for row in self.scores(self.logits(as_list(texts))).tolist()]
         return found[0] if isinstance(texts, str) else found
 
+    def decide(self, texts: str | Iterable[str]) -> Any:
+        """Return `allow`, `unsure` or `block` for each text, as a model decides that `hf-spam calibrate` made.
+
+        Raises:
+            UserError: If the model is another.
+            TypeError: See `__call__`.
+        """
+        if self.operating_point is None:
+            raise UserError("expected a model that hf-spam calibrate made, found no operating point. Calibrate it.")
+        found = self.operating_point.decide_all(self.scores(self.logits(as_list(texts))).tolist(), self.labels)
+        return found[0] if isinstance(texts, str) else found
+
+    @property
+    def operating_point(self) -> OperatingPoint | None:
+        """What `hf-spam calibrate` folded into the model, if it did."""
+        values = getattr(self.model.config, "operating_point", None)
+        return None if values is None else OperatingPoint(**values)
+
     @property
     def labels(self) -> list[str]:
         """The labels' names in the order of their ids."""
@@ -200,16 +218,19 @@ class SpamClassifier:
 
     @torch.inference_mode()
     def _score(self, ids: list[list[int]]) -> Tensor:
-        """Return the logits of N rows of ids. *Shape:* `[N, num_labels]`."""
+        """Return what the head makes of N rows of ids. *Shape:* `[N, num_labels]`."""
         config, device = self.model.config, self.model.device
-        width = config.row_length
+        length = config.row_length
         logits = torch.empty(len(ids), config.num_labels)
-        for batch in token_batches([width or len(row) for row in ids], self.token_budget):
+        for batch in token_batches([length or len(row) for row in ids], self.token_budget):
             rows = [torch.tensor(ids[text], dtype=torch.long) for text in batch]
             input_ids = pad_sequence(rows, batch_first=True, padding_value=config.pad_token_id)  # [B, T]
             attention_mask = mask_after(torch.tensor([len(row) for row in rows]), input_ids.shape[1])  # [B, T]
             output = self.model(input_ids.to(device), attention_mask.to(device))
-            logits[batch] = output.logits.float().cpu()
+            found = output.logits.float().cpu()
+            if logits.shape[1] != found.shape[1]:  # another head is in place
+                logits = logits.new_empty(len(ids), found.shape[1])
+            logits[batch] = found
         if not torch.isfinite(logits).all():
             wrong = int((~torch.isfinite(logits)).any(dim=1).sum())
             raise UserError(
@@ -222,28 +243,6 @@ class SpamClassifier:
         scores, ids = self.scores(logits).max(dim=1)
         labels = self.labels
         return [Prediction(labels[id_], score) for id_, score in zip(ids.tolist(), scores.tolist(), strict=True)]
-
-
-def as_list(texts: object) -> list[str]:
-    """Return texts as a list: one string, or strings in order.
-
-    Raises:
-        TypeError: If they are anything else, with what to pass.
-    """
-    expected = "expected a string, or a list, Series, array or generator of strings"
-    if isinstance(texts, str):
-        return [str(texts)]
-    unordered = isinstance(texts, bytes | bytearray | memoryview | Mapping | Set) or getattr(texts, "ndim", 1) != 1
-    if unordered or not isinstance(texts, Iterable):
-        remedy = " Pass its column of texts." if getattr(texts, "ndim", 1) == 2 else ""
-        raise TypeError(f"{expected}, found {type(texts).__name__}.{remedy}")
-    if isinstance(getattr(texts, "column_names", None), list | dict):  # a data set, of which a row is a dict
-        raise TypeError(f"{expected}, found {type(texts).__name__}. Pass its column of texts: data['text'].")
-    found = list(texts)
-    for number, text in enumerate(found):
-        if not isinstance(text, str):
-            raise TypeError(f"{expected}, found {type(text).__name__} at position {number}.")
-    return [str(text) for text in found]  # numpy has strings of its own
 
 
 def find_model(checkpoint: str | os.PathLike[str]) -> Path:
@@ -285,13 +284,3 @@ def _load(checkpoint: Checkpoint, precision: Precision, device: torch.device | N
     # CUDA alone, not every `torch.accelerator`: on Apple's MPS an operator may be missing or inexact, and no test of
     # ours runs there. A Mac gets the CPU, which is slower and right.
     return model.to("cuda") if torch.cuda.is_available() else model  # type: ignore[arg-type]
-
-
-def prefetch(items: Iterable[T]) -> Iterator[T]:
-    """Yield the items of an iterable. A thread draws the next item while the caller works on the current one."""
-    iterator, end = iter(items), object()
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        upcoming = thread.submit(next, iterator, end)
-        while (item := upcoming.result()) is not end:
-            upcoming = thread.submit(next, iterator, end)
-            yield cast(T, item)

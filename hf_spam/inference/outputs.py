@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..data.encoding import replace_lone_surrogates
 from ..errors import UserError
 from ..system.files import atomic_file, sync
+from ..tables.columns import replace_lone_surrogates
 from .parts import disk_errors
 
 _FORMATS = {

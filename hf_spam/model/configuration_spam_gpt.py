@@ -39,6 +39,7 @@ class SpamGPTConfig(PreTrainedConfig):
         causal: Whether a position sees only itself and what is before it. If not, it sees the whole text, or where
             padding is read the whole row.
         ignore_index: The class id of labels that the loss leaves out.
+        operating_point: What `hf-spam calibrate` folded into the head, for the record: the model decides there.
         pad_token_id: The id that pads rows; `None` for a model that is only given rows without padding, or a mask.
         bos_token_id: The id that starts a text, for `generate()`.
         eos_token_id: The id that ends one, likewise.
@@ -74,6 +75,7 @@ class SpamGPTConfig(PreTrainedConfig):
     pad_to_length: int | None = None
     causal: bool = True
     ignore_index: int = -100
+    operating_point: dict[str, Any] | None = None
     pad_token_id: int | None = _ENDOFTEXT
     bos_token_id: int | None = _ENDOFTEXT
     eos_token_id: int | None = _ENDOFTEXT

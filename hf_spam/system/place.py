@@ -99,3 +99,14 @@ def require_room(place: Path, needed: int) -> None:
             f"{place}: expected room for about {needed / 1e9:,.2g} GB, found {free / 1e9:,.2g} GB free. Make room, or "
             f"choose another --output_dir."
         )
+
+
+def check_new_folder(option: str, folder: Path) -> None:
+    """Check that a folder can be made, before the work for it.
+
+    Raises:
+        UserError: If something is there.
+    """
+    taken = folder.is_symlink() or (folder.exists() and not (folder.is_dir() and not any(folder.iterdir())))
+    if taken:
+        raise UserError(f"--{option} {folder}: exists already, and nothing is overwritten. Choose another folder.")

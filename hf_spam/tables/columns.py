@@ -192,6 +192,11 @@ def list_rows(rows: Sequence[int]) -> str:
     return f"{'row' if len(rows) == 1 else f'{len(rows):,} rows:'} {shown}"
 
 
+def replace_lone_surrogates(text: str) -> str:
+    """Replace lone surrogates by U+FFFD, as tiktoken does. UTF-8 has none, and the fast tokenizer would raise."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def show(value: object) -> str:
     """Return a value from a file, at most a few words of it, for messages."""
     return repr(value[:40]) if isinstance(value, str) else reprlib.repr(value)

@@ -22,11 +22,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DataCollatorWithPadding
 
-from ..data.batching import token_batches
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..model.pooling_spam_gpt import find_position, to_rows
 from ..system import processes
 from ..system.progress import progress
+from ..tokens.batching import token_batches
 
 TOKEN_BUDGET = 2048  # positions of a batch, padding included: the fastest matrix products on a CPU
 _FORMAT = 2  # of the file; part of its key

@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..evaluation.metrics import ALL_METRICS
 from ..model.configuration_spam_gpt import READS_PADDING, Pooling
 from ..options import CHECKPOINTS, EVALUATION, MODEL, PUBLISHING, RECIPE, SPEED, THE_RUN, TRAINERS, option
+from ..tokens.normalization import Normalization
 from ..trainable.adapter_arguments import AdapterArguments
 from ..trainable.adapters import Lora
 from ..trainable.freezing import WORDS, blocks_that_train
@@ -68,6 +69,11 @@ class ModelArguments(AdapterArguments):
     causal: bool = option(True, "Whether a token sees only what is before it; else the whole text.", MODEL)
     ignore_index: int = option(
         -100, "Label id that the loss leaves out.", MODEL, range=Range(at_least=-(10**9), at_most=10**9)
+    )
+    normalize: Normalization = option(
+        "none",
+        "Undo disguises in every text: those of unicode, or all: spaced letters, too.",
+        MODEL,
     )
     drop_rate: float = option(0.0, "Dropout.", MODEL, range=Range(at_least=0, below=1))
     attn_implementation: Literal["sdpa", "eager"] = option(
@@ -144,6 +150,12 @@ class SpamTrainingArguments(TrainingArguments):
         range=BATCH,
     )
     gradient_accumulation_steps: int = option(1, "Batches per optimizer step and process.", RECIPE, range=BATCH)
+    augment: float = option(
+        0.0,
+        "Perturbed copies of each message to train on, too.",
+        RECIPE,
+        range=Range(at_least=0, at_most=20),
+    )
     optim: str = option("adamw_torch_fused", "Optimizer.", RECIPE, "NAME")
     learning_rate: float = option(5e-5, "Highest learning rate.", RECIPE, range=FACTOR)
     lr_scheduler_type: str = option("constant", "Learning-rate schedule.", RECIPE, "NAME")

@@ -21,8 +21,9 @@ from ..data.arguments import Balance
 from ..data.labels import Task, task_of_config
 from ..data.splits import SPLITS, count, fingerprint, repeated, task_of
 from ..errors import Interrupted, UserError, one_line
-from ..evaluation.metrics import build_compute_metrics, metric_names
+from ..evaluation.metrics import build_compute_metrics, metric_names, report_figures
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..robustness.augmentation import COPIES, training_rows
 from ..system import processes
 from ..system.files import free_space, is_disk_full
 from ..trainable.adapters import Lora, trained_head, wrap_classifier
@@ -34,7 +35,7 @@ from .callbacks import EpochEndCheckpoints, InterimEstimates, Log, LogLines, Pro
 from .checkpoints import SealedCheckpoints, list_checkpoints, remove_unsealed
 from .imbalance import Loss, build_loss, correct_prior, learned_shares
 from .interruption import OrderlyStop, describe_stop
-from .recording import describe_start, evaluate_split, longest_first, record_training
+from .recording import describe_start, longest_first, record_training, score_split
 from .resuming import FirstStep, check_contents, is_finished, load_finished, load_state, resuming_from
 from .run import Run, choose_examples, classify_examples
 from .trainer import SpamTrainer
@@ -63,7 +64,8 @@ def fine_tune(
         model: Changed in place.
         tokenizer: Pads the batches.
         texts: The splits, for the record.
-        tokenized: The same after `data.tokenization.tokenize`, `test` only if it is judged.
+        tokenized: The same after `tokens.tokenization.tokenize`, `test` only if it is judged; and copies to train
+            on, from `robustness.augmentation.add_copies`.
         arguments: The Trainer's options and ours. `resume_from_checkpoint` is a folder; see
             `checkpoints.find_checkpoint`.
         trainable: What trains; see `freezing.freeze`, and for `lora` `adapters.wrap_classifier`.
@@ -98,12 +100,14 @@ def fine_tune(
             task=task,
             loss=build_loss(balance, texts),
         )
-        print(describe_start(trainer, len(tokenized["train"]), arguments.resume_from_checkpoint))
+        if COPIES in tokenized:
+            print(f"copies {len(tokenized[COPIES]):,} messages for training once more, perturbed")
+        print(describe_start(trainer, len(training_rows(tokenized)), arguments.resume_from_checkpoint))
         cache = use_prefix_cache(trainer, model, tokenized)
         train(trainer, interim, decay)
         if prior is not None:
             correct_prior(trained_head(model), learned_shares(texts, balance), prior)
-        splits = {name: evaluate_split(trainer, tokenized[name], task) for name in judged}
+        scored = {name: score_split(trainer, tokenized[name]) for name in judged}
     processes.wait_for_all()
     if cache is not None and arguments.prefix_cache_dir is None and not keep_cache and processes.rank() == 0:
         cache.remove()
@@ -111,7 +115,8 @@ def fine_tune(
         model=model,
         adapted=adapted,
         tokenizer=tokenizer,
-        splits=splits,
+        splits={name: report_figures(task, *both) for name, both in scored.items()},
+        logits={name: logits for name, (logits, _) in scored.items()},
         examples=classify_examples(model, tokenizer, choose_examples(texts, task)) if "test" in judged else [],
         history=interim.history,
         training=record_training(trainer, interim, trained) | {"balance": balance, "prior": prior},
@@ -159,7 +164,7 @@ def build_trainer(
     if best not in (*metric_names(task), "loss"):
         names = ", ".join(metric_names(task))
         raise UserError(f"--metric_for_best_model: expected for these labels {names} or loss, found {best}.")
-    train, batch_size = tokenized["train"], arguments.messages_per_step
+    train, batch_size = training_rows(tokenized), arguments.messages_per_step
     if arguments.dataloader_drop_last and len(train) < batch_size:
         raise UserError(f"expected at least one training batch of {batch_size} messages, found {len(train)}.")
     collator = PrefixCollator(tokenizer)

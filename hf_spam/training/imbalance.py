@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from ..data.arguments import Balance
 from ..data.labels import SINGLE, Task
+from ..data.loading import Prepared
 from ..data.splits import task_of
 from ..errors import UserError
 
@@ -135,3 +136,21 @@ def describe_mix(learned: Mapping[str, float], mix: Mapping[str, int], task: Tas
 def _counts(splits: DatasetDict) -> list[int]:
     found = Counter(splits["train"]["label"][:])
     return [found[id_] for id_ in range(len(task_of(splits).names))]
+
+
+def learned_mix(given: str | None, prepared: Prepared) -> tuple[dict[str, float] | None, dict[str, float] | None]:
+    """Return the share of each label that training sees, and the share that the scores are to be corrected to.
+
+    Raises:
+        UserError: If `--prior` is no such share, or the loss does not learn one.
+    """
+    task = prepared.task
+    if given is not None and prepared.balance == "focal":
+        raise UserError("--prior: expected a loss that learns shares, found --balance focal. Use class_weights.")
+    named = parse_prior(given, task) if given is not None else None
+    if task.problem_type != SINGLE or prepared.balance == "focal":
+        return None, None
+    learned = learned_shares(prepared.splits, prepared.balance)
+    total = sum(prepared.mix.values())
+    mix = {name: number / total for name, number in prepared.mix.items()} if total else learned
+    return learned, None if named is None else complete_prior(named, {name: mix[name] for name in task.names})

@@ -11,13 +11,14 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast, set_s
 
 from ..conversion.from_gpt2 import SIZES, GPT2Checkpoint, fill, load_checkpoint
 from ..conversion.to_book import as_book
-from ..data.encoding import longest_text
 from ..data.labels import SINGLE, Task
 from ..data.splits import SPAM, task_of
-from ..data.tokenization import END_OF_TEXT_ID, build_tokenizer
 from ..errors import UserError, one_line
 from ..model.configuration_spam_gpt import READS_PADDING, SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
+from ..tokens.encoding import longest_text
+from ..tokens.normalization import Normalization, normalize_before
+from ..tokens.tokenization import END_OF_TEXT_ID, build_tokenizer
 from .arguments import ModelArguments
 
 
@@ -69,28 +70,31 @@ def load_weights(arguments: ModelArguments, cache_dir: str | os.PathLike[str] | 
 
 
 def load_tokenizer(
-    checkpoint: GPT2Checkpoint | None, bpe_dir: str | os.PathLike[str] | None = None
+    checkpoint: GPT2Checkpoint | None,
+    bpe_dir: str | os.PathLike[str] | None = None,
+    normalize: Normalization = "none",
 ) -> PreTrainedTokenizerFast:
     """Return the tokenizer of a checkpoint: its own, or GPT-2's where it has none and GPT-2's vocabulary.
 
     Args:
         checkpoint: From `load_weights`; `None` for random weights, which take GPT-2's.
-        bpe_dir: Where GPT-2's is; see `data.tokenization.load_bpe`.
+        bpe_dir: Where GPT-2's is; see `tokens.tokenization.load_bpe`.
+        normalize: What it undoes in a text; see `tokens.normalization.build_normalizer`.
 
     Raises:
-        UserError: If the checkpoint has no tokenizer and another vocabulary.
+        UserError: If the checkpoint has no tokenizer and another vocabulary, or a tokenizer that normalises otherwise.
     """
     if checkpoint is None:
-        return build_tokenizer(bpe_dir=bpe_dir)
+        return normalize_before(build_tokenizer(bpe_dir=bpe_dir), normalize)
     if checkpoint.tokenizer is not None:
-        return checkpoint.tokenizer
+        return normalize_before(checkpoint.tokenizer, normalize)
     if checkpoint.sizes["vocab_size"] != END_OF_TEXT_ID + 1:
         raise UserError(
             f"{checkpoint.source}: expected a tokenizer beside weights with a vocabulary of "
             f"{checkpoint.sizes['vocab_size']:,} tokens (GPT-2's has {END_OF_TEXT_ID + 1:,}), found none. Save the "
             f"one that they were trained with there: tokenizer.save_pretrained(FOLDER)."
         )
-    return build_tokenizer(bpe_dir=bpe_dir)
+    return normalize_before(build_tokenizer(bpe_dir=bpe_dir), normalize)
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
@@ -199,9 +203,10 @@ def describe_model(model: SpamGPTForSequenceClassification, arguments: ModelArgu
     """Return one line: the model's size, its starting weights, what trains and which position is read."""
     config = model.config
     millions = model.num_parameters() / 1e6
+    normalizes = "" if arguments.normalize == "none" else f"; normalizes: {arguments.normalize}"
     return one_line(
         f"model  {config.n_layers} layers × {config.emb_dim} wide, {millions:.1f} M parameters, "
-        f"weights: {arguments.weights}; trains: {arguments.trainable}; read at: {config.pooling}"
+        f"weights: {arguments.weights}; trains: {arguments.trainable}; read at: {config.pooling}{normalizes}"
     )
 
 

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
+from numpy.typing import NDArray
 from transformers import Trainer
 
 from ..conversion.to_book import as_book
@@ -63,10 +65,22 @@ def record_training(trainer: SpamTrainer, interim: InterimEstimates, trained: li
 def evaluate_split(trainer: Trainer, rows: Dataset, task: Task) -> dict[str, Any]:
     """Return the figures over every row of a tokenized split; see `evaluation.metrics.report_figures`."""
     output = trainer.predict(longest_first(rows), metric_key_prefix="split")
-    return report_figures(task, output.predictions, output.label_ids)  # type: ignore[arg-type]
+    return report_figures(task, output.predictions, np.asarray(output.label_ids))
+
+
+def score_split(trainer: Trainer, rows: Dataset) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the logits `[N, num_labels]` and the labels of a tokenized split, in the order of its rows."""
+    order = _by_length(rows)
+    output = trainer.predict(rows.select(order), metric_key_prefix="split")
+    place = np.argsort(order)
+    return np.asarray(output.predictions)[place], np.asarray(output.label_ids)[place]
 
 
 def longest_first(rows: Dataset) -> Dataset:
     """Order rows for evaluation: batches of similar length hold little padding."""
+    return rows.select(_by_length(rows))
+
+
+def _by_length(rows: Dataset) -> list[int]:
     lengths = list(map(len, rows["input_ids"][:]))
-    return rows.select(sorted(range(len(lengths)), key=lambda row: -lengths[row]))
+    return sorted(range(len(lengths)), key=lambda row: -lengths[row])

@@ -6,11 +6,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from datasets import DatasetDict
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ..data.labels import Task, task_of_config
@@ -39,6 +40,7 @@ class Run:
         model: Fine-tuned; of a LoRA with its adapters in place.
         tokenizer: The one it was fine-tuned with.
         splits: For each split its figures; see `evaluation.metrics.report_figures`.
+        logits: For each of these splits the logits of its messages, in order. *Shape:* `[N, num_labels]`.
         examples: Messages, classified: the chapter's two with its own data, else some of the test split.
         history: The interim estimates.
         training: Seconds, steps, sizes and options of the training.
@@ -54,6 +56,7 @@ class Run:
     training: dict[str, Any]
     data: dict[str, Any]
     adapted: Any = None
+    logits: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def choose_examples(splits: DatasetDict, task: Task) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pandas as pd
 import pytest
 
-from hf_spam.audit.near_duplicates import near_groups
+from hf_spam.data.near_duplicates import near_groups
 
 
 @pytest.fixture(scope="module")

@@ -64,6 +64,7 @@ def test_what_a_run_leaves(checkpoints: dict[str, Path]) -> None:
         metrics = json.loads((folder / "metrics.json").read_text())
         assert list(metrics["splits"]) == ["train", "validation", "test"]
         for figures in metrics["splits"].values():
+            figures.pop("without_twins", None)
             assert set(figures) == {"accuracy", "precision", "recall", "f1", "loss", "messages", "confusion"}
         assert [example["text"] for example in metrics["examples"]] == list(EXAMPLES)
         assert metrics["training"]["steps"] == 22
@@ -286,8 +287,8 @@ def test_no_command(run: Run) -> None:
     code, out, err = run("classify")
     assert (code, out) == (2, "")
     assert err == (
-        "hf-spam: error: expected one of data, train, experiments, search, evaluate, predict, inspect, export, verify, "
-        "push, native, check-equivalence, benchmark, launch-configs, completion, found 'classify'. "
+        "hf-spam: error: expected one of data, train, pretrain, experiments, search, cross-validate, calibrate, learn, evaluate, "
+        "predict, inspect, export, verify, push, native, check-equivalence, benchmark, launch-configs, completion, found 'classify'. "
         "Try: hf-spam --help\n"
     )
 
@@ -436,7 +437,7 @@ def test_checkpoints_of_an_unfinished_run_are_kept(
 ) -> None:
     argv = ["train", "--data_file", few_messages, *short, "--save_total_limit", 2, "--output_dir", tmp_path / "run"]
     with monkeypatch.context() as broken:
-        broken.setattr("hf_spam.training.fine_tuning.evaluate_split", lambda *args: 1 / 0)
+        broken.setattr("hf_spam.training.fine_tuning.score_split", lambda *args: 1 / 0)
         code, _, error = run(*argv)
     assert (code, error.splitlines()[-1]) == (1, "ZeroDivisionError: division by zero")
     assert {path.name for path in tmp_path.iterdir()} == {"run.partial"}

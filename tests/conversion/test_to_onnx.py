@@ -21,7 +21,7 @@ from hf_spam.conversion import to_onnx as onnx_model
 from hf_spam.conversion.agreement import measure_agreement
 from hf_spam.conversion.to_onnx import OnnxModel, to_onnx
 from hf_spam.data import sources
-from hf_spam.data.tokenization import build_tokenizer
+from hf_spam.tokens.tokenization import build_tokenizer
 
 Run = Callable[..., tuple[int, str, str]]
 PAD = 99

@@ -15,10 +15,10 @@ from hf_spam import UserError
 from hf_spam.data import sources
 from hf_spam.data import splits as data
 from hf_spam.data.arguments import DataArguments, Plan
-from hf_spam.data.encoding import longest_text
 from hf_spam.data.loading import prepare
 from hf_spam.data.sampling import prepare_splits, undersample
-from hf_spam.data.tokenization import GPT2Tokenizer
+from hf_spam.tokens.encoding import longest_text
+from hf_spam.tokens.tokenization import GPT2Tokenizer
 
 
 def chapter_frames(collection: Path) -> dict[str, pd.DataFrame]:

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from hf_spam import GPTModel, SpamGPTConfig, SpamGPTForSequenceClassification, UserError
 from hf_spam.conversion.to_book import as_book
-from hf_spam.data.tokenization import gpt2_encoding
 from hf_spam.equivalence import native_loop
 from hf_spam.equivalence.chapter import BY_LABEL, PLACES
 from hf_spam.inference.classifier import EXAMPLES
+from hf_spam.tokens.tokenization import gpt2_encoding
 from hf_spam.trainable.freezing import freeze
 
 PAD = 50256

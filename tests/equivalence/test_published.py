@@ -15,10 +15,10 @@ from hf_spam import GPTModel, SpamGPTConfig
 from hf_spam.conversion.from_gpt2 import GPT2Checkpoint, load_checkpoint
 from hf_spam.data import sampling, sources
 from hf_spam.data.arguments import Plan
-from hf_spam.data.encoding import longest_text
 from hf_spam.data.splits import SPLITS
-from hf_spam.data.tokenization import build_tokenizer, gpt2_encoding, tokenize
 from hf_spam.equivalence import native_loop
+from hf_spam.tokens.encoding import longest_text
+from hf_spam.tokens.tokenization import build_tokenizer, gpt2_encoding, tokenize
 from hf_spam.trainable.freezing import freeze
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.training.fine_tuning import fine_tune

@@ -13,6 +13,7 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from jinja2 import UndefinedError
 from support.loopback_hub import LoopbackHub
 
+from hf_spam.checkpoint.operating_point import OperatingPoint
 from hf_spam.evaluation.intervals import intervals
 from hf_spam.hub.cards import render
 from hf_spam.hub.model_card import build_model_card
@@ -53,8 +54,9 @@ _SPLIT = {
     "confusion": [[int]],
 }
 _COUNTS = dict.fromkeys(("ham", "spam", "total"), int)
+_LEAK = {"messages": int, "twins": int, "labels": {key: [int] for key in ("ham", "spam")}}
 METRICS_SCHEMA = {
-    "splits": dict.fromkeys(("train", "validation", "test"), _SPLIT),
+    "splits": {"train": _SPLIT, **dict.fromkeys(("validation", "test"), _SPLIT | {"without_twins": _SPLIT})},
     "examples": [{"text": str, "label": str, "score": float}],
     "training": {
         **dict.fromkeys(("seconds", "epochs"), float),
@@ -76,6 +78,7 @@ METRICS_SCHEMA = {
         "fingerprint": str,
         "given": bool,
         "source": str,
+        "leaks": dict.fromkeys(("validation", "test"), _LEAK),
     },
     "history": {
         "steps": [int],
@@ -234,6 +237,42 @@ def test_own_messages_from_a_gpt2(runs: dict[str, Path]) -> None:
     assert "The model pads every text to 20 tokens" in card
     assert "messages in 100" not in card  # it was not balanced
     assert ModelCard(build_model_card(runs["own"], REPOSITORY, "cc0-1.0")).data.license == "cc0-1.0"
+
+
+def test_near_duplicates_of_training_messages(card: str, metrics: dict[str, Any]) -> None:
+    """How many, and the figures without them."""
+    leak, found = metrics["data"]["leaks"]["test"], metrics["splits"]["test"]["without_twins"]
+    assert leak["twins"] == leak["messages"] - found["messages"] > 0
+    spam, all_ = leak["labels"]["spam"]
+    said = f"{leak['twins']} of {leak['messages']} test messages are nearly the same as one in training ({spam} of {all_} spam)"
+    assert said in section(card, "Data")
+    assert re.search(
+        rf"^\| test, new \| {100 * found['accuracy']:.2f} % .*\| {found['messages']} \|$", card, re.MULTILINE
+    )
+
+
+def test_where_a_calibrated_model_decides(runs: dict[str, Path], tmp_path: Path) -> None:
+    """The promise, what it rests on, and the band of the unsure ones; nothing of it in another model's card."""
+    assert "Where it decides" not in build_model_card(runs["sample"], REPOSITORY)
+    folder = tmp_path / "run"
+    shutil.copytree(runs["sample"], folder)
+    point = OperatingPoint("spam", 1.5, 0.3, -2.0, 0.005, 0.95, 4000, 11, 0.0045, 0.947, 0.02)
+    config = json.loads((folder / "config.json").read_text()) | {"operating_point": point.to_dict()}
+    (folder / "config.json").write_text(json.dumps(config))
+    record = json.loads((folder / "metrics.json").read_text())
+    record["operating_point"] = {**point.to_dict(), "on": "5,572 messages out of fold"}
+    (folder / "metrics.json").write_text(json.dumps(record))
+    card = build_model_card(folder, REPOSITORY)
+    text = " ".join(section(card, "Where it decides").split())
+    for said in (
+        "It calls a message spam from a score of 0.5 on.",
+        "at most 0.5 % of other messages are blocked, with 95 % confidence",
+        "It was chosen on 5,572 messages out of fold: of 4,000 groups",
+        "11 were blocked (exact upper bound 0.45 %), and 94.7 % of spam was caught",
+        "down to a score of 0.119, `SpamClassifier.decide` says `unsure`: at most 2 % of other messages",
+    ):
+        assert said in text
+    assert "not a calibrated probability" not in card
 
 
 def test_where_spam_is_rare(runs: dict[str, Path], metrics: dict[str, Any], tmp_path: Path) -> None:

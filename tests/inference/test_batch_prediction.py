@@ -29,8 +29,8 @@ from hf_spam import UserError
 from hf_spam.commands.predict import arriving
 from hf_spam.inference.answers import Answer
 from hf_spam.inference.batch_prediction import open_texts, predict_file
-from hf_spam.inference.classifier import prefetch
 from hf_spam.inference.parts import Parts, fingerprint_model
+from hf_spam.inference.texts import prefetch
 from hf_spam.system.files import hash_file
 
 Run = Callable[..., tuple[int, str, str]]

@@ -160,9 +160,9 @@ def test_the_first_trial_is_the_setting_without_a_search_and_the_test_split_is_l
     workplace: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged: list[Any] = []
-    real = fine_tuning.evaluate_split
+    real = fine_tuning.score_split
     monkeypatch.setattr(
-        "hf_spam.training.fine_tuning.evaluate_split", lambda *args: (judged.append(len(args[1])), real(*args))[1]
+        "hf_spam.training.fine_tuning.score_split", lambda *args: (judged.append(len(args[1])), real(*args))[1]
     )
     monkeypatch.chdir(workplace)
     code, out, _ = run("search", *TINY, "--objective", "accuracy", "--trials", "2", "--output_dir", "start")

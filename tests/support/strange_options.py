@@ -36,12 +36,16 @@ _CLASSES: dict[str, tuple[type[Any], ...]] = {
     "evaluate": (DataArguments,),
     "export": (DataArguments,),
     "push": (HubArguments,),
+    "calibrate": (DataArguments,),
+    "learn": (DataArguments,),
     "data": (DataArguments, HubArguments),
     "native": (DataArguments, ModelArguments, native.NativeArguments),
     "check-equivalence": (check_equivalence.CheckArguments,),
 }
 _NEEDED = {
     "predict": ["model", "text"],
+    "calibrate": ["model", "--output_dir", "new"],
+    "learn": ["model", "corrections.csv", "--output_dir", "new"],
     "inspect": ["model", "text"],
     "evaluate": ["model"],
     "export": ["model", "--output_dir", "new"],

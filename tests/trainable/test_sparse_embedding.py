@@ -14,8 +14,8 @@ from transformers import GPT2Tokenizer
 from hf_spam import SpamGPTConfig
 from hf_spam.data import sources
 from hf_spam.data.sampling import prepare_splits
-from hf_spam.data.tokenization import tokenize
 from hf_spam.model.gpt import GPTModel
+from hf_spam.tokens.tokenization import tokenize
 from hf_spam.trainable.sparse_embedding import used_rows
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.training.fine_tuning import fine_tune

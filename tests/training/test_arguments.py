@@ -41,6 +41,7 @@ def test_every_changed_default_is_listed(tmp_path: Path) -> None:
         "prefix_cache_dir",
         "used_rows",
         "keep_checkpoints",
+        "augment",
     }
 
 

@@ -18,10 +18,11 @@ from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification, UserError
 from hf_spam.conversion.from_gpt2 import load_checkpoint
 from hf_spam.data import sampling
 from hf_spam.data.labels import Task
-from hf_spam.data.tokenization import tokenize
+from hf_spam.tokens.tokenization import tokenize
 from hf_spam.training import fine_tuning as training
 from hf_spam.training.arguments import ModelArguments, SpamTrainingArguments
 from hf_spam.training.initial_model import build_config, initialize_model
+from hf_spam.training.recording import evaluate_split
 from hf_spam.training.trainer import SpamTrainer
 
 LENGTH = 24
@@ -110,7 +111,7 @@ def test_splits_are_evaluated_in_batches_of_similar_length(evaluator: SpamTraine
     evaluator.model.register_forward_pre_hook(
         lambda module, args, kwargs: widths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
     )
-    training.evaluate_split(evaluator, tokenized["test"], Task())
+    evaluate_split(evaluator, tokenized["test"], Task())
     assert widths == sorted(map(len, tokenized["test"]["input_ids"]), reverse=True)[::4]
 
 

@@ -22,7 +22,7 @@ from transformers import GPT2Tokenizer
 
 from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification, UserError, save_run
 from hf_spam.data import sampling
-from hf_spam.data.tokenization import tokenize
+from hf_spam.tokens.tokenization import tokenize
 from hf_spam.training import fine_tuning as training
 from hf_spam.training.arguments import SpamTrainingArguments
 from hf_spam.training.checkpoints import is_complete, list_checkpoints, seal

@@ -15,13 +15,13 @@ from datasets import Dataset, DatasetDict
 from tiktoken.load import read_file_cached
 from transformers import GPT2Tokenizer, PreTrainedTokenizerFast
 
+from ..data.labels import MULTI, Task
+from ..data.sources import read_wheel_file
+from ..data.splits import task_of
 from ..errors import UserError, install_hint
 from ..network.watchdog import GaveUp, Meter, Patience, watch
 from ..system.files import sha256
 from .encoding import cut, encode, special_counts, warn_truncated
-from .labels import MULTI, Task
-from .sources import read_wheel_file
-from .splits import task_of
 
 logger = logging.getLogger(__name__)
 

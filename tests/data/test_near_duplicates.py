@@ -1,6 +1,6 @@
 """Near duplicates: the join finds exactly the pairs that a comparison of all pairs finds.
 
-pytest tests/audit/test_near_duplicates.py
+pytest tests/data/test_near_duplicates.py
 """
 
 from collections import Counter
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_spam.audit import near_duplicates
-from hf_spam.audit.near_duplicates import near_groups, normalise
+from hf_spam.data import near_duplicates
+from hf_spam.data.near_duplicates import near_groups, normalise
 from hf_spam.data.sources import read_file
 
 

@@ -1,4 +1,4 @@
-"""Very long texts: cut before they are encoded whole, and nobody can tell.   pytest tests/data/test_encoding.py"""
+"""Very long texts: cut before they are encoded whole, and nobody can tell.   pytest tests/tokens/test_encoding.py"""
 
 import copy
 import time
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers.processors import TemplateProcessing
 from transformers import AddedToken, GPT2Tokenizer
 
-from hf_spam.data.encoding import begin, encode, special_counts, truncate
+from hf_spam.tokens.encoding import begin, encode, special_counts, truncate
 
 words = st.sampled_from(
     ["word", "it's", "I'LL", " ", "  ", "\n", "\t", "\r\n", "\u00a0", "\u3000", "\u2028", "\x1c", "\x85", "\u180e", "\u200b",

@@ -8,6 +8,9 @@ import re
 
 from transformers import GPT2Tokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from ..tables.columns import replace_lone_surrogates
+from .normalization import find_our_normalizer
+
 logger = logging.getLogger(__name__)
 
 _LONGEST_TOKEN = 128  # bytes, of GPT-2's vocabulary
@@ -15,10 +18,8 @@ _LONGEST_TOKEN = 128  # bytes, of GPT-2's vocabulary
 # a space, a letter or a digit is one to the tokenizer, but these are.
 _WORD_END = re.compile(r"(?<=[\w!-/:-@\[-`{-~])(?=[ \n])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
 
-
-def replace_lone_surrogates(text: str) -> str:
-    """Replace lone surrogates by U+FFFD, as tiktoken does. UTF-8 has none, and the fast tokenizer would raise."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+# The same after our normaliser, which looks at three characters on either side of a place.
+_NORMALIZED_WORD_END = re.compile(r"(?<=[A-Za-z]{3})(?= [A-Za-z]{3})")
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int | None = None) -> list[list[int]]:
@@ -39,16 +40,29 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int
 def begin(tokenizer: PreTrainedTokenizerBase, text: str, max_length: int) -> str:
     """Return a beginning of a text that has more than `max_length` tokens, the same as the whole; else the text.
 
-    Only GPT-2's way of dividing a text is known to allow this, and only without added tokens inside it.
+    Only GPT-2's way of dividing a text is known to allow this, also after our normaliser, and only without added
+    tokens inside it.
     """
-    if len(text) <= _LONGEST_TOKEN * max_length or not isinstance(tokenizer, GPT2Tokenizer):
+    if len(text) <= _LONGEST_TOKEN * max_length or not isinstance(tokenizer, PreTrainedTokenizerFast):
+        return text
+    normalized = find_our_normalizer(tokenizer)
+    if not normalized and not isinstance(tokenizer, GPT2Tokenizer):
         return text
     specials_stay_text = tokenizer.split_special_tokens and seen_special_tokens(tokenizer) == set()
     if not specials_stay_text or special_counts(tokenizer) != (0, 0):
         return text
     longest = max(_LONGEST_TOKEN, *map(len, tokenizer.get_vocab()))  # a character of a token stands for a byte
-    end = _WORD_END.search(text, longest * max_length + 1)
-    return text[: end.start()] if end else text
+    needed = longest * max_length + 1
+    if not normalized:
+        end = _WORD_END.search(text, needed)
+        return text[: end.start()] if end else text
+    place = needed
+    while end := _NORMALIZED_WORD_END.search(text, place):
+        beginning = text[: end.start()]
+        if len(normalized.normalize_str(replace_lone_surrogates(beginning))) >= needed:
+            return beginning
+        place = 2 * end.start()  # much of it is nothing that the normaliser leaves
+    return text
 
 
 def seen_special_tokens(tokenizer: PreTrainedTokenizerFast) -> set[str]:

@@ -1,13 +1,13 @@
 """Batches of similar length: every text once, none above the budget, none needlessly small.
 
-pytest tests/data/test_batching.py
+pytest tests/tokens/test_batching.py
 """
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_spam.data.batching import token_batches
+from hf_spam.tokens.batching import token_batches
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""One encoding, two tokenizers: equal ids on every message and on any text.   pytest tests/data/test_tokenization.py"""
+"""One encoding, two tokenizers: equal ids on every message and on any text.   pytest tests/tokens/test_tokenization.py"""
 
 import copy
 import logging
@@ -18,9 +18,10 @@ from tiktoken_ext.openai_public import gpt2
 from transformers import AutoTokenizer, GPT2Tokenizer
 
 from hf_spam import UserError
-from hf_spam.data import sampling, sources, tokenization
-from hf_spam.data.encoding import encode
-from hf_spam.data.tokenization import END_OF_TEXT, END_OF_TEXT_ID, build_tokenizer
+from hf_spam.data import sampling, sources
+from hf_spam.tokens import tokenization
+from hf_spam.tokens.encoding import encode
+from hf_spam.tokens.tokenization import END_OF_TEXT, END_OF_TEXT_ID, build_tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""What do scores mean, and from which score on may a message be blocked?"""

@@ -1,0 +1,145 @@
+"""`hf-spam learn`: a copy of a model that gets corrected messages right, within seconds.
+
+The file has a text and its right label in each row, in any format that `hf-spam train --data_file` takes. Only the
+head changes: as little as it takes, with the scores of the training messages kept. The command refuses if a correction
+cannot be learned, or if a message of the validation split would be blocked that should pass, and did.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..correction.learning import learn, read_features
+from ..data.arguments import DataArguments
+from ..data.labels import SINGLE, task_of_config
+from ..data.loading import Prepared
+from ..data.splits import SPLITS
+from ..errors import UserError, one_line
+from ..evaluation.metrics import figures_table
+from ..evaluation.report import NOT_HERE, Chosen, choose_messages, own_splits, report_splits
+from ..inference.classifier import SpamClassifier, find_model
+from ..options import THE_RUN, OptionParser, merge
+from ..system.reading import read_json
+from ..system.run_folder import METRICS_FILE, check_writable, staged
+from ..values.ranges import COUNT, FILE, FOLDER
+from .export import copy_rest, load_checkpoint
+
+_REPLAYED = 2000  # training messages whose scores are kept, at most
+
+
+def make_parser() -> OptionParser:
+    """Return the parser of the command's options."""
+    parser = OptionParser(
+        DataArguments, prog="hf-spam learn", description=__doc__, arguments="MODEL FILE", without=NOT_HERE
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="A folder that `hf-spam train` or `hf-spam calibrate` saved.")
+    add("corrections", metavar=FILE, help="The corrected messages.")
+    add("--output_dir", required=True, metavar=FOLDER, help="Where the copy goes.", group=THE_RUN)
+    add("--overwrite_output_dir", action="store_true", help="Replace what is there.", group=THE_RUN)
+    add(
+        "--replayed",
+        type=int,
+        range=COUNT,
+        help=f"Training messages whose scores are kept (default: {_REPLAYED:,}).",
+        group=THE_RUN,
+    )
+    return parser
+
+
+def parse(argv: Sequence[str]) -> dict[str, Any]:
+    """Return the options given."""
+    return {"replayed": _REPLAYED, **merge(make_parser().given(argv))}
+
+
+def main(options: dict[str, Any]) -> None:
+    """Fit the head, check what it costs, and save the copy."""
+    name, output_dir = options["model"], Path(options["output_dir"])
+    if os.path.realpath(name) == os.path.realpath(output_dir):
+        raise UserError(f"{output_dir}: expected a new folder, found the model itself. Choose another --output_dir.")
+    output_dir = check_writable(output_dir, options.get("overwrite_output_dir", False))
+    folder = find_model(name)
+    classifier, model = load_checkpoint(name)
+    task = task_of_config(model.config, options.get("positive_label"))
+    if task.problem_type != SINGLE:
+        raise UserError(f"{name}: expected a model with one label for each text, found another. Train it anew.")
+    corrections = choose_messages(name, folder, model.config, {"data_file": [options["corrections"]]}, "all")
+    check_agreement(corrections, options["corrections"])
+    prepared = own_splits(name, folder, model.config, options)
+    features = {split: read_features(classifier, prepared.splits[split]["text"][:]) for split in SPLITS}
+    replayed, watched = features["train"][: options["replayed"]], features["validation"]
+    corrected = read_features(classifier, corrections.texts)
+    before = predict(model.score, corrected)
+    wrong = sum(found != label for found, label in zip(before.tolist(), corrections.labels, strict=True))
+    learned = learn(model.score, corrected, corrections.labels, replayed)
+    passed = predict(model.score, watched)
+    with torch.no_grad():
+        model.score.weight.copy_(learned.weight)
+        model.score.bias.copy_(learned.bias)
+    refuse_new_blocks(passed, predict(model.score, watched), prepared)
+    print(one_line(f"{len(corrections.texts):,} corrections, {wrong:,} of them new to the model: all are right now"))
+    print(f"another label for {learned.changed:,} of {len(replayed):,} training messages")
+    with staged(output_dir, trains=False) as staging:
+        model.save_pretrained(staging)
+        copy_rest(classifier, folder, staging)
+        check_saved(staging, corrections)
+        logits = {split: F.linear(read.float(), learned.weight, learned.bias) for split, read in features.items()}
+        figures = report_splits(prepared, logits)
+        if (path := staging / METRICS_FILE).is_file():
+            record = {**read_json(path), "splits": figures}
+            record["corrections"] = record.get("corrections", 0) + len(corrections.texts)
+            path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print("", figures_table(figures), "", sep="\n")
+    print(one_line(f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"'))
+
+
+def check_agreement(corrections: Chosen, file: str) -> None:
+    """Check that no text is corrected to two labels.
+
+    Raises:
+        UserError: If one is.
+    """
+    labels: dict[str, int] = {}
+    for text, label in zip(corrections.texts, corrections.labels, strict=True):
+        if labels.setdefault(text, label) != label:
+            raise UserError(f"{file}: expected one label for each text, found two for {text[:60]!r}. Remove one.")
+
+
+def predict(head: nn.Linear, features: torch.Tensor) -> torch.Tensor:
+    """Return the ids of the labels that a head predicts. *Shape:* `[N]`."""
+    return F.linear(features.float(), head.weight.detach(), head.bias.detach()).argmax(dim=1)
+
+
+def check_saved(folder: Path, corrections: Chosen) -> None:
+    """Check that the saved copy, read as a user reads it, gets every correction right.
+
+    Raises:
+        RuntimeError: If it does not.
+    """
+    found = SpamClassifier.from_pretrained(folder).logits(corrections.texts).argmax(dim=1).tolist()
+    if found != corrections.labels:
+        raise RuntimeError(f"{folder}: expected labels {corrections.labels}, found {found}")
+
+
+def refuse_new_blocks(before: torch.Tensor, after: torch.Tensor, prepared: Prepared) -> None:
+    """Check that no message of the validation split is blocked that should pass, and did.
+
+    Raises:
+        UserError: If one is: then the promise of an operating point would no longer hold.
+    """
+    if prepared.task.positive is None:
+        return
+    positive = prepared.task.positive_id
+    should_pass = torch.tensor(prepared.splits["validation"]["label"][:]) != positive
+    lost = int((should_pass & (before != positive) & (after == positive)).sum())
+    if lost:
+        raise UserError(
+            f"expected corrections that block nothing else, found {lost:,} of {int(should_pass.sum()):,} messages of "
+            f"the validation split that would be blocked now and should not. Give fewer, or train anew with them."
+        )

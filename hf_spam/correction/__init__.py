@@ -1,0 +1,1 @@
+"""How does a model learn from its mistakes within seconds?"""

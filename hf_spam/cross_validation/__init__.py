@@ -1,0 +1,1 @@
+"""How good is a recipe on messages that it has not seen, and on nothing like them?"""

@@ -1,0 +1,116 @@
+"""Which words of a text make its label: exact occlusion, the text scored again without each word.
+
+The weight of a word is how much the log-odds of the label fall when it is left out. It is no share of the score: words
+may replace each other, so that the weights of all need not sum to the score.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..data.labels import MULTI, REGRESSION, Task
+from ..errors import UserError, one_line
+from .classifier import SpamClassifier
+
+MOST_WORDS = 1000
+_WORD = re.compile(r"\S+")
+_MARKED = 3  # words, the most important
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A word and what it does.
+
+    Attributes:
+        word: As it stands in the text.
+        start: Its first character.
+        end: The one after its last.
+        weight: How much the log-odds of the label (of a regression the number) fall without it.
+    """
+
+    word: str
+    start: int
+    end: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the words of a text do.
+
+    Attributes:
+        label: The label that the weights are about; of a regression the number's name.
+        log_odds: Of the label with all words; of a regression the number.
+        weights: A weight for each word, in the order of the text.
+        rest: What the weights lack to the log-odds, where they are complete: those of a text of no words. `None` of
+            occlusion.
+    """
+
+    label: str
+    log_odds: float
+    weights: Sequence[Weight]
+    rest: float | None = None
+
+
+def explain(classifier: SpamClassifier, text: str, task: Task) -> Explanation:
+    """Return what each word of a text does to a label: the positive one of two, else the likeliest.
+
+    Args:
+        classifier: Any model that classifies.
+        text: A text.
+        task: Its labels.
+
+    Raises:
+        UserError: If the text has too many words.
+    """
+    words = find_words(text)
+    without = [text[: word.start()] + text[word.end() :].lstrip() for word in words]
+    logits = classifier.logits([text, *without])
+    id_ = task.positive_id if task.is_binary else int(logits[0].argmax())
+    odds = log_odds(logits, id_, task)
+    weights = [
+        Weight(word[0], word.start(), word.end(), float(odds[0] - one))
+        for word, one in zip(words, odds[1:], strict=True)
+    ]
+    return Explanation(task.names[id_], float(odds[0]), weights)
+
+
+def find_words(text: str) -> list[re.Match[str]]:
+    """Return the words of a text: what stands between spaces.
+
+    Raises:
+        UserError: If there are too many.
+    """
+    words = list(_WORD.finditer(text))
+    if len(words) > MOST_WORDS:
+        raise UserError(f"--explain: expected a text of at most {MOST_WORDS:,} words, found {len(words):,}. Cut it.")
+    return words
+
+
+def log_odds(logits: Tensor, id_: int, task: Task) -> Tensor:
+    """Return the log-odds of a label against all others; of a regression the number. *Shape:* `[N]`.
+
+    Args:
+        logits: *Shape:* `[N, num_labels]`.
+        id_: The label.
+        task: The labels.
+    """
+    logits = logits.double()
+    if task.problem_type in (MULTI, REGRESSION):  # each label is against its absence
+        return logits[:, id_]
+    rest = torch.cat([logits[:, :id_], logits[:, id_ + 1 :]], dim=1)
+    return logits[:, id_] - rest.logsumexp(dim=1)
+
+
+def describe_weights(found: Explanation) -> str:
+    """Return the words with their weights, a line each, and a mark at the most important ones."""
+    ranked = sorted(found.weights, key=lambda one: -abs(one.weight))[:_MARKED]
+    rest = "" if found.rest is None else f", {found.rest:+.3f} of them without words"
+    lines = [one_line(f"{found.label}: log-odds {found.log_odds:+.3f}{rest}")]
+    for one in found.weights:
+        mark = "*" if any(one is each for each in ranked) else " "
+        lines.append(f"{mark} {one.weight:+8.3f}  {one_line(one.word)}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""How does a GPT learn the language of the messages, before it learns their labels?"""

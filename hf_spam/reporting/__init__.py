@@ -1,0 +1,1 @@
+"""What must a person know before trusting it?"""

@@ -1,0 +1,1 @@
+"""What do disguised messages do to the filter?"""

@@ -1,0 +1,1 @@
+"""How do texts become token ids, and ids batches?"""
