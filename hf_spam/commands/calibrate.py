@@ -5,8 +5,6 @@ that the model was not trained on: those of its validation split, or with --scor
 scored out of fold with the same recipe. The copy in --output_dir decides at 0.5 there, whatever client reads it.
 """
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +19,11 @@ from ..data.near_duplicates import near_groups
 from ..errors import UserError, one_line
 from ..evaluation.metrics import figures_table
 from ..evaluation.report import NOT_HERE, choose_messages, own_splits, report_splits
-from ..inference.classifier import SpamClassifier, find_model
+from ..inference.classifier import SpamClassifier
 from ..options import THE_RUN, OptionParser, merge
-from ..system.reading import read_json
-from ..system.run_folder import METRICS_FILE, check_writable, staged
+from ..system.run_folder import staged
 from ..values.ranges import FOLDER, FRACTION
-from .export import copy_rest, load_checkpoint
+from .export import change_record, copy_rest, load_for_copy
 
 _DEFAULTS = {"budget": 0.005, "confidence": 0.95}
 
@@ -75,12 +72,8 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 
 def main(options: dict[str, Any]) -> None:
     """Choose the operating point, fold it in, and save the copy."""
-    name, output_dir = options["model"], Path(options["output_dir"])
-    if os.path.realpath(name) == os.path.realpath(output_dir):
-        raise UserError(f"{output_dir}: expected a new folder, found the model itself. Choose another --output_dir.")
-    output_dir = check_writable(output_dir, options.get("overwrite_output_dir", False))
-    folder = find_model(name)
-    classifier, model = load_checkpoint(name)
+    name = options["model"]
+    classifier, model, folder, output_dir = load_for_copy(options)
     task = task_of_config(model.config, options.get("positive_label"))
     if model.config.operating_point is not None:
         raise UserError(f"{name}: is calibrated already. Name the run that it was made from.")
@@ -101,13 +94,8 @@ def main(options: dict[str, Any]) -> None:
         figures = report_splits(
             prepared, {split: folded.logits(rows["text"][:]) for split, rows in prepared.splits.items()}
         )
-        if (path := staging / METRICS_FILE).is_file():
-            record = {
-                **read_json(path),
-                "splits": figures,
-                "operating_point": {**point.to_dict(), "on": evidence.name},
-            }
-            path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        recorded = {**point.to_dict(), "on": evidence.name}
+        change_record(staging, lambda _: {"splits": figures, "operating_point": recorded})
     print("", figures_table(figures), "", sep="\n")
     print(one_line(f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"'))
 

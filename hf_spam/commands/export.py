@@ -8,7 +8,7 @@ split of the checkpoint's own data, or others. If too many labels differ from th
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from ..conversion.to_onnx import require_extra, to_onnx
 from ..data.arguments import DataArguments
 from ..errors import UserError, one_line
 from ..evaluation.report import NOT_HERE, choose_messages
-from ..inference.classifier import SpamClassifier
+from ..inference.classifier import SpamClassifier, find_model
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import OptionParser, merge
-from ..system.reading import is_folder
+from ..system.reading import is_folder, read_json
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE, check_writable, staged
 from ..values.ranges import FOLDER, SHARE
 
@@ -71,10 +71,7 @@ def main(options: dict[str, Any]) -> None:
         require_extra()
     elif int8:
         raise UserError(f"expected --int8 with --format onnx, found --format {format_}, which has no 8-bit weights.")
-    if os.path.realpath(model) == os.path.realpath(output_dir):
-        raise UserError(
-            f"{output_dir}: expected a new folder, found the checkpoint itself. Choose another --output_dir."
-        )
+    require_another_folder(model, output_dir)
     if format_ == "merged" and is_folder(model) and not is_adapter(model):
         raise UserError(f"{model}: expected an adapter, found none: nothing is to be merged. Use it as it is.")
     output_dir = check_writable(output_dir, options.get("overwrite_output_dir", False))
@@ -105,6 +102,32 @@ def main(options: dict[str, Any]) -> None:
     print(one_line(f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"'))
 
 
+def require_another_folder(model: str | os.PathLike[str], output_dir: Path) -> None:
+    """Check that what is made of a checkpoint does not take its place.
+
+    Raises:
+        UserError: If it would.
+    """
+    if os.path.realpath(model) == os.path.realpath(output_dir):
+        raise UserError(f"{output_dir}: expected a new folder, found the model itself. Choose another --output_dir.")
+
+
+def load_for_copy(options: Mapping[str, Any]) -> tuple[SpamClassifier, SpamGPTForSequenceClassification, Path, Path]:
+    """Load the checkpoint `model` of which a changed copy goes to `output_dir`.
+
+    Returns:
+        The classifier, its model, its folder, and the folder of the copy.
+
+    Raises:
+        UserError: If either cannot be used.
+    """
+    name, output_dir = options["model"], Path(options["output_dir"])
+    require_another_folder(name, output_dir)
+    output_dir = check_writable(output_dir, options.get("overwrite_output_dir", False))
+    folder = find_model(name)
+    return *load_checkpoint(name), folder, output_dir
+
+
 def load_checkpoint(name: str) -> tuple[SpamClassifier, SpamGPTForSequenceClassification]:
     """Load a checkpoint on the CPU; return its classifier and its model.
 
@@ -117,6 +140,14 @@ def load_checkpoint(name: str) -> tuple[SpamClassifier, SpamGPTForSequenceClassi
         raise UserError(f"{name}: expected a checkpoint, found an export. Name the checkpoint that it was made from.")
     model.to("cpu")  # type: ignore[arg-type]
     return classifier, model
+
+
+def change_record(folder: Path, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+    """Replace fields of the record that a copy has of its run, if it has one."""
+    if (path := folder / METRICS_FILE).is_file():
+        record = read_json(path)
+        text = json.dumps({**record, **change(record)}, indent=2, ensure_ascii=False)
+        path.write_text(f"{text}\n", encoding="utf-8")
 
 
 def copy_rest(classifier: SpamClassifier, model: Path, folder: Path) -> None:

@@ -5,8 +5,6 @@ head changes: as little as it takes, with the scores of the training messages ke
 cannot be learned, or if a message of the validation split would be blocked that should pass, and did.
 """
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,11 @@ from ..data.splits import SPLITS
 from ..errors import UserError, one_line
 from ..evaluation.metrics import figures_table
 from ..evaluation.report import NOT_HERE, Chosen, choose_messages, own_splits, report_splits
-from ..inference.classifier import SpamClassifier, find_model
+from ..inference.classifier import SpamClassifier
 from ..options import THE_RUN, OptionParser, merge
-from ..system.reading import read_json
-from ..system.run_folder import METRICS_FILE, check_writable, staged
+from ..system.run_folder import staged
 from ..values.ranges import COUNT, FILE, FOLDER
-from .export import copy_rest, load_checkpoint
+from .export import change_record, copy_rest, load_for_copy
 
 _REPLAYED = 2000  # training messages whose scores are kept, at most
 
@@ -60,12 +57,8 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 
 def main(options: dict[str, Any]) -> None:
     """Fit the head, check what it costs, and save the copy."""
-    name, output_dir = options["model"], Path(options["output_dir"])
-    if os.path.realpath(name) == os.path.realpath(output_dir):
-        raise UserError(f"{output_dir}: expected a new folder, found the model itself. Choose another --output_dir.")
-    output_dir = check_writable(output_dir, options.get("overwrite_output_dir", False))
-    folder = find_model(name)
-    classifier, model = load_checkpoint(name)
+    name = options["model"]
+    classifier, model, folder, output_dir = load_for_copy(options)
     task = task_of_config(model.config, options.get("positive_label"))
     if task.problem_type != SINGLE:
         raise UserError(f"{name}: expected a model with one label for each text, found another. Train it anew.")
@@ -91,10 +84,10 @@ def main(options: dict[str, Any]) -> None:
         check_saved(staging, corrections)
         logits = {split: F.linear(read.float(), learned.weight, learned.bias) for split, read in features.items()}
         figures = report_splits(prepared, logits)
-        if (path := staging / METRICS_FILE).is_file():
-            record = {**read_json(path), "splits": figures}
-            record["corrections"] = record.get("corrections", 0) + len(corrections.texts)
-            path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        number = len(corrections.texts)
+        change_record(
+            staging, lambda record: {"splits": figures, "corrections": record.get("corrections", 0) + number}
+        )
     print("", figures_table(figures), "", sep="\n")
     print(one_line(f'saved to {output_dir}; try: hf-spam predict {output_dir} "your text"'))
 

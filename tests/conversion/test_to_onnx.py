@@ -244,7 +244,7 @@ def test_what_was_there_stays(run: Run, checkpoint: Path) -> None:
     assert Path("kept", "model.onnx").read_bytes() == mine.removesuffix(b"edited")
     code, _, error = run("export", checkpoint, "--output_dir", checkpoint, "--overwrite_output_dir")
     assert code == 2
-    assert "found the checkpoint itself" in error
+    assert "found the model itself" in error
 
 
 @pytest.mark.onnx
