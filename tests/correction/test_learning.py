@@ -4,13 +4,18 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from hf_spam import SpamClassifier, UserError
+from hf_spam.commands.learn import refuse_new_blocks
 from hf_spam.correction.learning import learn, read_features
+from hf_spam.data.labels import Task
+from hf_spam.data.loading import Prepared
+from hf_spam.data.splits import SPLITS, to_splits
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -86,3 +91,14 @@ def test_by_the_command(
     assert code == 2
     assert "both.jsonl: expected one label for each text, found two for" in err
     assert not Path("none").exists()
+
+
+def test_no_message_is_newly_blocked() -> None:
+    """Ham that passed may not be blocked now; ham that was blocked before, and spam, may."""
+    frame = pd.DataFrame({"Label": ["ham", "ham", "spam", "spam"], "Text": ["a b c", "d e f", "g h i", "j k l"]})
+    prepared = Prepared(to_splits(dict.fromkeys(SPLITS, frame), Task()), Task(), "none", {}, [])
+    before = torch.tensor([0, 1, 0, 1])
+    refuse_new_blocks(before, torch.tensor([0, 1, 1, 1]), prepared)
+    refuse_new_blocks(before, torch.tensor([0, 0, 1, 0]), prepared)
+    with pytest.raises(UserError, match="found 1 of 2 messages of the validation split that would be blocked now"):
+        refuse_new_blocks(before, torch.tensor([1, 1, 0, 1]), prepared)
