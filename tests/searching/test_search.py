@@ -105,7 +105,7 @@ def test_a_finished_search_has_nothing_to_do(
     uninterrupted: Path, workplace: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workplace)
-    monkeypatch.setattr("hf_spam.searching.trial.fine_tune", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("hf_spam.starting.unsaved.UnsavedRuns.train", lambda *args, **kwargs: 1 / 0)
     code, out, _ = run(*search("whole"))
     assert code == 0
     assert "4 of them finished before" in out
