@@ -131,11 +131,12 @@ def gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # The options of the finished runs that many tests read. All but `sample` start from the GPT-2 of random weights.
 _TWO_EPOCHS = ["--data_file", "few.csv", "--trainable", "all", "--learning_rate", "1e-3", "--num_train_epochs", "2"]
 _OWN = ["--data_file", "mine.csv", "--balance", "false", "--max_length", "20", "--max_steps", "2"]
+_SAMPLE = ["--preset", "quickstart", "--split", "chapter"]
 TINY_RUNS = {
     "last_token": _TWO_EPOCHS,
     "last_position": [*_TWO_EPOCHS, "--pooling", "last_position"],
     "own": [*_OWN, "--pooling", "last_position"],
-    "sample": ["--preset", "quickstart", "--model_size", "tiny", "--max_steps", "60", "--keep_checkpoints", "true"],
+    "sample": [*_SAMPLE, "--model_size", "tiny", "--max_steps", "60", "--keep_checkpoints", "true"],
 }
 
 

@@ -124,7 +124,7 @@ def test_from_training_to_a_push(installed: Path, tmp_path: Path) -> None:
     lines = printed.splitlines()
     assert Path(lines[0]).is_relative_to(installed.parent)
     assert lines[1] == 'pip install "hf-spam[onnx]"'
-    for part in ("saved to outputs/quickstart", "\tHello\n", "on the test split, 258 messages", "nothing was sent"):
+    for part in ("saved to outputs/quickstart", "\tHello\n", "on the test split, 973 messages", "nothing was sent"):
         assert part in printed
     configuration = Path(lines[-1])
     assert configuration.is_file()
@@ -135,7 +135,7 @@ def test_from_training_to_a_push(installed: Path, tmp_path: Path) -> None:
 def test_each_command_by_itself(installed: Path, tmp_path: Path) -> None:
     assert "saved to outputs/quickstart" in use(installed, tmp_path, "hf-spam", *QUICKSTART)
     assert use(installed, tmp_path, "hf-spam", "predict", "outputs/quickstart", "Hello").endswith("\tHello\n")
-    assert "on the test split, 258 messages" in use(installed, tmp_path, "hf-spam", "evaluate", "outputs/quickstart")
+    assert "on the test split, 973 messages" in use(installed, tmp_path, "hf-spam", "evaluate", "outputs/quickstart")
     pushed = use(installed, tmp_path, "hf-spam", "push", "outputs/quickstart", "me/spam", "--dry_run")
     assert "nothing was sent" in pushed
 

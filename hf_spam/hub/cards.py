@@ -38,6 +38,11 @@ _BALANCES = {
     "class_weights": "All messages are used; in the training loss each label weighs the same in total.",
     "focal": "All messages are used; the training loss is the focal loss.",
 }
+_SPLITS = {
+    "chapter": "at random",
+    "stratified": "at random, with the same share of each label in every split",
+    "grouped": "at random, near duplicates into the same one, with about the same share of each label in every split",
+}
 
 
 def describe_preparation(data: DataArguments, task: Task, given: bool) -> str:
@@ -47,12 +52,13 @@ def describe_preparation(data: DataArguments, task: Task, given: bool) -> str:
         return "They were already split." + (f" Training is balanced ({balanced})." if balanced else "")
     plan = data.plan(task)
     kept = _BALANCES[plan.balance]
+    if plan.balance == "undersample" and plan.split == "grouped":
+        kept = f"In training, {kept[0].lower()}{kept[1:]}"
     if data.deduplicate:
         kept = f"Of messages with the same text one was kept. {kept}"
     train, validation = round(100 * data.train_fraction), round(100 * data.validation_fraction)
     shares = f"{train}/{validation}/{100 - train - validation}"
-    how = "at random" if plan.split == "chapter" else "at random, with the same share of each label in every split"
-    return f"{kept} The messages are split {shares} {how} (seed {data.split_seed})."
+    return f"{kept} The messages are split {shares} {_SPLITS[plan.split]} (seed {data.split_seed})."
 
 
 def to_json(value: Any) -> str:

@@ -93,11 +93,13 @@ METRICS_SCHEMA = {
     },
 }
 ARGUMENTS_SCHEMA = {  # of `arguments.json`: what the preset and the command line gave, nothing else
-    **dict.fromkeys(("output_dir", "data_source", "weights", "model_size", "trainable", "preset"), str),
+    **dict.fromkeys(
+        ("output_dir", "data_source", "weights", "model_size", "pooling", "trainable", "preset", "split"), str
+    ),
     **dict.fromkeys(("context_length", "num_train_epochs", "global_batch_size", "max_steps"), int),
     **dict.fromkeys(("drop_rate", "learning_rate", "warmup_steps", "max_grad_norm"), float),
     "lr_scheduler_type": str,
-    **dict.fromkeys(("disable_tqdm", "keep_checkpoints"), bool),
+    **dict.fromkeys(("causal", "disable_tqdm", "keep_checkpoints"), bool),
 }
 
 
