@@ -189,7 +189,9 @@ def template(
     (folder / "corrections.csv").write_text("Text,Label\nSee you at the station at seven,ham\nIs dinner ready?,ham\n")
     argv = "train --preset quickstart --model_size tiny --data_file messages.csv --max_steps 2 --keep_checkpoints true"
     warm.run(argv.split(), folder)
-    shutil.copytree(folder / "outputs" / "quickstart", folder / "outputs" / "long.partial")  # as if killed at the end
+    stock = "--pooling last_token --causal true --output_dir outputs/stopped"  # what transformers' own GPT-2 can do
+    warm.run([*argv.split(), *stock.split()], folder)
+    (folder / "outputs" / "stopped").rename(folder / "outputs" / "long.partial")  # as if killed at the end
     small = GPTModel(SpamGPTConfig(emb_dim=48, n_layers=1), num_labels=2)
     native_loop.save_state(small, folder / "review_classifier.pth")
     (folder / "scripts").symlink_to(ROOT / "scripts")

@@ -36,7 +36,7 @@ class Place:
 _LOOP = "equivalence.native_loop"
 _START = "training.initial_model"
 _MODEL = "model.modeling_spam_gpt:SpamGPTForSequenceClassification"
-_INSPECT = "hf-spam inspect outputs/quickstart 'Do you have time'"
+_INSPECT = "hf-spam inspect outputs/default 'Do you have time'"
 
 PLACES = (
     Place("Listing 6.1", "the messages: download and unzip", "data.sources:read_uci", "data.sources:open_tables"),
