@@ -10,7 +10,6 @@ and fails when a release of transformers moves one.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -18,12 +17,13 @@ from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, Sampler
 from transformers import Trainer
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import EvalLoopOutput, IntervalStrategy
 
 from ..data.labels import task_of_config
 from ..errors import UserError
 from ..evaluation.metrics import mean_loss
-from ..system.processes import broadcast
+from ..tokens.epoch_order import SimilarLengthSampler, UnseededSampler
 from .arguments import SpamTrainingArguments
 from .checkpoints import STABLE
 
@@ -74,15 +74,20 @@ class SpamTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
         sampler = super()._get_train_sampler(train_dataset)
-        if type(sampler) is not RandomSampler:  # the user chose another `train_sampling_strategy`
+        by_length = type(sampler) is LengthGroupedSampler
+        if type(sampler) is not RandomSampler and not by_length:  # the user chose another `train_sampling_strategy`
             return sampler
-        messages = len(sampler.data_source)
+        rows: Any = self.train_dataset if train_dataset is None else train_dataset
+        messages, batch = len(rows), self.args.messages_per_step
         if self.args.dataloader_drop_last:
-            messages -= messages % self.args.messages_per_step
+            messages -= messages % batch
+        if by_length:
+            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+            return SimilarLengthSampler(list(map(len, rows["input_ids"][:])), batch, messages, seed)
         config: Any = self.args.accelerator_config
         if config.use_seedable_sampler:
-            return RandomSampler(sampler.data_source, num_samples=messages)
-        return UnseededSampler(len(sampler.data_source), messages)
+            return RandomSampler(rows, num_samples=messages)
+        return UnseededSampler(len(rows), messages)
 
     def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader[Any]:
         """Return batches of every row: `dataloader_drop_last` is for training."""
@@ -116,27 +121,3 @@ class SpamTrainer(Trainer):
         (loss,) = [name for name in metrics if name.endswith("_loss")]
         metrics[loss] = mean_loss(task_of_config(self.model.config), output.predictions, output.label_ids)  # type: ignore
         return output
-
-
-class UnseededSampler(Sampler[int]):
-    """The chapter's order: each epoch takes its seed from torch's global generator, as torch's own sampler does.
-
-    It exists for several processes: the main one draws for all. There accelerate would give torch's sampler a
-    generator of its own, and the order would no longer be the chapter's.
-
-    Args:
-        messages: How many messages there are.
-        drawn: How many of them an epoch visits.
-    """
-
-    def __init__(self, messages: int, drawn: int) -> None:
-        self.messages = messages
-        self.drawn = drawn
-
-    def __iter__(self) -> Iterator[int]:
-        seed = broadcast(int(torch.empty((), dtype=torch.int64).random_().item()))
-        generator = torch.Generator().manual_seed(seed)
-        yield from torch.randperm(self.messages, generator=generator).tolist()[: self.drawn]
-
-    def __len__(self) -> int:
-        return self.drawn

@@ -24,7 +24,7 @@ from hf_spam import UserError
 from hf_spam.data import sampling, sources
 from hf_spam.data import splits as data
 from hf_spam.system import processes
-from hf_spam.training import trainer
+from hf_spam.tokens import epoch_order as order
 
 CONFIGURATIONS = ROOT / "scripts" / "accelerate"
 RECIPE = ["--data_file", "messages.csv", "--weights", "random", "--model_size", "tiny", "--context_length", "128"]
@@ -120,6 +120,14 @@ def test_the_chapters_order_is_shared(workplace: Path, warm: WarmProcess) -> Non
     warm.run(["train", *recipe, "--output_dir", "book-1"], workplace)
     warm.run(["train", *recipe, "--output_dir", "book-2"], workplace, 2)
     assert_same_model(workplace / "book-2", workplace / "book-1")
+
+
+@pytest.mark.slow
+def test_batches_of_similar_length_are_shared(workplace: Path, warm: WarmProcess) -> None:
+    recipe = [*RECIPE, "--train_sampling_strategy", "group_by_length"]
+    warm.run(["train", *recipe, "--output_dir", "by-length-1"], workplace)
+    warm.run(["train", *recipe, "--output_dir", "by-length-2"], workplace, 2)
+    assert_same_model(workplace / "by-length-2", workplace / "by-length-1")
 
 
 @pytest.mark.slow
@@ -262,9 +270,9 @@ def test_processes_that_do_not_know_each_other(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_main_processes_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under dropout the random streams of the processes may part: the main one's seed counts."""
-    monkeypatch.setattr(trainer, "broadcast", lambda seed: 7)
+    monkeypatch.setattr(order, "broadcast", lambda seed: 7)
     expected = torch.randperm(9, generator=torch.Generator().manual_seed(7)).tolist()
-    sampler = trainer.UnseededSampler(messages=9, drawn=8)
+    sampler = order.UnseededSampler(messages=9, drawn=8)
     assert list(sampler) == expected[:8]
     assert len(sampler) == 8
 

@@ -35,6 +35,7 @@ RECIPE += ["--drop_rate", "0.1", "--learning_rate", "1e-3", "--eval_freq", "10"]
 OFTEN = ["--save_strategy", "steps", "--save_steps", "4", "--save_total_limit", "2"]
 SEEDED: list[str] = []
 CHAPTER = ["--preset", "book"]
+BY_LENGTH = ["--train_sampling_strategy", "group_by_length", "--data_seed", "5"]
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +95,10 @@ def kill_often(warm: WarmProcess, workplace: Path, name: str, recipe: list[str],
         pytest.param(SEEDED, 3, signal.SIGKILL, marks=pytest.mark.slow),
         pytest.param(SEEDED, 5, signal.SIGTERM, marks=pytest.mark.long),
         pytest.param(CHAPTER, 5, signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param(BY_LENGTH, 5, signal.SIGKILL, marks=pytest.mark.slow),
         pytest.param(CHAPTER, 5, signal.SIGTERM, marks=pytest.mark.long),
     ],
-    ids=["seeded, KILL", "seeded, TERM", "chapter, KILL", "chapter, TERM"],
+    ids=["seeded, KILL", "seeded, TERM", "chapter, KILL", "by length, KILL", "chapter, TERM"],
 )
 def test_killed_at_random_moments(
     workplace: Path,
