@@ -98,7 +98,7 @@ ARGUMENTS_SCHEMA = {  # of `arguments.json`: what the preset and the command lin
     ),
     **dict.fromkeys(("context_length", "num_train_epochs", "global_batch_size", "max_steps"), int),
     **dict.fromkeys(("drop_rate", "learning_rate", "warmup_steps", "max_grad_norm"), float),
-    "lr_scheduler_type": str,
+    **dict.fromkeys(("lr_scheduler_type", "train_sampling_strategy"), str),
     **dict.fromkeys(("causal", "disable_tqdm", "keep_checkpoints"), bool),
 }
 
