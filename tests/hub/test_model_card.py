@@ -165,8 +165,8 @@ def test_training(card: str, metrics: dict[str, Any], runs: dict[str, Path]) -> 
     text, training = section(card, "Training"), metrics["training"]
     for figure in (training["trained_parameters"], training["parameters"], training["steps"]):
         assert f"{figure:,}" in text
-    assert f"{training['steps']} steps of 16 messages in\n{training['seconds']} seconds" in text
-    assert training["batch"] == 16
+    assert f"{training['steps']} steps of 32 messages in\n{training['seconds']} seconds" in text
+    assert training["batch"] == 32
     for value in (*training["options"].values(), training["precision"]):
         assert (f"{value:g}" if isinstance(value, float) else str(value)) in text
     for name in ("python", "torch", "transformers", "datasets", "accelerate"):
