@@ -16,6 +16,13 @@ from ..system.place import check_new_folder
 from .figures import plain_numbers
 
 Cell = tuple[str, str]  # what it says, and what stands smaller below it
+_CAPTIONS = {
+    "roc": "ROC: recall over the false positive rate, which is logarithmic",
+    "precision-recall": "Precision over recall",
+    "calibration": "Calibration: how many of a bin have the label, over its mean score; the dotted line is perfect",
+    "scores": "Scores of the model: messages in each of 25 bins",
+    "scatter": "The number predicted over the number given; the dotted line is perfect",
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Report:
         better: Whether it is.
         notes: Lines below the title.
         tables: The tables.
-        pictures: PNG by name.
+        pictures: PNG by the name that `curves.draw` gives it.
         record: The same for machines.
         eval_results: The file of the Hub's format, if the messages are a data set of the Hub.
     """
@@ -74,7 +81,8 @@ def to_markdown(report: Report) -> str:
         lines += [f"| {' | '.join(map(_cell, row))} |" for row in table.rows]
         lines.append("")
         if number == 0 and report.pictures:
-            lines += ["## Curves", "", *(f"![{name}]({name}.png)" for name in report.pictures), ""]
+            shown = (f"![{plain(_CAPTIONS[name])}]({name}.png)" for name in report.pictures)
+            lines += ["## Curves", "", *shown, ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -89,7 +97,10 @@ def to_text(table: Table) -> str:
 
 def to_html(report: Report) -> str:
     """Return a report as one page, which loads nothing."""
-    images = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in report.pictures.items()}
+    pictures = [
+        {"caption": _CAPTIONS[name], "source": f"data:image/png;base64,{base64.b64encode(png).decode()}"}
+        for name, png in report.pictures.items()
+    ]
     tables = [
         {
             "title": one_line(table.title),
@@ -106,7 +117,7 @@ def to_html(report: Report) -> str:
         better=report.better,
         notes=[one_line(note) for note in report.notes],
         tables=tables,
-        pictures=images,
+        pictures=pictures,
     )  # fmt: skip
     return f"{page}\n"
 
