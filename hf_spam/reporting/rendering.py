@@ -14,6 +14,7 @@ from ..errors import UserError, one_line, plain
 from ..system.files import apply_umask, atomic_folder
 from ..system.place import check_new_folder
 from .figures import plain_numbers
+from .publishing import RESULTS_FILE
 
 Cell = tuple[str, str]  # what it says, and what stands smaller below it
 _CAPTIONS = {
@@ -138,8 +139,8 @@ def save_report(report: Report, folder: Path) -> None:
             for name, png in report.pictures.items():
                 (temporary / f"{name}.png").write_bytes(png)
             if report.eval_results is not None:
-                (temporary / ".eval_results").mkdir()
-                (temporary / ".eval_results" / "hf-spam.yaml").write_text(report.eval_results, encoding="utf-8")
+                (temporary / RESULTS_FILE).parent.mkdir()
+                (temporary / RESULTS_FILE).write_text(report.eval_results, encoding="utf-8")
             apply_umask(temporary)
     except OSError as error:
         raise UserError(f"--report {folder}: cannot be written: {error.strerror}.") from None

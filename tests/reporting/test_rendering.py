@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from huggingface_hub import parse_eval_result_entries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,7 +107,7 @@ def _softmax(logits: Any) -> Any:
     "kind", ["two", "three", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("several", "numbers"))]
 )
 def test_every_kind_of_task(kind: str, tmp_path: Path) -> None:
-    report = build_report(judged(kind, source="sample" if kind == "two" else "own"), resamples=10)
+    report = build_report(judged(kind, source="sample" if kind == "two" else "own", held_out=True), resamples=10)
     save_report(report, tmp_path / "report")
     files = {path.name for path in (tmp_path / "report").iterdir()}
     assert {"report.md", "report.html", "report.json"} <= files
@@ -188,6 +190,24 @@ def test_baselines_left_out() -> None:
     assert "The baselines are left out: no training data here." in report.notes
     assert report.verdict.startswith("Whether the model is better")
     assert list(report.record["figures"]) == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("source", "held_out", "there"),
+    [("sample", True, True), ("uci", True, True), ("uci", False, False), ("own", True, False)],
+)
+def test_figures_for_the_hub(source: str, held_out: bool, there: bool) -> None:
+    """Of its data set alone, and of messages that the model did not learn from; they name no place of this machine."""
+    report = build_report(judged("two", source=source, held_out=held_out, training="none."), resamples=2)
+    assert (report.eval_results is not None) == there
+    if report.eval_results is not None:
+        entries = parse_eval_result_entries(yaml.safe_load(report.eval_results))
+        assert [entry.task_id for entry in entries] == ["accuracy", "recall", "blocked", "mcc", "log_loss"]
+        for entry in entries:
+            assert entry.value == round(report.record["figures"]["model"][entry.task_id]["value"], 4)
+            assert entry.notes is not None
+            assert entry.notes.startswith("24 test messages")
+            assert report.title not in entry.notes
 
 
 EVIL = [
