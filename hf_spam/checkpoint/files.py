@@ -1,10 +1,14 @@
 """The files of a folder: regular ones inside it, and none that a link or a name leads elsewhere."""
 
+import hashlib
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ..errors import UserError
+from ..system.files import hash_file
 from ..system.reading import check_regular
+
+_DECIDING = ("config.json", "model*.safetensors", "adapter_model.safetensors", "model.onnx*")
 
 
 def find_file(folder: Path, name: str) -> Path | None:
@@ -41,6 +45,16 @@ def require_file(folder: Path, name: str, remedy: str) -> Path:
     if path is None:
         raise UserError(f"{folder}: expected {name} in it, found none. {remedy}")
     return path
+
+
+def hash_model(folder: Path) -> str:
+    """Return the SHA-256 of the names and hashes of the files that decide a model's scores, its configuration first.
+
+    A copy of the model has the same, also one on the Hub, whatever lies beside these files.
+    """
+    names = sorted({path.name for pattern in _DECIDING for path in folder.glob(pattern)})
+    found = [(name, path) for name in names if (path := find_file(folder, name)) is not None]
+    return hashlib.sha256("".join(f"{hash_file(path)} {name}\n" for name, path in found).encode()).hexdigest()
 
 
 def is_plain(name: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import torch
 
 from ..audit.writing import check_place, write_text
+from ..checkpoint.files import hash_model
 from ..data.arguments import DataArguments
 from ..data.splits import SPLITS
 from ..errors import UserError, one_line
@@ -140,6 +141,8 @@ def write_report(
         scores=classifier.scores(logits.double()).numpy(),
         training=training_rows(model, folder, classifier.model.config, options),
         source=chosen.source,
+        held_out=chosen.held_out,
+        model_sha256=hash_model(folder),
     )
     made = build_report(judged)
     save_report(made, options["report"])

@@ -31,6 +31,13 @@ def make_parser() -> OptionParser:
         help="Repository of an adapter's base, if that was pushed later (default: the one that the adapter names).",
     )
     parser.add_argument(
+        "--report",
+        type=Path,
+        metavar=FOLDER,
+        help="A report that `hf-spam evaluate MODEL --report` wrote, whose figures go to the model's .eval_results "
+        "(default: none).",
+    )
+    parser.add_argument(
         "--output_dir",
         metavar=FOLDER,
         help="Write the files here instead of sending them, to read or edit the card.",
@@ -51,15 +58,18 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 def main(options: dict[str, Any]) -> None:
     """Push the model, list what would be pushed, or write it to a folder."""
     arguments, folder, license = build(HubArguments, options), Path(options["model"]), options.get("license")
-    base_model = options.get("base_model")
+    base_model, report = options.get("base_model"), options.get("report")
     repository = Repository(options["repository"], "model", arguments.private, arguments.revision)
     if not is_folder(folder):
         raise UserError(f"{folder}: expected a folder with a model, found none. Name one that `hf-spam train` saved.")
-    contents = model_contents(folder, repository.name, license, base_model)  # before anything is asked of the Hub
+    contents = model_contents(
+        folder, repository.name, license, base_model, report
+    )  # before anything is asked of the Hub
     if "output_dir" in options:
         output_dir = check_writable(options["output_dir"])
         with staged(output_dir, trains=False) as staging:
             for path, source in contents.items():
+                (staging / path).parent.mkdir(exist_ok=True)
                 if isinstance(source, bytes):
                     (staging / path).write_bytes(source)
                 else:
@@ -71,5 +81,5 @@ def main(options: dict[str, Any]) -> None:
     else:
         prepared = prepare_repository(repository)
         if prepared.name != repository.name:  # a name alone is one of the user's, and the card gives the whole name
-            contents = model_contents(folder, prepared.name, license, base_model)
+            contents = model_contents(folder, prepared.name, license, base_model, report)
         print(push_model(folder, contents, prepared, arguments.commit_message))

@@ -39,6 +39,7 @@ class Chosen:
         name: What they are called.
         task: The model's labels.
         source: Where they come from; see `data.loading.Prepared`.
+        held_out: Whether they are the test split of the model's own data.
     """
 
     texts: list[str]
@@ -46,6 +47,7 @@ class Chosen:
     name: str
     task: Task
     source: str = "own"
+    held_out: bool = False
 
 
 def choose_messages(
@@ -76,7 +78,8 @@ def choose_messages(
         return Chosen(frame["Text"].tolist(), task.ids(frame["Label"]), "all messages", task)
     prepared = _prepare(model, folder, arguments, rules, named)
     rows = prepared.splits[split]
-    return Chosen(rows["text"][:], rows["label"][:], f"the {split} split", task, prepared.source)
+    held_out = split == "test" and not named
+    return Chosen(rows["text"][:], rows["label"][:], f"the {split} split", task, prepared.source, held_out)
 
 
 def own_splits(model: str, folder: Path, config: Any, data_options: Mapping[str, Any]) -> Prepared:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import stat
 from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..checkpoint.adapter_base import base_on_hub
 from ..checkpoint.opening import Kind, open_checkpoint, read_weights
 from ..data.arguments import DataArguments
 from ..errors import UserError, one_line
+from ..reporting.publishing import RESULTS_FILE
 from ..system.manifest import CARD_FILE, MANIFEST_FILE, format_manifest
 from ..system.reading import parse_json, read_regular
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE
@@ -21,6 +23,7 @@ from .data_card import build_data_card, data_file
 from .model_card import build_model_card
 from .privacy import check_private, public_options
 from .repository import Contents, Repository, publish
+from .results import results_of
 
 _MODEL = Path(__file__).parents[1] / "model"
 _LARGEST_TEXT = 64 * 2**20  # bytes
@@ -46,7 +49,11 @@ MODEL_FILES = (
 
 
 def model_contents(
-    folder: Path, repository: str, license: str | None = None, base_model: str | None = None
+    folder: Path,
+    repository: str,
+    license: str | None = None,
+    base_model: str | None = None,
+    report: Path | None = None,
 ) -> Contents:
     """Return a model's files and its card, by their path in the repository.
 
@@ -58,6 +65,7 @@ def model_contents(
         repository: `owner/name`, for the card.
         license: See `build_model_card`.
         base_model: The repository of an adapter's base, where its folder names another place.
+        report: A report of the model, whose figures go along; see `results_of`. Else those in the folder go.
 
     Raises:
         UserError: If the folder does not hold a model of ours or the model is damaged, if one of the files is a link,
@@ -71,11 +79,14 @@ def model_contents(
     found = {
         file.name: file for pattern in (CARD_FILE, *MODEL_FILES) for file in present if fnmatch(file.name, pattern)
     }
+    if report is None and (folder / RESULTS_FILE).parent in present:
+        _check_own((folder / RESULTS_FILE).parent, stat.S_IFDIR)  # `hf-spam push --output_dir` wrote it
+        found |= {RESULTS_FILE: folder / RESULTS_FILE} if os.path.lexists(folder / RESULTS_FILE) else {}
     for file in found.values():
         _check_own(file)
     contents: dict[str, Path | bytes] = {
         # What is read here is what is sent, whatever becomes of the file meanwhile.
-        name: read_regular(file, _LARGEST_TEXT) if file.suffix in (".json", ".md", ".py") else file
+        name: read_regular(file, _LARGEST_TEXT) if file.suffix in (".json", ".md", ".py", ".yaml") else file
         for name, file in found.items()
     }
     if CARD_FILE not in contents:
@@ -95,18 +106,22 @@ def model_contents(
         if isinstance(found_record, bytes):
             options = public_options(parse_json(found_record, folder / name), base_model)
             contents[name] = f"{json.dumps(options, indent=2, ensure_ascii=False)}\n".encode()
+    if report is not None:
+        contents[RESULTS_FILE] = results_of(report, folder)
     check_private(contents, folder)
     # Not of the card, which its owner edits on the Hub.
     contents[MANIFEST_FILE] = format_manifest({name: file for name, file in contents.items() if name != CARD_FILE})
     return contents
 
 
-def _check_own(file: Path) -> None:
-    """Refuse a link, whose target may be anybody's, and whatever is no regular file."""
+def _check_own(file: Path, expected: int = stat.S_IFREG) -> None:
+    """Refuse a link, whose target may be anybody's, and whatever is not of the expected type."""
     mode = file.lstat().st_mode
-    if not stat.S_ISREG(mode):
-        kind = "a link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "no regular file"
-        raise UserError(f"{file}: refused, expected a file of the run itself, found {kind}. Replace or remove it.")
+    if stat.S_IFMT(mode) != expected:
+        kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFREG: "a file"}
+        kind = kinds.get(stat.S_IFMT(mode), "no regular file")
+        wanted = kinds[expected]
+        raise UserError(f"{file}: refused, expected {wanted} of the run itself, found {kind}. Replace or remove it.")
 
 
 def data_contents(

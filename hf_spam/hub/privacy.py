@@ -31,7 +31,7 @@ _ASSIGNED = re.compile(rf"(?i)(?:{'|'.join(_SECRET_WORDS)})[\w\"' -]*[:=]")
 _PLACE = re.compile(r"^(?:[/~]|\.\.?[/\\]|[A-Za-z]:[\\/]|\\\\|file:)")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
 _DEEPEST = 20
-_TEXT_SUFFIXES = (".json", ".md", ".py")
+_TEXT_SUFFIXES = (".json", ".md", ".py", ".yaml")
 
 
 def public_options(options: Mapping[str, Any], base_model: object = None) -> dict[str, Any]:

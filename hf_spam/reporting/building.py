@@ -52,6 +52,8 @@ class Judged:
         scores: The same as scores. *Shape:* `[N, num_labels]`.
         training: Texts and labels of the training rows, or why they are not at hand.
         source: Where the messages come from; see `data.loading.Prepared`.
+        held_out: Whether they are the test split of the model's own data; only then may the Hub have the figures.
+        model_sha256: See `checkpoint.files.hash_model`.
         notes: Lines that stand below the title.
     """
 
@@ -63,6 +65,8 @@ class Judged:
     scores: Scores
     training: tuple[Sequence[str], Sequence[Any]] | str
     source: str = "own"
+    held_out: bool = False
+    model_sha256: str | None = None
     notes: Sequence[str] = field(default_factory=list)
 
 
@@ -98,7 +102,8 @@ def build_report(judged: Judged, resamples: int = RESAMPLES, seed: int = SEED) -
     slices = slice_rows(task, judged.texts, labels, predictions)
     tables = [figures_table(task, found)]
     record: dict[str, Any] = {
-        "title": judged.title, "verdict": verdict, "better": better, "labels": list(task.names),
+        "title": judged.title, "model_sha256": judged.model_sha256,
+        "verdict": verdict, "better": better, "labels": list(task.names),
         "positive_label": task.positive, "problem_type": task.problem_type, "messages": len(judged.texts),
         "groups": int(groups.max()) + 1, "resamples": resamples, "seed": seed,
         "baselines_left_out": training if isinstance(training, str) else None,
@@ -132,7 +137,8 @@ def build_report(judged: Judged, resamples: int = RESAMPLES, seed: int = SEED) -
     record |= {"slices": slices, "mistakes": wrong[:MOST_MISTAKES], "number_of_mistakes": len(wrong)}
     tables += [slice_table(task, slices), mistake_table(task, wrong)]
     pictures = draw(task, labels, scores)
-    published = eval_results(judged.source, judged.title, {name: one.value for name, one in found[MODEL].items()})
+    main = {name: one.value for name, one in found[MODEL].items()}
+    published = eval_results(judged.source, len(judged.texts), main) if judged.held_out else None
     return Report(judged.title, verdict, better, notes, tables, pictures, record, published)
 
 

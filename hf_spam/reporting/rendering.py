@@ -14,8 +14,16 @@ from ..errors import UserError, one_line, plain
 from ..system.files import apply_umask, atomic_folder
 from ..system.place import check_new_folder
 from .figures import plain_numbers
+from .publishing import RESULTS_FILE
 
 Cell = tuple[str, str]  # what it says, and what stands smaller below it
+_CAPTIONS = {
+    "roc": "ROC: recall over the false positive rate, which is logarithmic",
+    "precision-recall": "Precision over recall",
+    "calibration": "Calibration: how many of a bin have the label, over its mean score; the dotted line is perfect",
+    "scores": "Scores of the model: messages in each of 25 bins",
+    "scatter": "The number predicted over the number given; the dotted line is perfect",
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Report:
         better: Whether it is.
         notes: Lines below the title.
         tables: The tables.
-        pictures: PNG by name.
+        pictures: PNG by the name that `curves.draw` gives it.
         record: The same for machines.
         eval_results: The file of the Hub's format, if the messages are a data set of the Hub.
     """
@@ -74,7 +82,8 @@ def to_markdown(report: Report) -> str:
         lines += [f"| {' | '.join(map(_cell, row))} |" for row in table.rows]
         lines.append("")
         if number == 0 and report.pictures:
-            lines += ["## Curves", "", *(f"![{name}]({name}.png)" for name in report.pictures), ""]
+            shown = (f"![{plain(_CAPTIONS[name])}]({name}.png)" for name in report.pictures)
+            lines += ["## Curves", "", *shown, ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -89,7 +98,10 @@ def to_text(table: Table) -> str:
 
 def to_html(report: Report) -> str:
     """Return a report as one page, which loads nothing."""
-    images = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in report.pictures.items()}
+    pictures = [
+        {"caption": _CAPTIONS[name], "source": f"data:image/png;base64,{base64.b64encode(png).decode()}"}
+        for name, png in report.pictures.items()
+    ]
     tables = [
         {
             "title": one_line(table.title),
@@ -106,7 +118,7 @@ def to_html(report: Report) -> str:
         better=report.better,
         notes=[one_line(note) for note in report.notes],
         tables=tables,
-        pictures=images,
+        pictures=pictures,
     )  # fmt: skip
     return f"{page}\n"
 
@@ -127,8 +139,8 @@ def save_report(report: Report, folder: Path) -> None:
             for name, png in report.pictures.items():
                 (temporary / f"{name}.png").write_bytes(png)
             if report.eval_results is not None:
-                (temporary / ".eval_results").mkdir()
-                (temporary / ".eval_results" / "hf-spam.yaml").write_text(report.eval_results, encoding="utf-8")
+                (temporary / RESULTS_FILE).parent.mkdir()
+                (temporary / RESULTS_FILE).write_text(report.eval_results, encoding="utf-8")
             apply_umask(temporary)
     except OSError as error:
         raise UserError(f"--report {folder}: cannot be written: {error.strerror}.") from None

@@ -93,7 +93,7 @@ def confusion_table(task: Task, counts: Sequence[Sequence[int]]) -> Table:
     rows = [
         [(f"true {name}", ""), *((f"{count:,}", "") for count in row)] for name, row in zip(names, counts, strict=True)
     ]
-    return Table("Confusion", ["", *(f"predicted {name}" for name in names)], rows)
+    return Table("Confusion", ["", *(f"predicted {name}" for name in names)], rows, "Numbers of messages.")
 
 
 def label_table(task: Task, own: Estimates) -> Table:
@@ -110,24 +110,19 @@ def label_table(task: Task, own: Estimates) -> Table:
 
 def twin_table(task: Task, measured: Mapping[str, tuple[int, Mapping[str, Estimates]]]) -> Table:
     """Return the figures with and without the messages that have a near duplicate among the training rows."""
-    figures = _main(task)
-    models = list(next(iter(measured.values()))[1])
     rows: list[list[Cell]] = []
-    for part, (count, each) in measured.items():
-        cells = [_estimate_cell(name, each[model][name]) for model in models for name in figures]
-        rows.append([(part, f"{count:,} messages"), *cells])
-    if "without twins" in measured:
-        whole, rest = measured["all"][1], measured["without twins"][1]
-        gaps = [
-            (_gap(name, rest[model][name].value - whole[model][name].value), "")
-            for model in models
-            for name in figures
-        ]
-        rows.append([("gap", ""), *gaps])
+    for model in measured["all"][1]:
+        for figure in _main(task):
+            own = {part: each[model][figure] for part, (_, each) in measured.items()}
+            cells = [_estimate_cell(figure, each) for each in own.values()]
+            if "without twins" in own:
+                cells.append((_gap(figure, own["without twins"].value - own["all"].value), ""))
+            rows.append([(name_figure(task, figure), model), *cells])
     count = measured["twins alone"][0] if "twins alone" in measured else 0
     note = f"{count:,} of {measured['all'][0]:,} messages have a near duplicate among the training rows."
-    heads = [f"{name_figure(task, name)}, {model}" for model in models for name in figures]
-    return Table("Twins", ["", *heads], rows, note)
+    heads = [f"{part} ({number:,})" for part, (number, _) in measured.items()]
+    gap = ["gap"] if "without twins" in measured else []
+    return Table("Twins", ["", *heads, *gap], rows, note)
 
 
 def _main(task: Task) -> tuple[str, ...]:
