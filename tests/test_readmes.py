@@ -68,7 +68,6 @@ SLOW = {
     "native --weights ./gpt2": "twenty steps; test_native_loop.py has them",
     "--preset book": "two more steps; the equivalence tests have the preset",
     "outputs/robust": "two more steps, and thousands of texts; tests/robustness/ has the options and the table",
-    "outputs/honest": "it reads the whole sample, of which a promise takes some hundred; test_calibrate.py is smaller",
     "outputs/filter": "test_calibrate.py and tests/correction have the commands",
     "outputs/grouped": "test_calibrate.py trains so",
     "outputs/folds": "test_calibrate.py has folds",
@@ -143,8 +142,9 @@ def shorten(step: Step) -> str:
     if "hf-spam cross-validate" in command:
         few = re.sub(r"--folds 5|--seeds 1 2", "", command)
         return f"{few} --folds 2 --max_steps 2 --model_size tiny"
-    if "hf-spam calibrate" in command and "--budget" not in command:
-        return f"{command} --budget 0.05"  # there are too few messages for less
+    if "hf-spam calibrate" in command:
+        few = command.replace(" --budget 0.01", "")  # there are too few messages for it
+        return f"{few} --budget {0.05 if 'outputs/grouped' in command else 0.5}"
     if not re.search(r"hf-spam train|hf_spam train|scripts/train.py|hf-spam native", command):
         return command
     if "--help" in command or "--resume_from_checkpoint" in command:
@@ -157,7 +157,7 @@ def shorten(step: Step) -> str:
         extra += ["--weights ./gpt2"]
     if "quickstart" not in command:
         extra += ["--max_length 60"]
-    if not re.search(r"--data_(file|dir)|--split grouped", command):  # a promise takes some hundred messages
+    if not re.search(r"--data_(file|dir)", command):
         extra += ["--data_file messages.csv"]
     return " ".join([command, *extra])
 

@@ -65,8 +65,9 @@ def main(options: dict[str, Any]) -> None:
     corrections = choose_messages(name, folder, model.config, {"data_file": [options["corrections"]]}, "all")
     check_agreement(corrections, options["corrections"])
     prepared = own_splits(name, folder, model.config, options)
+    prepared.splits["train"] = prepared.splits["train"].take(min(options["replayed"], len(prepared.splits["train"])))
     features = {split: read_features(classifier, prepared.splits[split]["text"][:]) for split in SPLITS}
-    replayed, watched = features["train"][: options["replayed"]], features["validation"]
+    replayed, watched = features["train"], features["validation"]
     corrected = read_features(classifier, corrections.texts)
     before = predict(model.score, corrected)
     wrong = sum(found != label for found, label in zip(before.tolist(), corrections.labels, strict=True))
