@@ -222,12 +222,14 @@ class SpamClassifier:
         return truncate(encode(self.tokenizer, list(texts), self.max_length), self.max_length, after)
 
     @torch.inference_mode()
-    def score_ids(self, ids: list[list[int]]) -> Tensor:
-        """Return what the head makes of N rows of ids, none longer than `max_length`. *Shape:* `[N, num_labels]`."""
+    def score_ids(self, ids: list[list[int]], max_padding: int | None = None) -> Tensor:
+        """Return what the head makes of N rows of ids, none longer than `max_length`; for `max_padding` see
+        `token_batches`. *Shape:* `[N, num_labels]`.
+        """
         config, device = self.model.config, self.model.device
         length = config.row_length
         logits = torch.empty(len(ids), config.num_labels)
-        for batch in token_batches([length or len(row) for row in ids], self.token_budget):
+        for batch in token_batches([length or len(row) for row in ids], self.token_budget, None, max_padding):
             rows = [torch.tensor(ids[text], dtype=torch.long) for text in batch]
             input_ids = pad_sequence(rows, batch_first=True, padding_value=config.pad_token_id)  # [B, T]
             attention_mask = mask_after(torch.tensor([len(row) for row in rows]), input_ids.shape[1])  # [B, T]
