@@ -100,8 +100,10 @@ def main(args: Namespace) -> None:
         print("hf-spam: warning: other machines can ask, and no key is asked for. Add --api_key.", file=sys.stderr)
     ready = f"serving {one_line(name)} at {url_of(listening)}; Ctrl-C stops it"
     if args.workers > 1:
-        print(ready, flush=True)
-        serve_together(load, kind != "onnx", settings, listening, args.workers, args.access_log)
+        shared = kind != "onnx"
+        serve_together(
+            load, shared, settings, listening, args.workers, lambda: print(ready, flush=True), args.access_log
+        )
         print("stopped", flush=True)
         return
     classifier = load()

@@ -1,6 +1,7 @@
 """The server as one process or several on the same port, from its first request to the answer to its last."""
 
 import gc
+import importlib.util
 import ipaddress
 import multiprocessing
 import os
@@ -27,18 +28,14 @@ _SETTLED = 5.0  # seconds; a worker that ends sooner would end again
 
 
 def require_extra() -> None:
-    """Check that the libraries of the extra are there.
+    """Check that the libraries of the extra are there, without importing them: see `serve_together`.
 
     Raises:
         UserError: If not.
     """
-    try:
-        import fastapi  # noqa: F401
-        import httptools  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"hf-spam serve needs {error.name}, found none. Install it: {install_hint('serve')}") from None
+    for name in ("fastapi", "uvicorn", "httptools", "prometheus_client"):
+        if importlib.util.find_spec(name) is None:
+            raise UserError(f"hf-spam serve needs {name}, found none. Install it: {install_hint('serve')}")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -47,6 +44,7 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         UserError: If the machine has no such address, or the port is taken.
     """
+    listening = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
@@ -54,6 +52,8 @@ def listen(host: str, port: int) -> socket.socket:
         listening.bind(address)
         listening.listen(_BACKLOG)
     except OSError as error:
+        if listening is not None:
+            listening.close()
         raise UserError(f"--host {host} --port {port}: cannot listen there: {error.strerror}. Name another.") from None
     listening.set_inheritable(True)
     return listening
@@ -131,6 +131,7 @@ def serve_together(
     settings: Settings,
     listening: socket.socket,
     workers: int,
+    ready: Callable[[], None],
     access_log: bool = False,
 ) -> None:
     """Answer requests in several processes until a signal stops them; one that dies is replaced.
@@ -144,6 +145,7 @@ def serve_together(
         settings: What the servers are told.
         listening: Where they listen.
         workers: How many there are.
+        ready: Is called when the model is loaded and a signal stops everything in order.
         access_log: Whether requests are logged.
 
     Raises:
@@ -155,8 +157,6 @@ def serve_together(
     if classifier is not None and classifier.model.device.type != "cpu":
         raise UserError(f"--workers: expected 1 for a model on a GPU, which one process keeps busy, found {workers}.")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the library would warn of the fork
-    gc.collect()
-    gc.freeze()  # a collection would write to the pages that are shared
     parent = os.getpid()
 
     def work() -> None:
@@ -164,11 +164,15 @@ def serve_together(
         serve_alone(classifier or load(), settings, listening, access_log, parent)
 
     with tempfile.TemporaryDirectory(prefix="hf-spam-serve-") as figures:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures  # before prometheus_client is imported, in the workers
-        _supervise(work, workers)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures  # prometheus_client reads it when it is imported, which is:
+        from . import app, protocol  # noqa: F401, once for all workers
+
+        gc.collect()
+        gc.freeze()  # a collection would write to the pages that are shared
+        _supervise(work, workers, ready)
 
 
-def _supervise(work: Callable[[], None], count: int) -> None:
+def _supervise(work: Callable[[], None], count: int, ready: Callable[[], None]) -> None:
     """Run `work` in so many processes until a signal comes, which is passed on to them."""
     running: dict[ForkProcess, float] = {}  # since when
     stopping = False
@@ -188,8 +192,10 @@ def _supervise(work: Callable[[], None], count: int) -> None:
 
     for number in _SIGNALS:
         signal.signal(number, stop)
+    ready()
     for _ in range(count):
-        start()
+        if not stopping:
+            start()
     while running:
         wait([process.sentinel for process in running])
         for process in [process for process in running if not process.is_alive()]:

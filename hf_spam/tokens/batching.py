@@ -12,8 +12,8 @@ def token_batches(
         lengths: The length of each text in tokens.
         budget: The largest batch, in positions, padding included. A longer text is a batch of its own.
         max_texts: The largest number of texts in a batch.
-        max_padding: The largest number of positions in a batch that hold only padding. Few texts differ much in length;
-            with more padding than a batch costs by itself, two are faster.
+        max_padding: The largest number of positions in a batch that hold only padding. Few texts differ much in
+            length; with more padding than a batch costs by itself, two are faster.
 
     Yields:
         The indices in `lengths` of the texts of a batch.
