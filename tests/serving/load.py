@@ -45,6 +45,11 @@ class Server:
         pids = [self.process.pid, *children(self.process.pid)]
         return sum(proportional_size(pid) for pid in pids) / 1e6
 
+    @property
+    def cpu_seconds(self) -> float:
+        """How long the server's process and its children have computed."""
+        return sum(computed(pid) for pid in [self.process.pid, *children(self.process.pid)])
+
     def stop(self) -> tuple[int, str, str]:
         """Send SIGTERM and return the exit code and what was written to both streams."""
         self.process.send_signal(signal.SIGTERM)
@@ -55,6 +60,12 @@ class Server:
 def children(pid: int) -> list[int]:
     """Return a process's children."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def computed(pid: int) -> float:
+    """Return the processor time of a process, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def proportional_size(pid: int) -> int:
@@ -235,13 +246,14 @@ def run_load(*args: object, **options: object) -> Findings:
         return asyncio.run(load(*args, **options))  # type: ignore[arg-type]
 
 
-def offline(model: Path, texts: Sequence[str]) -> tuple[list[float], float]:
-    """Return what the classifier says of each text by itself, and how many it scores a second."""
+def offline(model: Path, texts: Sequence[str]) -> tuple[list[float], float, float]:
+    """Return what the classifier says of each text by itself, how many it scores a second, and a CPU-second."""
     classifier = SpamClassifier.from_pretrained(model)
     classifier(texts[:200])  # it warms up
-    began = time.perf_counter()
+    began, computing = time.perf_counter(), time.process_time()
     scores = classifier.scores(classifier.logits(texts))[:, classifier.labels.index("spam")]
-    return scores.tolist(), len(texts) / (time.perf_counter() - began)
+    wall, cpu = time.perf_counter() - began, time.process_time() - computing
+    return scores.tolist(), len(texts) / wall, len(texts) / cpu
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -255,20 +267,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--options", default="", help="more of hf-spam serve's")
     args = parser.parse_args(argv)
     texts = read_sample()["Text"].tolist()[: args.texts]
-    expected, rate = offline(args.model, texts)
-    print(f"{torch.get_num_threads()} threads; offline, {len(texts):,} texts in one call: {rate:,.0f} texts/s")
+    expected, rate, cpu_rate = offline(args.model, texts)
+    print(
+        f"{torch.get_num_threads()} threads; offline, {len(texts):,} texts in one call: {rate:,.0f} texts/s, "
+        f"{1000 / cpu_rate:.2f} ms of CPU each"
+    )
     options = ("--read_timeout", READ_TIMEOUT, "--workers", args.workers, *args.options.split())
     faults: list[str] = []
     with serving(args.model, *options) as server:
         run_load(server.port, 200, 8, texts, expected)
         for clients, together in ((1, 1), (8, 1), (32, 1), (8, 32), (32, 32)):
-            count = args.some if together == 1 else max(clients, args.some // together * 2)
+            count = args.some if together == 1 else max(clients, args.some // together * 4)
+            computing = server.cpu_seconds
             found = run_load(server.port, count, clients, texts, expected, together)
+            cpu = 1000 * (server.cpu_seconds - computing) / (count * together)
             faults += found.faults
             served = count * together / found.wall
             print(
                 f"{clients:3} clients, {together:2} texts a request: median {found.median_ms:7.1f} ms, p99 "
-                f"{found.p99_ms:7.1f} ms, {served:7,.0f} texts/s = {served / rate:.0%} of offline"
+                f"{found.p99_ms:7.1f} ms, {served:7,.0f} texts/s = {served / rate:.0%} of offline, {cpu:.2f} ms of CPU each"
             )
         if args.requests:
             first = server.memory

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.serve
 def check_load(model: Path, requests: int) -> None:
     """Load a server, and compare every answer."""
     texts = read_sample()["Text"].tolist()[:500]
-    expected, _ = load.offline(model, texts)
+    expected, _, _ = load.offline(model, texts)
     with load.serving(model, "--read_timeout", load.READ_TIMEOUT) as server:
         load.run_load(server.port, requests // 4, 32, texts, expected, hostile=0.01)
         before = server.memory
