@@ -6,7 +6,9 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..inference.classifier import SpamClassifier
@@ -38,22 +40,29 @@ class Scored:
     longer: int
 
 
-@dataclass
+@dataclass(eq=False)  # two requests may be alike
 class _Job:
     texts: Sequence[str]
     answer: "asyncio.Future[Scored]"
-    size: int = field(init=False)
+    taken: int = 0  # texts
+    parts: list[Scored] = field(default_factory=list)
     arrived: float = field(default_factory=time.monotonic)
 
-    def __post_init__(self) -> None:
-        self.size = sum(map(len, self.texts))
+
+class _Piece(NamedTuple):
+    """Texts of a request that are scored at once, all of them or some."""
+
+    job: _Job
+    start: int
+    end: int
 
 
 class Scorer:
     """A queue of requests, and the thread that scores them.
 
     The thread takes what waits, in the order of arrival, up to about as many tokens as one of the classifier's batches
-    holds. A request with more is taken alone. While it scores, others gather.
+    holds. While it scores, others gather. What is left of a request with more waits behind them, so that a large one
+    holds up nobody for long.
 
     Args:
         classifier: The model.
@@ -110,54 +119,79 @@ class Scorer:
         return await job.answer
 
     def _run(self) -> None:
-        while jobs := self._take():
+        while pieces := self._take():
+            failure: Exception | None = None
             try:
-                results: list[Scored] | Exception = self._score(jobs)
+                self._score(pieces)
             except Exception as error:
-                results = error
-            loop = jobs[0].answer.get_loop()
-            loop.call_soon_threadsafe(_answer, jobs, results)
+                with self._changed:
+                    for job in (piece.job for piece in pieces if piece.end < len(piece.job.texts)):
+                        self._jobs.remove(job)
+                        self._waiting -= len(job.texts) - job.taken
+                done, failure = [piece.job for piece in pieces], error
+            else:
+                done = [piece.job for piece in pieces if piece.end == len(piece.job.texts)]
+            if done:
+                done[0].answer.get_loop().call_soon_threadsafe(_answer, done, failure)
 
-    def _take(self) -> list[_Job]:
-        """Return the requests that are scored next; none when there will be no more."""
+    def _take(self) -> list[_Piece]:
+        """Return what is scored next; nothing when there will be no more."""
         with self._changed:
             while not self._jobs and not self._closed:
                 self._changed.wait()
             if self._jobs and self._max_latency:
-                until = self._jobs[0].arrived + self._max_latency
-                while not self._closed and sum(job.size for job in self._jobs) < self._budget:
-                    if not self._changed.wait(until - time.monotonic()) or time.monotonic() >= until:
-                        break
-            taken: list[_Job] = []
-            size = 0
-            while self._jobs and (not taken or size + self._jobs[0].size <= self._budget):
-                taken.append(self._jobs.popleft())
-                size += taken[-1].size
-            self._waiting -= sum(len(job.texts) for job in taken)
-        return taken
+                self._wait_for_company(self._jobs[0].arrived + self._max_latency)
+            pieces: list[_Piece] = []
+            size = 0  # characters
+            while self._jobs:
+                job = self._jobs[0]
+                end = job.taken
+                while end < len(job.texts) and (not size or size + len(job.texts[end]) <= self._budget):
+                    size += max(1, len(job.texts[end]))
+                    end += 1
+                if end == job.taken:
+                    break
+                pieces.append(_Piece(self._jobs.popleft(), job.taken, end))
+                self._waiting -= end - job.taken
+                job.taken = end
+                if end < len(job.texts):
+                    self._jobs.append(job)
+                    break
+        return pieces
 
-    def _score(self, jobs: Sequence[_Job]) -> list[Scored]:
-        texts = [text for job in jobs for text in job.texts]
+    def _wait_for_company(self, until: float) -> None:
+        """Wait until then, or until there is enough for a batch."""
+        while not self._closed and sum(len(text) for job in self._jobs for text in job.texts) < self._budget:
+            if not self._changed.wait(max(0.0, until - time.monotonic())):
+                return
+
+    def _score(self, pieces: Sequence[_Piece]) -> None:
+        texts = [text for job, start, end in pieces for text in job.texts[start:end]]
         ids = encode(self._classifier.tokenizer, texts, self._max_length)
         longer = [len(row) > self._max_length for row in ids]
         rows = [cut(row, self._max_length, self._after) for row in ids]
         logits = self._classifier.score_ids(rows, self._max_padding)
         self._metrics.scored(len(texts), sum(longer))
-        results: list[Scored] = []
-        start = 0
-        for job in jobs:
-            end = start + len(job.texts)
-            results.append(Scored(logits[start:end], [len(row) for row in rows[start:end]], sum(longer[start:end])))
-            start = end
-        return results
+        at = 0
+        for job, start, end in pieces:
+            upto = at + end - start
+            job.parts.append(Scored(logits[at:upto], [len(row) for row in rows[at:upto]], sum(longer[at:upto])))
+            at = upto
 
 
-def _answer(jobs: Sequence[_Job], results: list[Scored] | Exception) -> None:
+def _answer(jobs: Sequence[_Job], failure: Exception | None) -> None:
     """Hand the results over, in the event loop."""
-    for number, job in enumerate(jobs):
+    for job in jobs:
         if job.answer.done():  # its client's request was cancelled
             continue
-        if isinstance(results, Exception):
-            job.answer.set_exception(results)
+        if failure is not None:
+            job.answer.set_exception(failure)
         else:
-            job.answer.set_result(results[number])
+            job.answer.set_result(_join(job.parts))
+
+
+def _join(parts: Sequence[Scored]) -> Scored:
+    if len(parts) == 1:
+        return parts[0]
+    lengths = [length for part in parts for length in part.lengths]
+    return Scored(torch.cat([part.logits for part in parts]), lengths, sum(part.longer for part in parts))

@@ -33,7 +33,7 @@ class Limits:
 
     max_body: int = 1_000_000
     max_texts: int = 256
-    max_chars: int = 100_000
+    max_chars: int = 20_000
     max_queue: int = 4096
     read_timeout: float = 10.0
 

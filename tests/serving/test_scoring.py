@@ -86,21 +86,30 @@ def test_what_waits_is_scored_together(whole: SpamClassifier) -> None:
 
 
 def test_no_more_than_a_batch_is_taken(whole: SpamClassifier) -> None:
-    """Of 100 characters each, four fit into 100 tokens; a request with more is taken alone."""
+    """Of 100 characters each, four fit into 100 tokens; the rest of a large request waits behind the others."""
     slow = Slow(whole, token_budget=100)
 
     async def ask() -> None:
         scorer = make(slow)
         tasks = [asyncio.create_task(scorer.score(["x"]))]
         await until(lambda: len(slow.sizes) == 1)
-        tasks += [asyncio.create_task(scorer.score(["y" * 100] * count)) for count in (1, 1, 1, 1, 9, 1)]
+        texts = [[f"{number:<100}" for number in range(count)] for count in (1, 1, 1, 1, 9, 1, 5)]
+        tasks += [asyncio.create_task(scorer.score(some)) for some in texts]
+        order: list[int] = []
+        for number, task in enumerate(tasks[1:]):
+            task.add_done_callback(lambda _, number=number: order.append(number))
         await asyncio.sleep(0.05)
         slow.leave.set()
-        await asyncio.gather(*tasks)
+        found = await asyncio.gather(*tasks)
         scorer.close()
+        for some, scored in zip(texts, found[1:], strict=True):
+            assert torch.allclose(scored.logits, whole.logits(some), atol=1e-4)
+            assert len(scored.lengths) == len(some)
+        assert order == [0, 1, 2, 3, 5, 6, 4]
 
     asyncio.run(ask())
-    assert slow.sizes == [1, 4, 9, 1]
+    # the first; four; four of nine; one and three of five; four of the nine; two of the five and the ninth
+    assert slow.sizes == [1, 4, 4, 4, 4, 3]
 
 
 def test_company_is_waited_for(whole: SpamClassifier) -> None:
@@ -166,14 +175,15 @@ def test_closing_answers_what_waits(whole: SpamClassifier) -> None:
 
 def test_a_defect_reaches_all_that_wait_and_nobody_else(whole: SpamClassifier) -> None:
     slow = Slow(whole)
-    slow.fault = RuntimeError("out of memory")
     slow.leave.set()
 
     async def ask() -> None:
         scorer = make(slow)
-        with pytest.raises(RuntimeError, match="out of memory"):
-            await scorer.score(["a"])
-        assert len((await scorer.score(["b"])).logits) == 1
+        for texts in (["a"], ["a" * 5000] * 4):  # whole, and a part of it
+            slow.fault = RuntimeError("out of memory")
+            with pytest.raises(RuntimeError, match="out of memory"):
+                await scorer.score(texts)
+        assert len((await scorer.score(["b"] * 100)).logits) == 100  # nothing waits any more
         scorer.close()
 
     asyncio.run(ask())
