@@ -98,15 +98,13 @@ def main(args: Namespace) -> None:
     listening = listen(args.host, args.port)
     if key is None and not is_loopback(listening):
         print("hf-spam: warning: other machines can ask, and no key is asked for. Add --api_key.", file=sys.stderr)
-    ready = f"serving {one_line(name)} at {url_of(listening)}; Ctrl-C stops it"
+
+    def ready() -> None:
+        print(f"serving {one_line(name)} at {url_of(listening)}; Ctrl-C stops it", flush=True)
+
     if args.workers > 1:
-        shared = kind != "onnx"
-        serve_together(
-            load, shared, settings, listening, args.workers, lambda: print(ready, flush=True), args.access_log
-        )
+        serve_together(load, kind != "onnx", settings, listening, args.workers, ready, args.access_log)
         print("stopped", flush=True)
         return
-    classifier = load()
-    print(ready, flush=True)
-    answered = serve_alone(classifier, settings, listening, args.access_log)
+    answered = serve_alone(load(), settings, listening, args.access_log, ready)
     print(f"stopped: {answered:,} requests answered", flush=True)

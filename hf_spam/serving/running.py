@@ -75,6 +75,7 @@ def serve_alone(
     settings: Settings,
     listening: socket.socket,
     access_log: bool = False,
+    ready: Callable[[], None] | None = None,
     parent: int | None = None,
 ) -> int:
     """Answer requests in this process until a signal stops it, and return how many were answered.
@@ -87,6 +88,7 @@ def serve_alone(
         settings: What the server is told.
         listening: Where it listens.
         access_log: Whether requests are logged.
+        ready: Is called when connections are accepted.
         parent: The process without which this one should not go on.
     """
     import uvicorn
@@ -94,7 +96,14 @@ def serve_alone(
     from .app import build_app
     from .protocol import BoundedProtocol
 
-    async def look_for_parent() -> None:
+    announced = False
+
+    async def tick() -> None:
+        """Is called every second, first when connections are accepted."""
+        nonlocal announced
+        if not announced and ready is not None:
+            ready()
+        announced = True
         if parent is not None and os.getppid() != parent:
             server.should_exit = True
 
@@ -109,7 +118,7 @@ def serve_alone(
         proxy_headers=False,
         access_log=access_log,
         log_level="info" if access_log else "error",
-        callback_notify=look_for_parent,
+        callback_notify=tick,
         timeout_notify=1,
     )
     server = uvicorn.Server(config)
@@ -161,7 +170,7 @@ def serve_together(
 
     def work() -> None:
         torch.set_num_threads(threads)
-        serve_alone(classifier or load(), settings, listening, access_log, parent)
+        serve_alone(classifier or load(), settings, listening, access_log, parent=parent)
 
     with tempfile.TemporaryDirectory(prefix="hf-spam-serve-") as figures:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures  # prometheus_client reads it when it is imported, which is:

@@ -67,13 +67,12 @@ def test_a_head_that_does_not_come(served: Served, begin: bytes) -> None:
 def test_a_head_that_drips(served: Served) -> None:
     """A byte now and then does not hold the connection."""
     with connect(served) as connection:
-        for sent, byte in enumerate(HEAD):
-            try:
+        began = time.monotonic()
+        with pytest.raises(OSError):  # noqa: PT012, PT011
+            for byte in HEAD:
                 connection.sendall(bytes([byte]))
-            except OSError:
-                break
-            time.sleep(0.2)
-        assert sent < 25
+                time.sleep(0.2)
+        assert time.monotonic() - began < 10
 
 
 def test_a_second_head_that_does_not_come(served: Served) -> None:
@@ -185,7 +184,7 @@ def test_what_was_taken_is_answered(start: Start, tiny_run: Callable[[str], Path
     stopping = start(tiny_run("sample"))
     with connect(stopping) as idle, connect(stopping) as connection:
         connection.sendall(GOOD[:-5])
-        time.sleep(0.3)
+        time.sleep(1)  # so that it is taken, also on a busy machine
         os.kill(stopping.pid, number)
         time.sleep(0.3)
         with pytest.raises(ConnectionRefusedError):
@@ -204,7 +203,7 @@ def test_a_second_interrupt_ends_it(start: Start, tiny_run: Callable[[str], Path
     stopping = start(tiny_run("sample"), "--read_timeout", "100")
     with connect(stopping) as connection:
         connection.sendall(GOOD[:-5])
-        time.sleep(0.3)
+        time.sleep(1)  # so that it is taken, also on a busy machine
         os.kill(stopping.pid, signal.SIGINT)
         time.sleep(0.5)
         assert stopping.stop(signal.SIGINT) == 0

@@ -15,7 +15,6 @@ import torch
 
 from hf_spam import SpamClassifier
 from hf_spam.serving.settings import Limits, Settings
-from hf_spam.tokens.batching import token_batches
 
 pytestmark = pytest.mark.serve
 
@@ -239,14 +238,6 @@ def test_get_at_the_root_is_free(whole: SpamClassifier) -> None:
             assert (await client.post("/", json={"inputs": "c"})).status_code == 200
 
     asyncio.run(ask())
-
-
-def test_padding_is_bounded() -> None:
-    """Beyond it, a batch ends; the longest text comes first."""
-    lengths = [100, 10, 90, 12, 11]
-    assert list(token_batches(lengths, 1000)) == [[0, 2, 3, 4, 1]]
-    assert list(token_batches(lengths, 1000, max_padding=10)) == [[0, 2], [3, 4, 1]]
-    assert list(token_batches(lengths, 1000, max_padding=0)) == [[0], [2], [3], [4], [1]]
 
 
 def test_scores_do_not_depend_on_it(whole: SpamClassifier) -> None:
