@@ -1,6 +1,6 @@
 """Many requests at once, one in a hundred hostile: none is wrong, none is lost, and memory stays flat.
 
-pytest tests/serving/test_load.py -m "serve and slow"
+pytest tests/serving/test_load.py -m serve
 """
 
 import asyncio
@@ -35,7 +35,6 @@ def check_load(model: Path, requests: int) -> None:
     assert "requests answered" in output
 
 
-@pytest.mark.slow
 def test_load(tiny_run: Callable[[str], Path]) -> None:
     check_load(tiny_run("sample"), 10_000)
 
