@@ -37,7 +37,7 @@ ROOMS = [
     {"tokens"},
     {"inference"},
     {"audit", "calibration", "correction", "evaluation", "trainable"},
-    {"reporting", "robustness"},
+    {"reporting", "robustness", "serving"},
     {"training"},
     {"equivalence", "hub", "starting"},
     {"benchmarks", "cross_validation", "experiments", "pretraining", "searching"},
@@ -157,6 +157,7 @@ def test_every_dependency_is_imported() -> None:
     implied |= {"openpyxl", "peft"}  # the extras [xlsx] and [peft]
     implied |= {"cleanlab", "py3langid", "ftfy"}  # the extra [audit]
     implied |= {"optuna", "captum"}  # the extras [search] and [explain]
+    implied |= {"fastapi", "starlette", "uvicorn", "pydantic", "httptools", "prometheus_client", "anyio"}  # [serve]
     implied |= {"onnx", "onnxruntime", "onnxscript"}  # the extra [onnx]
     assert {names.get(name, name) for name in asked} == imported - implied
 

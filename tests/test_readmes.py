@@ -15,8 +15,10 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +33,7 @@ from support.warm_process import WarmProcess
 import hf_spam
 from hf_spam import GPTModel, SpamGPTConfig
 from hf_spam.cli import COMMANDS
+from hf_spam.commands.serve import parse as parse_serve
 from hf_spam.equivalence import native_loop
 from hf_spam.training.presets import PRESETS
 
@@ -110,6 +113,8 @@ def marks(step: Step) -> list[pytest.MarkDecorator]:
         return [pytest.mark.peft]
     if "hf-spam search" in step.command:
         return [pytest.mark.search]
+    if "hf-spam serve" in step.command or "127.0.0.1:8000" in step.command:
+        return [pytest.mark.serve]
     again = any(step.command == other.command for other in RUN[: RUN.index(step)])
     return [pytest.mark.slow] if again or any(part in step.command for part in SLOW) else []
 
@@ -221,6 +226,25 @@ def your_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def your_server(template: Path, warm: WarmProcess) -> Iterator[int]:
+    """The port of a server with the checkpoint that the READMEs take for granted; it is stopped as a user would."""
+    (folder := template.parent / "server").mkdir()
+    server = warm.start(["serve", template / "outputs" / "quickstart", "--port", "0"], folder)
+    deadline = time.monotonic() + 60
+    while not (found := re.search(r"127\.0\.0\.1:(\d+);", read_text(folder / "log"))):
+        assert time.monotonic() < deadline, read_text(folder / "log")
+        time.sleep(0.05)
+    yield int(found[1])
+    os.kill(server, signal.SIGTERM)
+    assert warm.wait(server) == 0
+
+
+def read_text(path: Path) -> str:
+    """What a file holds, if it is there."""
+    return path.read_text() if path.is_file() else ""
+
+
 @pytest.mark.parametrize(
     "step",
     [pytest.param(step, marks=marks(step)) for step in RUN],
@@ -235,6 +259,11 @@ def test_command(
         assert (request.getfixturevalue("quickstart") / "log").read_text()
         return
     environment: dict[str, str] = {}
+    if step.command.startswith("hf-spam serve"):  # it would not end
+        parse_serve(shlex.split(command)[2:])
+        command = "curl -s http://127.0.0.1:8000/health"
+    if "127.0.0.1:8000" in command:
+        command = command.replace("127.0.0.1:8000", f"127.0.0.1:{request.getfixturevalue('your_server')}")
     if "you/" in command:
         hub: LoopbackHub = request.getfixturevalue("your_hub")
         environment = hub.environment("hf_you", workplace / "home")
@@ -356,7 +385,7 @@ def test_programs_import_public_names_only(readme: str) -> None:
     programs = [step.command for step in find_steps(readme) if step.kind == "python"]
     for node in (node for program in programs for node in ast.walk(ast.parse(program))):
         if isinstance(node, ast.ImportFrom):
-            assert node.module in ("hf_spam", "transformers", "datasets", "torch")
+            assert node.module in ("hf_spam", "transformers", "datasets", "torch", "huggingface_hub")
             assert node.module != "hf_spam" or {alias.name for alias in node.names} <= set(hf_spam.__all__)
         elif isinstance(node, ast.Import):
             assert {alias.name for alias in node.names} <= {"hf_spam", "transformers", "datasets", "torch"}

@@ -89,17 +89,30 @@ def open_checkpoint(folder: Path, kinds: Collection[Kind] = CLASSIFIERS) -> Chec
         raise UserError(f"{folder}: expected a folder with a model, found none.")
     if is_adapter(folder):
         return _open_adapter(folder, kinds)
-    torch_kind, config = read_configuration(folder)
-    onnx = find_file(folder, ONNX) is not None and find_file(folder, SINGLE) is None and torch_kind == "checkpoint"
-    kind: Kind = "onnx" if onnx else torch_kind
+    kind, config = _find_kind(folder)
     _require_kind(folder, kind, kinds)
-    if onnx:
+    if kind == "onnx":
         find_file(folder, f"{ONNX}.data")
     else:
         find_weights(folder, "Train or export again, or download it again.")
     _report_changes(folder)
     needed = kind != "language model" or has_tokenizer(folder)
     return Checkpoint(folder, kind, config, read_tokenizer(folder, config) if needed else None)
+
+
+def kind_of(folder: Path) -> Kind:
+    """Return what a folder holds, by its configuration and the names of its files.
+
+    Raises:
+        UserError: If its configuration is none of ours.
+    """
+    return "adapter" if is_adapter(folder) else _find_kind(folder)[0]
+
+
+def _find_kind(folder: Path) -> tuple[Kind, SpamGPTConfig]:
+    torch_kind, config = read_configuration(folder)
+    onnx = find_file(folder, ONNX) is not None and find_file(folder, SINGLE) is None and torch_kind == "checkpoint"
+    return "onnx" if onnx else torch_kind, config
 
 
 def _open_adapter(folder: Path, kinds: Collection[Kind]) -> Checkpoint:

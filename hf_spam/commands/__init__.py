@@ -11,6 +11,7 @@ COMMANDS = {
     "learn": "make a copy of a model that gets corrected messages right, within seconds",
     "evaluate": "report on a split of a checkpoint's own data, or on a file",
     "predict": "classify texts given as arguments or on standard input",
+    "serve": "answer other programs over HTTP",
     "inspect": "print a model's parts, the logits at every position of a text, and draw its attention",
     "export": "convert a checkpoint to ONNX, in int8 if wished, or to transformers' GPT-2, and check that it agrees",
     "verify": "check that a run's files are those that were saved, and that its model is whole",

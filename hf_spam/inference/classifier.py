@@ -59,9 +59,10 @@ class Prediction:
 class SpamClassifier:
     """A model and its tokenizer. Texts are scored in batches of similar length, and results keep their order.
 
-    Public are `from_pretrained`, a call, `all_scores`, `decide`, `logits`, `scores`, `stream`, `labels`,
-    `operating_point`, `model` and `tokenizer`; what begins with an underscore may change. Calls from several threads
-    at once give each its own results, as long as none changes `model` or `tokenizer`. Processes load one each.
+    Public are `from_pretrained`, a call, `all_scores`, `decide`, `logits`, `score_ids`, `scores`, `stream`, `labels`,
+    `max_length`, `operating_point`, `model` and `tokenizer`; what begins with an underscore may change. Calls from
+    several threads at once give each its own results, as long as none changes `model` or `tokenizer`. Processes load
+    one each.
 
     Args:
         model: The model, which stays on its device and is put in evaluation mode.
@@ -163,6 +164,11 @@ class SpamClassifier:
         """The labels' names in the order of their ids."""
         return list(task_of_config(self.model.config).names)
 
+    @property
+    def max_length(self) -> int:
+        """The most tokens that are read of a text."""
+        return int(min(self.tokenizer.model_max_length, self.model.config.max_text_length))
+
     def scores(self, logits: Tensor) -> Tensor:
         """Turn logits into scores, as the pipeline does: softmax, sigmoid with several labels, or as they are.
 
@@ -178,7 +184,7 @@ class SpamClassifier:
     def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[list[Prediction]]:
         """Yield the labels and scores of each chunk. The next chunk is read and tokenized in the meantime."""
         for ids in prefetch(self._tokenize(chunk) for chunk in chunks):
-            yield self._predictions(self._score(ids))
+            yield self._predictions(self.score_ids(ids))
 
     def stream_scores(self, chunks: Iterable[Sequence[str]]) -> Iterator[Tensor]:
         """Yield the scores of every label for each chunk; see `stream`.
@@ -187,7 +193,7 @@ class SpamClassifier:
             *Shape:* `[len(chunk), num_labels]`.
         """
         for ids in prefetch(self._tokenize(chunk) for chunk in chunks):
-            yield self.scores(self._score(ids))
+            yield self.scores(self.score_ids(ids))
 
     def logits(self, texts: str | Iterable[str]) -> Tensor:
         """Return the class scores of each text before the softmax, in float32 on the CPU.
@@ -205,24 +211,25 @@ class SpamClassifier:
             return self.logits([texts])[0]
         texts = as_list(texts)
         if len(texts) <= _WINDOW:
-            return self._score(self._tokenize(texts))
+            return self.score_ids(self._tokenize(texts))
         windows = (self._tokenize(texts[start : start + _WINDOW]) for start in range(0, len(texts), _WINDOW))
-        return torch.cat([self._score(ids) for ids in prefetch(windows)])
+        return torch.cat([self.score_ids(ids) for ids in prefetch(windows)])
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        max_length = min(self.tokenizer.model_max_length, self.model.config.max_text_length)
         if not texts:
             return []
         _, after = special_counts(self.tokenizer)
-        return truncate(encode(self.tokenizer, list(texts), max_length), max_length, after)
+        return truncate(encode(self.tokenizer, list(texts), self.max_length), self.max_length, after)
 
     @torch.inference_mode()
-    def _score(self, ids: list[list[int]]) -> Tensor:
-        """Return what the head makes of N rows of ids. *Shape:* `[N, num_labels]`."""
+    def score_ids(self, ids: list[list[int]], max_padding: int | None = None) -> Tensor:
+        """Return what the head makes of N rows of ids, none longer than `max_length`; for `max_padding` see
+        `token_batches`. *Shape:* `[N, num_labels]`.
+        """
         config, device = self.model.config, self.model.device
         length = config.row_length
         logits = torch.empty(len(ids), config.num_labels)
-        for batch in token_batches([length or len(row) for row in ids], self.token_budget):
+        for batch in token_batches([length or len(row) for row in ids], self.token_budget, None, max_padding):
             rows = [torch.tensor(ids[text], dtype=torch.long) for text in batch]
             input_ids = pad_sequence(rows, batch_first=True, padding_value=config.pad_token_id)  # [B, T]
             attention_mask = mask_after(torch.tensor([len(row) for row in rows]), input_ids.shape[1])  # [B, T]

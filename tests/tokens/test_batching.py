@@ -38,3 +38,11 @@ def test_any_lengths(lengths: list[int], budget: int, max_texts: int | None) -> 
         assert len(batch) <= (max_texts or len(batch))
         if number + 1 < len(batches):  # the next text would not have fitted
             assert width * (len(batch) + 1) > budget or len(batch) == max_texts
+
+
+def test_padding_is_bounded() -> None:
+    """Beyond it, a batch ends; the longest text comes first."""
+    lengths = [100, 10, 90, 12, 11]
+    assert list(token_batches(lengths, 1000)) == [[0, 2, 3, 4, 1]]
+    assert list(token_batches(lengths, 1000, max_padding=10)) == [[0, 2], [3, 4, 1]]
+    assert list(token_batches(lengths, 1000, max_padding=0)) == [[0], [2], [3], [4], [1]]

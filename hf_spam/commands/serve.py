@@ -1,0 +1,110 @@
+"""`hf-spam serve`: answer other programs over HTTP with the labels of their texts.
+
+It speaks as the Inference API does (`huggingface_hub.InferenceClient` is a client), as Text Embeddings Inference
+(/predict) and as vLLM (/classify). /docs lists everything. Only programs on the same machine can ask, unless --host
+says otherwise. SIGTERM or Ctrl-C stops it when what it has taken is answered.
+"""
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import get_args
+
+from ..checkpoint.opening import kind_of
+from ..errors import one_line
+from ..inference.classifier import Precision, SpamClassifier, find_model
+from ..options import OptionParser
+from ..serving.running import is_loopback, listen, require_extra, serve_alone, serve_together, url_of
+from ..serving.settings import LATENCY, PORT, RANGES, WORKERS, Limits, Settings
+from ..system.reading import is_folder
+from ..values.ranges import TOKENS
+
+KEY_VARIABLE = "HF_SPAM_API_KEY"
+_HELP = {
+    "max_body": "Bytes of a request's body, at most.",
+    "max_texts": "Texts in a request, at most.",
+    "max_chars": "Characters of a text, at most.",
+    "max_queue": "Texts that wait to be scored, at most; more are refused with 503.",
+    "read_timeout": "Seconds in which a request's head must be there, and again its body.",
+}
+
+
+def make_parser() -> OptionParser:
+    """Return the parser of the command's options."""
+    parser = OptionParser(prog="hf-spam serve", description=__doc__, arguments="MODEL")
+    parser.add_argument(
+        "model", metavar="MODEL", help="A folder that `hf-spam train` or `export` saved, or a repository on the Hub."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="The address to listen on.")
+    parser.add_argument("--port", type=int, default=8000, range=PORT, help="The port; 0 for any that is free.")
+    parser.add_argument("--name", help="What clients call the model (default: the folder's or the repository's name).")
+    parser.add_argument(
+        "--api_key",
+        help=f"What clients must send as 'Authorization: Bearer KEY' (default: ${KEY_VARIABLE}, which other users of "
+        "the machine cannot read, else nothing).",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, range=WORKERS, help="Processes, which share the weights in memory."
+    )
+    parser.add_argument(
+        "--max_latency_ms",
+        type=float,
+        default=0.0,
+        range=LATENCY,
+        help="Milliseconds that a text may wait for others to be scored with.",
+    )
+    for field in fields(Limits):
+        parser.add_argument(
+            f"--{field.name}",
+            type=type(field.default),
+            default=field.default,
+            range=RANGES[field.name],
+            help=_HELP[field.name],
+        )
+    parser.add_argument("--access_log", action="store_true", help="Log each request's path and status, not its texts.")
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), default="fp32", help="fp32, or bf16, which is faster."
+    )
+    parser.add_argument(
+        "--token_budget", type=int, range=TOKENS, help="Tokens per batch (default: depends on the device)."
+    )
+    return parser
+
+
+def parse(argv: Sequence[str]) -> Namespace:
+    """Return all options."""
+    return make_parser().parse_args(list(argv))
+
+
+def main(args: Namespace) -> None:
+    """Serve until a signal comes.
+
+    Raises:
+        UserError: If the extra is missing, the model cannot be read, or nothing can listen there.
+    """
+    require_extra()
+    limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
+    key = args.api_key if args.api_key is not None else os.environ.get(KEY_VARIABLE) or None
+    folder = find_model(args.model)
+    name = args.name or (folder.resolve().name if is_folder(args.model) else args.model)
+    kind = kind_of(folder)
+    settings = Settings(name, kind, limits, key, args.max_latency_ms, many=args.workers > 1)
+
+    def load() -> SpamClassifier:
+        return SpamClassifier.from_pretrained(folder, args.token_budget, args.precision)
+
+    listening = listen(args.host, args.port)
+    if key is None and not is_loopback(listening):
+        print("hf-spam: warning: other machines can ask, and no key is asked for. Add --api_key.", file=sys.stderr)
+
+    def ready() -> None:
+        print(f"serving {one_line(name)} at {url_of(listening)}; Ctrl-C stops it", flush=True)
+
+    if args.workers > 1:
+        serve_together(load, kind != "onnx", settings, listening, args.workers, ready, args.access_log)
+        print("stopped", flush=True)
+        return
+    answered = serve_alone(load(), settings, listening, args.access_log, ready)
+    print(f"stopped: {answered:,} requests answered", flush=True)

@@ -1,0 +1,1 @@
+"""How do other programs ask for a label, over HTTP?"""
