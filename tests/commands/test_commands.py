@@ -288,7 +288,7 @@ def test_no_command(run: Run) -> None:
     assert (code, out) == (2, "")
     assert err == (
         "hf-spam: error: expected one of data, train, pretrain, experiments, search, cross-validate, calibrate, learn, evaluate, "
-        "predict, inspect, export, verify, push, native, check-equivalence, benchmark, launch-configs, completion, found 'classify'. "
+        "predict, serve, inspect, export, verify, push, native, check-equivalence, benchmark, launch-configs, completion, found 'classify'. "
         "Try: hf-spam --help\n"
     )
 

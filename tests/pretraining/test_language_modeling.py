@@ -50,6 +50,7 @@ def test_the_loss_is_a_mean_over_tokens(tokenizer: GPT2Tokenizer) -> None:
         assert mean_loss(model, collator, rows, batch) == pytest.approx(total / count, rel=1e-5)
 
 
+@pytest.mark.slow  # ten seconds of GPT-2's vocabulary; test_readmes.py has the commands, slow, too
 def test_a_classifier_starts_from_it(
     run: Run, few_messages: Path, tokenizer: GPT2Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

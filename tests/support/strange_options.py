@@ -44,6 +44,7 @@ _CLASSES: dict[str, tuple[type[Any], ...]] = {
 }
 _NEEDED = {
     "predict": ["model", "text"],
+    "serve": ["model"],
     "calibrate": ["model", "--output_dir", "new"],
     "learn": ["model", "corrections.csv", "--output_dir", "new"],
     "inspect": ["model", "text"],
