@@ -1,11 +1,12 @@
 """`hf-spam learn`: a copy of a model that gets corrected messages right, within seconds.
 
-The file has a text and its right label in each row, in any format that `hf-spam train --data_file` takes. Only the
-head changes: as little as it takes, with the scores of the training messages kept. The command refuses if a correction
-cannot be learned, or if a message of the validation split would be blocked that should pass, and did.
+The file has a text and its right label in each row, in any format that `hf-spam train --data_file` takes. Where all of
+the model trained, its token embeddings change, else only the head: as little as it takes, with the scores of training
+messages kept. The command refuses if a correction cannot be learned, or if a message of the validation split would be
+blocked that should pass, and did.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..correction.learning import learn, read_features
+from ..correction.embeddings import learn_by_embeddings
+from ..correction.head import learn_by_head, read_features
 from ..data.arguments import DataArguments
 from ..data.labels import SINGLE, task_of_config
 from ..data.loading import Prepared
@@ -22,12 +24,15 @@ from ..errors import UserError, one_line
 from ..evaluation.metrics import figures_table
 from ..evaluation.report import NOT_HERE, Chosen, choose_messages, own_splits, report_splits
 from ..inference.classifier import SpamClassifier
+from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import THE_RUN, OptionParser, merge
 from ..system.run_folder import staged
+from ..trainable.recorded import trained_names
 from ..values.ranges import COUNT, FILE, FOLDER
 from .export import change_record, copy_rest, load_for_copy
 
-_REPLAYED = 2000  # training messages whose scores are kept, at most
+_OWN = "corrections"  # beside the names of the splits
+_REPLAYED = 1000  # training messages whose scores are kept, at most
 
 
 def make_parser() -> OptionParser:
@@ -56,7 +61,7 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
 
 
 def main(options: dict[str, Any]) -> None:
-    """Fit the head, check what it costs, and save the copy."""
+    """Teach the model, check what it costs, and save the copy."""
     name = options["model"]
     classifier, model, folder, output_dir = load_for_copy(options)
     task = task_of_config(model.config, options.get("positive_label"))
@@ -66,24 +71,18 @@ def main(options: dict[str, Any]) -> None:
     check_agreement(corrections, options["corrections"])
     prepared = own_splits(name, folder, model.config, options)
     prepared.splits["train"] = prepared.splits["train"].take(min(options["replayed"], len(prepared.splits["train"])))
-    features = {split: read_features(classifier, prepared.splits[split]["text"][:]) for split in SPLITS}
-    replayed, watched = features["train"], features["validation"]
-    corrected = read_features(classifier, corrections.texts)
-    before = predict(model.score, corrected)
-    wrong = sum(found != label for found, label in zip(before.tolist(), corrections.labels, strict=True))
-    learned = learn(model.score, corrected, corrections.labels, replayed)
-    passed = predict(model.score, watched)
-    with torch.no_grad():
-        model.score.weight.copy_(learned.weight)
-        model.score.bias.copy_(learned.bias)
-    refuse_new_blocks(passed, predict(model.score, watched), prepared)
+    texts = {split: prepared.splits[split]["text"][:] for split in SPLITS}
+    teach = _teach_embeddings if trained_names(folder, model)[0] == "all" else _teach_head
+    before, logits = teach(classifier, model, corrections, texts)
+    wrong = sum(found != label for found, label in zip(before[_OWN].tolist(), corrections.labels, strict=True))
+    changed = int((before["train"] != logits["train"].argmax(dim=1)).sum())
+    refuse_new_blocks(before["validation"], logits["validation"].argmax(dim=1), prepared)
     print(one_line(f"{len(corrections.texts):,} corrections, {wrong:,} of them new to the model: all are right now"))
-    print(f"another label for {learned.changed:,} of {len(replayed):,} training messages")
+    print(f"another label for {changed:,} of {len(texts['train']):,} training messages")
     with staged(output_dir, trains=False) as staging:
         model.save_pretrained(staging)
         copy_rest(classifier, folder, staging)
         check_saved(staging, corrections)
-        logits = {split: F.linear(read.float(), learned.weight, learned.bias) for split, read in features.items()}
         figures = report_splits(prepared, logits)
         number = len(corrections.texts)
         change_record(
@@ -105,9 +104,34 @@ def check_agreement(corrections: Chosen, file: str) -> None:
             raise UserError(f"{file}: expected one label for each text, found two for {text[:60]!r}. Remove one.")
 
 
-def predict(head: nn.Linear, features: torch.Tensor) -> torch.Tensor:
-    """Return the ids of the labels that a head predicts. *Shape:* `[N]`."""
-    return F.linear(features.float(), head.weight.detach(), head.bias.detach()).argmax(dim=1)
+def _teach_head(
+    classifier: SpamClassifier, model: SpamGPTForSequenceClassification, corrections: Chosen, texts: Mapping[str, Any]
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Change the head: what it reads of each text stays, and is computed once."""
+    features = {split: read_features(classifier, own) for split, own in {**texts, _OWN: corrections.texts}.items()}
+    before = {name: _apply(model.score, read).argmax(dim=1) for name, read in features.items()}
+    learned = learn_by_head(model.score, features[_OWN], corrections.labels, features["train"])
+    with torch.no_grad():
+        model.score.weight.copy_(learned.weight)
+        model.score.bias.copy_(learned.bias)
+    return before, {split: _apply(model.score, features[split]) for split in texts}
+
+
+def _teach_embeddings(
+    classifier: SpamClassifier, model: SpamGPTForSequenceClassification, corrections: Chosen, texts: Mapping[str, Any]
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Change the token embeddings."""
+    old = {name: classifier.logits(texts[name]) for name in ("train", "validation")}
+    old[_OWN] = classifier.logits(corrections.texts)
+    learn_by_embeddings(classifier, model, corrections.texts, corrections.labels, texts["train"], old["train"])
+    return {name: logits.argmax(dim=1) for name, logits in old.items()}, {
+        split: classifier.logits(own) for split, own in texts.items()
+    }
+
+
+def _apply(head: nn.Linear, features: torch.Tensor) -> torch.Tensor:
+    """Return the logits of a head. *Shape:* `[N, num_labels]`."""
+    return F.linear(features.float(), head.weight.detach(), head.bias.detach())
 
 
 def check_saved(folder: Path, corrections: Chosen) -> None:

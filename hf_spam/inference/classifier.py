@@ -183,7 +183,7 @@ class SpamClassifier:
 
     def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[list[Prediction]]:
         """Yield the labels and scores of each chunk. The next chunk is read and tokenized in the meantime."""
-        for ids in prefetch(self._tokenize(chunk) for chunk in chunks):
+        for ids in prefetch(self.tokenize(chunk) for chunk in chunks):
             yield self._predictions(self.score_ids(ids))
 
     def stream_scores(self, chunks: Iterable[Sequence[str]]) -> Iterator[Tensor]:
@@ -192,7 +192,7 @@ class SpamClassifier:
         Yields:
             *Shape:* `[len(chunk), num_labels]`.
         """
-        for ids in prefetch(self._tokenize(chunk) for chunk in chunks):
+        for ids in prefetch(self.tokenize(chunk) for chunk in chunks):
             yield self.scores(self.score_ids(ids))
 
     def logits(self, texts: str | Iterable[str]) -> Tensor:
@@ -211,11 +211,12 @@ class SpamClassifier:
             return self.logits([texts])[0]
         texts = as_list(texts)
         if len(texts) <= _WINDOW:
-            return self.score_ids(self._tokenize(texts))
-        windows = (self._tokenize(texts[start : start + _WINDOW]) for start in range(0, len(texts), _WINDOW))
+            return self.score_ids(self.tokenize(texts))
+        windows = (self.tokenize(texts[start : start + _WINDOW]) for start in range(0, len(texts), _WINDOW))
         return torch.cat([self.score_ids(ids) for ids in prefetch(windows)])
 
-    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text as they are scored: with special tokens, and truncated."""
         if not texts:
             return []
         _, after = special_counts(self.tokenizer)

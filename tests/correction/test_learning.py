@@ -3,16 +3,19 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
 from hf_spam import SpamClassifier, UserError
 from hf_spam.commands.learn import refuse_new_blocks
-from hf_spam.correction.learning import learn, read_features
+from hf_spam.correction.embeddings import learn_by_embeddings
+from hf_spam.correction.head import learn_by_head, read_features
 from hf_spam.data.labels import Task
 from hf_spam.data.loading import Prepared
 from hf_spam.data.splits import SPLITS, to_splits
@@ -34,13 +37,13 @@ def test_all_right_and_the_rest_as_it_was(labels: int) -> None:
     head, features = draw(labels)
     before = F.linear(features.float(), head.weight, head.bias)
     wrong = [(int(label) + 1) % labels for label in before[:10].argmax(dim=1)]
-    learned = learn(head, features[:10], wrong, features[10:])
+    learned = learn_by_head(head, features[:10], wrong, features[10:])
     after = F.linear(features.float(), learned.weight, learned.bias)
     assert after[:10].argmax(dim=1).tolist() == wrong
     changed = (after[10:].argmax(dim=1) != before[10:].argmax(dim=1)).sum()
     assert changed == learned.changed
     assert changed <= 4
-    again = learn(head, features[:10], wrong, features[10:])
+    again = learn_by_head(head, features[:10], wrong, features[10:])
     assert torch.equal(again.weight, learned.weight)
 
 
@@ -48,7 +51,7 @@ def test_what_is_right_changes_nearly_nothing() -> None:
     """Corrections that the model knows already: the smallest weight does."""
     head, features = draw(2)
     labels = F.linear(features[:10].float(), head.weight, head.bias).argmax(dim=1).tolist()
-    learned = learn(head, features[:10], labels, features[10:])
+    learned = learn_by_head(head, features[:10], labels, features[10:])
     assert (learned.weight - head.weight).abs().max() < 0.05
     assert learned.changed == 0
 
@@ -56,7 +59,7 @@ def test_what_is_right_changes_nearly_nothing() -> None:
 def test_what_cannot_be_learned() -> None:
     head, features = draw(2)
     with pytest.raises(UserError, match=r"found \d of 2 that cannot"):
-        learn(head, features[[0, 0]], [0, 1], features)
+        learn_by_head(head, features[[0, 0]], [0, 1], features)
 
 
 def test_by_the_command(
@@ -102,3 +105,42 @@ def test_no_message_is_newly_blocked() -> None:
     refuse_new_blocks(before, torch.tensor([0, 0, 1, 0]), prepared)
     with pytest.raises(UserError, match="found 1 of 2 messages of the validation split that would be blocked now"):
         refuse_new_blocks(before, torch.tensor([1, 1, 0, 1]), prepared)
+
+
+def test_by_the_embeddings(tiny_run: Callable[[str], Path]) -> None:
+    """Nothing but embeddings of tokens changes; the scores of other messages hardly do; the same each time."""
+    changed = []
+    for _ in range(2):
+        classifier = SpamClassifier.from_pretrained(tiny_run("last_token"))
+        model: Any = classifier.model
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        kept = [f"see you at {number} then, the {number}th train" for number in range(40)]
+        texts = ["Your parcel is here", "WIN a prize now", "call 09061234567 now to claim"]
+        logits, wrong = classifier.logits(kept), (1 - classifier.logits(texts).argmax(dim=1)).tolist()
+        learn_by_embeddings(classifier, model, texts, wrong, kept, logits)
+        assert classifier.logits(texts).argmax(dim=1).tolist() == wrong
+        assert (classifier.logits(kept).softmax(dim=1) - logits.softmax(dim=1)).abs().mean() < 0.1
+        after = model.state_dict()
+        assert {name for name in after if not torch.equal(after[name], before[name])} == {"model.tok_emb.weight"}
+        changed.append(after["model.tok_emb.weight"])
+    assert torch.equal(*changed)
+
+
+def test_what_embeddings_cannot_learn(tiny_run: Callable[[str], Path]) -> None:
+    classifier = SpamClassifier.from_pretrained(tiny_run("last_token"))
+    model: Any = classifier.model
+    texts = ["See you", "See you"]
+    with pytest.raises(UserError, match=r"found [12] of 2 that cannot in 100 steps"):
+        learn_by_embeddings(classifier, model, texts, [0, 1], texts, classifier.logits(texts))
+
+
+def test_the_head_alone_where_little_trained(
+    run: Run, tiny_run: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tiny_run("own")
+    label = SpamClassifier.from_pretrained(folder)("Your parcel is here").label
+    Path("corrections.csv").write_text(f"Text,Label\nYour parcel is here,{label}\n")
+    assert run("learn", folder, "corrections.csv", "--output_dir", "learned")[0] == 0
+    before, after = (load_file(path / "model.safetensors") for path in (folder, Path("learned")))
+    assert {name for name in after if not torch.equal(after[name], before[name])} <= {"score.weight", "score.bias"}

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from ..errors import UserError
 from ..inference.classifier import SpamClassifier
+from .leads import ENOUGH, lack, lead_of
 
-_LEAD = 0.2  # of a correction's label over the next one: so much is asked for, so that no rounding decides
 _ANCHOR = 1e-3  # weight of the distance from the old head
 _WEIGHTS = tuple(10.0**power for power in range(-1, 6))  # of the corrections, the smallest that does is taken
 _STEPS = 200
@@ -48,7 +48,7 @@ def read_features(classifier: SpamClassifier, texts: Sequence[str]) -> Tensor:
         model.score = head
 
 
-def learn(head: nn.Linear, corrections: Tensor, labels: Sequence[int], training: Tensor) -> Learned:
+def learn_by_head(head: nn.Linear, corrections: Tensor, labels: Sequence[int], training: Tensor) -> Learned:
     """Return the head closest to the old one that gets every correction right.
 
     Args:
@@ -66,11 +66,11 @@ def learn(head: nn.Linear, corrections: Tensor, labels: Sequence[int], training:
     for strength in _WEIGHTS:
         weight, bias = _fit(old_weight, old_bias, corrections, targets, training, before.softmax(dim=1), strength)
         # As the model will compute it.
-        leads = _lead(F.linear(corrections.float(), weight.float(), bias.float()), targets)
-        if (leads >= _LEAD / 2).all():
+        leads = lead_of(F.linear(corrections.float(), weight.float(), bias.float()), targets)
+        if (leads >= ENOUGH).all():
             changed = (F.linear(training, weight, bias).argmax(dim=1) != before.argmax(dim=1)).sum()
             return Learned(weight.float(), bias.float(), int(changed))
-    wrong = int((leads < _LEAD / 2).sum())
+    wrong = int((leads < ENOUGH).sum())
     raise UserError(
         f"expected corrections that can all be learned, found {wrong:,} of {len(labels):,} that cannot: the model "
         f"sees no difference between them and other messages. Train anew with them among the training messages."
@@ -96,7 +96,7 @@ def _fit(
         solver.zero_grad()
         after = F.linear(training, weight, bias).log_softmax(dim=1)
         kept = F.kl_div(after, before, reduction="batchmean")
-        lacking = F.softplus(4 * (_LEAD - _lead(F.linear(corrections, weight, bias), targets))).mean() / 4
+        lacking = lack(lead_of(F.linear(corrections, weight, bias), targets)).mean()
         distance = ((weight - old_weight) ** 2).sum() + ((bias - old_bias) ** 2).sum()
         loss = kept + strength * lacking + _ANCHOR * distance
         loss.backward()
@@ -104,10 +104,3 @@ def _fit(
 
     solver.step(closure)
     return weight.detach(), bias.detach()
-
-
-def _lead(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return by how much the right label's logit exceeds the highest of the others. *Shape:* `[N]`."""
-    right = logits.gather(1, targets[:, None])[:, 0]
-    others = logits.scatter(1, targets[:, None], float("-inf")).amax(dim=1)
-    return right - others
