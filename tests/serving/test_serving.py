@@ -251,7 +251,7 @@ def check_kind(start: Start, folder: Path, kind: str, *options: object) -> None:
 
 @pytest.mark.serve
 def test_an_export_to_gpt2(start: Start, tiny_run: Callable[[str], Path], tmp_path: Path, warm: Any) -> None:
-    warm.run(["export", tiny_run("sample"), "--format", "gpt2", "--output_dir", tmp_path / "stock"], tmp_path)
+    warm.run(["export", tiny_run("last_token"), "--format", "gpt2", "--output_dir", tmp_path / "stock"], tmp_path)
     check_kind(start, tmp_path / "stock", "gpt2")
 
 
