@@ -37,7 +37,7 @@ def torchao(name: str) -> TorchAoConfig:
 
 @pytest.fixture(autouse=True)
 def the_same_path_on_every_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """bitsandbytes packs 4-bit weights for evaluation where a CPU has AVX512-BF16: less exact, and it cannot train."""
+    """Where a CPU has AVX512-BF16, bitsandbytes packs 4-bit weights for evaluation: less exact, and it cannot train."""
     if importlib.util.find_spec("bitsandbytes"):
         monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: False)
 
