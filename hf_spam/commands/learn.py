@@ -110,10 +110,10 @@ def _teach_head(
     """Change the head: what it reads of each text stays, and is computed once."""
     features = {split: read_features(classifier, own) for split, own in {**texts, _OWN: corrections.texts}.items()}
     before = {name: _apply(model.score, read).argmax(dim=1) for name, read in features.items()}
-    learned = learn_by_head(model.score, features[_OWN], corrections.labels, features["train"])
+    weight, bias = learn_by_head(model.score, features[_OWN], corrections.labels, features["train"])
     with torch.no_grad():
-        model.score.weight.copy_(learned.weight)
-        model.score.bias.copy_(learned.bias)
+        model.score.weight.copy_(weight)
+        model.score.bias.copy_(bias)
     return before, {split: _apply(model.score, features[split]) for split in texts}
 
 

@@ -94,13 +94,18 @@ def make_parser() -> OptionParser:
         "--text_column", help="Column of the texts in --input, or several: a,b (default: recognised by its name)."
     )
     parser.add_argument("--encoding", help="Encoding of text in --input (default: recognised).")
+    add_scoring_options(parser)
+    return parser
+
+
+def add_scoring_options(parser: OptionParser) -> None:
+    """Add the options of how texts are scored."""
     parser.add_argument(
         "--precision", choices=get_args(Precision), default="fp32", help="fp32, or bf16, which is faster."
     )
     parser.add_argument(
         "--token_budget", type=int, range=TOKENS, help="Tokens per batch (default: depends on the device)."
     )
-    return parser
 
 
 def parse(argv: Sequence[str]) -> Namespace:

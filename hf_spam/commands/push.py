@@ -62,9 +62,8 @@ def main(options: dict[str, Any]) -> None:
     repository = Repository(options["repository"], "model", arguments.private, arguments.revision)
     if not is_folder(folder):
         raise UserError(f"{folder}: expected a folder with a model, found none. Name one that `hf-spam train` saved.")
-    contents = model_contents(
-        folder, repository.name, license, base_model, report
-    )  # before anything is asked of the Hub
+    # Before anything is asked of the Hub.
+    contents = model_contents(folder, repository.name, license, base_model, report)
     if "output_dir" in options:
         output_dir = check_writable(options["output_dir"])
         with staged(output_dir, trains=False) as staging:

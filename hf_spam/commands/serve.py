@@ -10,16 +10,15 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import get_args
 
 from ..checkpoint.opening import kind_of
 from ..errors import one_line
-from ..inference.classifier import Precision, SpamClassifier, find_model
+from ..inference.classifier import SpamClassifier, find_model
 from ..options import OptionParser
 from ..serving.running import is_loopback, listen, require_extra, serve_alone, serve_together, url_of
 from ..serving.settings import LATENCY, PORT, RANGES, WORKERS, Limits, Settings
 from ..system.reading import is_folder
-from ..values.ranges import TOKENS
+from .predict import add_scoring_options
 
 KEY_VARIABLE = "HF_SPAM_API_KEY"
 _HELP = {
@@ -64,12 +63,7 @@ def make_parser() -> OptionParser:
             help=_HELP[field.name],
         )
     parser.add_argument("--access_log", action="store_true", help="Log each request's path and status, not its texts.")
-    parser.add_argument(
-        "--precision", choices=get_args(Precision), default="fp32", help="fp32, or bf16, which is faster."
-    )
-    parser.add_argument(
-        "--token_budget", type=int, range=TOKENS, help="Tokens per batch (default: depends on the device)."
-    )
+    add_scoring_options(parser)
     return parser
 
 

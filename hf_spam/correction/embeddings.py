@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from ..conversion.backend import mask_after
 from ..errors import UserError
 from ..inference.classifier import SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
@@ -79,6 +80,6 @@ def _logits(model: SpamGPTForSequenceClassification, ids: Sequence[Sequence[int]
     """Return the logits of some of the texts. *Shape:* `[len(rows), num_labels]`."""
     own = [torch.tensor(ids[row], dtype=torch.long) for row in rows]
     input_ids = pad_sequence(own, batch_first=True, padding_value=model.config.pad_token_id or 0)  # [B, T]
-    lengths = torch.tensor([len(each) for each in own])
-    logits: Tensor = model(input_ids, attention_mask=torch.arange(input_ids.shape[1]) < lengths[:, None]).logits
+    attention_mask = mask_after(torch.tensor([len(each) for each in own]), input_ids.shape[1])  # [B, T]
+    logits: Tensor = model(input_ids, attention_mask=attention_mask).logits
     return logits

@@ -13,9 +13,11 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from jinja2 import UndefinedError
 from support.loopback_hub import LoopbackHub
 
+from hf_spam import DataArguments
 from hf_spam.checkpoint.operating_point import OperatingPoint
+from hf_spam.data.labels import Task
 from hf_spam.evaluation.intervals import intervals
-from hf_spam.hub.cards import render
+from hf_spam.hub.cards import describe_preparation, render
 from hf_spam.hub.model_card import build_model_card
 from hf_spam.hub.privacy import public_options
 
@@ -159,6 +161,17 @@ def test_data(card: str, metrics: dict[str, Any]) -> None:
     assert f"{metrics['data']['repeated']['test']} of the test messages also occur, word for word, in the" in text
     assert metrics["data"]["fingerprint"] in text
     assert "split 70/10/20 at random (seed 123)" in text
+
+
+def test_how_groups_were_split() -> None:
+    """With groups only the training split is balanced."""
+    grouped = describe_preparation(DataArguments(split="grouped"), Task(), given=False)
+    assert grouped.startswith(
+        "All messages are used, without balancing the labels. The messages are split 70/10/20 at"
+    )
+    assert "near duplicates into the same one" in grouped
+    balanced = describe_preparation(DataArguments(split="grouped", balance="undersample"), Task(), given=False)
+    assert balanced.startswith("In training, messages of the more frequent labels were dropped")
 
 
 def test_training(card: str, metrics: dict[str, Any], runs: dict[str, Path]) -> None:

@@ -37,7 +37,10 @@ def torchao(name: str) -> TorchAoConfig:
 
 @pytest.fixture(autouse=True)
 def the_same_path_on_every_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a CPU has AVX512-BF16, bitsandbytes packs 4-bit weights for evaluation: less exact, and it cannot train."""
+    """On all CPUs alike: bitsandbytes 0.50 packs 4-bit weights when a CPU with AVX512-BF16 first evaluates them.
+
+    What is saved after that is another model, also of transformers' own, so nothing here could be compared.
+    """
     if importlib.util.find_spec("bitsandbytes"):
         monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: False)
 
