@@ -36,9 +36,8 @@ class UnseededSampler(Sampler[int]):
 class SimilarLengthSampler(Sampler[int]):
     """Batches of messages of similar length, in random order: little of a batch is padding.
 
-    The Trainer's own `group_by_length` draws from torch's global generator and groups by a process's share of a batch.
-    So its order is another one on two processes, and after a resumption. It also visits long messages before short
-    ones.
+    The Trainer's own `group_by_length` groups by a process's share of a batch, so that its order is another one on two
+    processes, and visits long messages before short ones.
 
     Args:
         lengths: Of each message in tokens.

@@ -113,12 +113,12 @@ def test_by_the_embeddings(tiny_run: Callable[[str], Path]) -> None:
         classifier = SpamClassifier.from_pretrained(tiny_run("last_token"))
         model: Any = classifier.model
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        kept = [f"see you at {number} then, the {number}th train" for number in range(40)]
+        kept = [f"see you at {number}, I will call you when your train is here now" for number in range(40)]
         texts = ["Your parcel is here", "WIN a prize now", "call 09061234567 now to claim"]
         logits, wrong = classifier.logits(kept), (1 - classifier.logits(texts).argmax(dim=1)).tolist()
         learn_by_embeddings(classifier, model, texts, wrong, kept, logits)
         assert classifier.logits(texts).argmax(dim=1).tolist() == wrong
-        assert (classifier.logits(kept).softmax(dim=1) - logits.softmax(dim=1)).abs().mean() < 0.1
+        assert (classifier.logits(kept).softmax(dim=1) - logits.softmax(dim=1)).abs().mean() < 1e-3  # else 1e-2
         after = model.state_dict()
         assert {name for name in after if not torch.equal(after[name], before[name])} == {"model.tok_emb.weight"}
         changed.append(after["model.tok_emb.weight"])
