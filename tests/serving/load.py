@@ -19,7 +19,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,10 +125,10 @@ class Client:
         writer.write(request)
         status, body, kept = await read_answer(reader)
         if not kept:
-            await self.close()
+            await self.aclose()
         return status, body
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the connection."""
         if self._streams is not None:
             self._streams[1].close()
@@ -206,29 +206,28 @@ async def load(
     numbers, kinds, dice = iter(range(requests)), list(DESERVED), random.Random(0)
 
     async def be_client() -> None:
-        client = Client(port)
-        for number in numbers:
-            if dice.random() < hostile:
-                kind = dice.choice(kinds)
-                outcome = await be_hostile(kind, port)
-                found.statuses[f"{kind}: {outcome}"] += 1
-                if outcome != DESERVED[kind]:
-                    found.faults.append(f"{kind}: expected {DESERVED[kind]}, found {outcome}")
-                continue
-            body, start = bodies[number % len(bodies)]
-            began = time.perf_counter()
-            status, answer = await client.ask(body)
-            found.seconds.append(time.perf_counter() - began)
-            found.statuses[str(status)] += 1
-            scores = (
-                [next(label["score"] for label in row if label["label"] == "spam") for row in json.loads(answer)]
-                if status == 200
-                else []
-            )
-            right = expected[start : start + together]
-            if len(scores) != together or any(abs(a - b) > TOLERANCE for a, b in zip(scores, right, strict=True)):
-                found.faults.append(f"request {number}: expected {right}, found {status} {answer[:200]!r}")
-        await client.close()
+        async with aclosing(Client(port)) as client:
+            for number in numbers:
+                if dice.random() < hostile:
+                    kind = dice.choice(kinds)
+                    outcome = await be_hostile(kind, port)
+                    found.statuses[f"{kind}: {outcome}"] += 1
+                    if outcome != DESERVED[kind]:
+                        found.faults.append(f"{kind}: expected {DESERVED[kind]}, found {outcome}")
+                    continue
+                body, start = bodies[number % len(bodies)]
+                began = time.perf_counter()
+                status, answer = await client.ask(body)
+                found.seconds.append(time.perf_counter() - began)
+                found.statuses[str(status)] += 1
+                scores = (
+                    [next(label["score"] for label in row if label["label"] == "spam") for row in json.loads(answer)]
+                    if status == 200
+                    else []
+                )
+                right = expected[start : start + together]
+                if len(scores) != together or any(abs(a - b) > TOLERANCE for a, b in zip(scores, right, strict=True)):
+                    found.faults.append(f"request {number}: expected {right}, found {status} {answer[:200]!r}")
 
     began = time.perf_counter()
     await asyncio.gather(*(be_client() for _ in range(clients)))

@@ -7,6 +7,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -51,14 +52,14 @@ def test_sigterm_under_load_answers_what_was_taken(start: Start, tiny_run: Calla
     halves: list[bytes] = []
 
     async def be_client() -> None:
-        client = load.Client(served.port)
-        while True:
-            try:
-                status, _ = await client.ask(load.post(b'{"inputs": "See you at eight, or nine"}'))
-            except (OSError, asyncio.IncompleteReadError) as error:
-                halves.append(getattr(error, "partial", b""))
-                return
-            answered.append(status)
+        async with aclosing(load.Client(served.port)) as client:
+            while True:
+                try:
+                    status, _ = await client.ask(load.post(b'{"inputs": "See you at eight, or nine"}'))
+                except (OSError, asyncio.IncompleteReadError) as error:
+                    halves.append(getattr(error, "partial", b""))
+                    return
+                answered.append(status)
 
     async def ask() -> None:
         await asyncio.gather(*(be_client() for _ in range(16)))
