@@ -49,6 +49,7 @@ TESTS = 'pip install -e ".[sample,test]" && pytest'
 NOT_RUN = {
     "pytest": "it is what runs this",
     "HF_SPAM_DATA=": "it is what runs this",
+    "jupyter execute": "it would rewrite the notebook; commands/test_notebook.py runs it",
 }
 
 # What runs only with -m slow, and why. A key is a part of the command.
