@@ -1,9 +1,9 @@
 """`hf-spam learn`: a copy of a model that gets corrected messages right, within seconds.
 
 The file has a text and its right label in each row, in any format that `hf-spam train --data_file` takes. Where all of
-the model trained, its token embeddings change, else only the head: as little as it takes, with the scores of training
-messages kept. The command refuses if a correction cannot be learned, or if a message of the validation split would be
-blocked that should pass, and did.
+the model trained, the embeddings of the corrections' tokens change, rare ones most; else the head, with the scores of
+training messages kept. The command refuses if a correction cannot be learned, or if a message of the validation split
+would be blocked that should pass, and did.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ from ..values.ranges import COUNT, FILE, FOLDER
 from .export import change_record, copy_rest, load_for_copy
 
 _OWN = "corrections"  # beside the names of the splits
-_REPLAYED = 1000  # training messages whose scores are kept, at most
+_REPLAYED = 500  # training messages, at most
 
 
 def make_parser() -> OptionParser:
@@ -49,7 +49,7 @@ def make_parser() -> OptionParser:
         "--replayed",
         type=int,
         range=COUNT,
-        help=f"Training messages whose scores are kept (default: {_REPLAYED:,}).",
+        help=f"Training messages that are scored before and after (default: {_REPLAYED:,}).",
         group=THE_RUN,
     )
     return parser
@@ -70,10 +70,13 @@ def main(options: dict[str, Any]) -> None:
     corrections = choose_messages(name, folder, model.config, {"data_file": [options["corrections"]]}, "all")
     check_agreement(corrections, options["corrections"])
     prepared = own_splits(name, folder, model.config, options)
-    prepared.splits["train"] = prepared.splits["train"].take(min(options["replayed"], len(prepared.splits["train"])))
+    training = prepared.splits["train"]["text"][:]
+    prepared.splits["train"] = prepared.splits["train"].take(min(options["replayed"], len(training)))
     texts = {split: prepared.splits[split]["text"][:] for split in SPLITS}
-    teach = _teach_embeddings if trained_names(folder, model)[0] == "all" else _teach_head
-    before, logits = teach(classifier, model, corrections, texts)
+    if trained_names(folder, model)[0] == "all":
+        before, logits = _teach_embeddings(classifier, model, corrections, texts, training)
+    else:
+        before, logits = _teach_head(classifier, model, corrections, texts)
     wrong = sum(found != label for found, label in zip(before[_OWN].tolist(), corrections.labels, strict=True))
     changed = int((before["train"] != logits["train"].argmax(dim=1)).sum())
     refuse_new_blocks(before["validation"], logits["validation"].argmax(dim=1), prepared)
@@ -118,12 +121,16 @@ def _teach_head(
 
 
 def _teach_embeddings(
-    classifier: SpamClassifier, model: SpamGPTForSequenceClassification, corrections: Chosen, texts: Mapping[str, Any]
+    classifier: SpamClassifier,
+    model: SpamGPTForSequenceClassification,
+    corrections: Chosen,
+    texts: Mapping[str, Any],
+    training: Sequence[str],
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Change the token embeddings."""
+    """Change the embeddings of tokens."""
     old = {name: classifier.logits(texts[name]) for name in ("train", "validation")}
     old[_OWN] = classifier.logits(corrections.texts)
-    learn_by_embeddings(classifier, model, corrections.texts, corrections.labels, texts["train"], old["train"])
+    learn_by_embeddings(classifier, model, corrections.texts, corrections.labels, training)
     return {name: logits.argmax(dim=1) for name, logits in old.items()}, {
         split: classifier.logits(own) for split, own in texts.items()
     }

@@ -116,21 +116,36 @@ def test_by_the_embeddings(tiny_run: Callable[[str], Path]) -> None:
         kept = [f"see you at {number}, I will call you when your train is here now" for number in range(40)]
         texts = ["Your parcel is here", "WIN a prize now", "call 09061234567 now to claim"]
         logits, wrong = classifier.logits(kept), (1 - classifier.logits(texts).argmax(dim=1)).tolist()
-        learn_by_embeddings(classifier, model, texts, wrong, kept, logits)
+        learn_by_embeddings(classifier, model, texts, wrong, kept)
         assert classifier.logits(texts).argmax(dim=1).tolist() == wrong
-        assert (classifier.logits(kept).softmax(dim=1) - logits.softmax(dim=1)).abs().mean() < 1e-3  # else 1e-2
+        assert (classifier.logits(kept).softmax(dim=1) - logits.softmax(dim=1)).abs().mean() < 2e-3  # else 1e-2
         after = model.state_dict()
         assert {name for name in after if not torch.equal(after[name], before[name])} == {"model.tok_emb.weight"}
         changed.append(after["model.tok_emb.weight"])
     assert torch.equal(*changed)
 
 
+def test_rare_tokens_carry_a_correction(tiny_run: Callable[[str], Path]) -> None:
+    """What every training message has stays; what none has moves; what no correction has does not move at all."""
+    classifier = SpamClassifier.from_pretrained(tiny_run("last_token"))
+    model: Any = classifier.model
+    before = model.model.tok_emb.weight.detach().clone()
+    training = [f"see you at {number}" for number in range(40)]
+    text = "see you at zebra"
+    wrong = [1 - int(classifier.logits([text]).argmax())]
+    learn_by_embeddings(classifier, model, [text], wrong, training)
+    moved = (model.model.tok_emb.weight - before).norm(dim=1)
+    found = moved[classifier.tokenize([text])[0]]
+    assert found[3:].min() > 10 * found[:3].max() > 0
+    assert (moved > 0).sum() == len(found)
+
+
 def test_what_embeddings_cannot_learn(tiny_run: Callable[[str], Path]) -> None:
     classifier = SpamClassifier.from_pretrained(tiny_run("last_token"))
     model: Any = classifier.model
     texts = ["See you", "See you"]
-    with pytest.raises(UserError, match=r"found [12] of 2 that cannot in 100 steps"):
-        learn_by_embeddings(classifier, model, texts, [0, 1], texts, classifier.logits(texts))
+    with pytest.raises(UserError, match=r"found [12] of 2 that cannot in 200 steps"):
+        learn_by_embeddings(classifier, model, texts, [0, 1], texts)
 
 
 def test_the_head_alone_where_little_trained(
