@@ -76,6 +76,7 @@ SLOW = {
     "outputs/grouped": "test_calibrate.py trains so",
     "outputs/folds": "test_calibrate.py has folds",
     "outputs/quickstart-folds": "the same",
+    "outputs/chapter-split": "two more steps; test_calibrate.py and tests/reporting have the commands",
     "outputs/another-report": "tests/reporting has the report",
     "hf-spam pretrain": "two steps of a vocabulary's width; tests/pretraining has the command",
     "outputs/pretrained": "it starts from what the command before it leaves",
@@ -128,6 +129,7 @@ def shorten(step: Step) -> str:
         command = command.replace("num_train_epochs=1", "max_steps=2").replace('"mini"', '"tiny"')
         return command.replace("SpamGPTConfig(", "SpamGPTConfig(emb_dim=48, n_layers=1, ")
     command = command.removeprefix("pip install").split(" && ")[-1].replace("uv run", "python")
+    command = command.replace("SMSSpamCollection", "messages.csv")
     if "check-equivalence" in command:
         command = command.replace(" --model_size small", "").replace(" --steps 5", "")
         return f"{command} --model_size tiny --steps 5"  # the whole is a slow test
@@ -147,7 +149,7 @@ def shorten(step: Step) -> str:
     if "hf-spam pretrain" in command:
         return f"{command} --max_steps 2 --model_size tiny"
     if "hf-spam cross-validate" in command:
-        few = re.sub(r"--folds 5|--seeds( \d)+", "", command).replace("SMSSpamCollection", "messages.csv")
+        few = re.sub(r"--folds 5|--seeds( \d)+", "", command)
         return f"{few} --folds 2 --max_steps 2 --model_size tiny"
     if "hf-spam calibrate" in command:
         few = command.replace(" --budget 0.01", "")  # there are too few messages for it
