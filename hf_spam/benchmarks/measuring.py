@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -70,11 +69,6 @@ def seconds(work: Callable[[], object], repeat: int = 1) -> float:
 def start_seconds(argv: Sequence[str], repeat: int = 3) -> float:
     """Return the shortest wall time of a command in a new process, in seconds."""
     return min(seconds(lambda: subprocess.run(argv, check=True, capture_output=True)) for _ in range(repeat))
-
-
-def python_seconds(statement: str) -> float:
-    """Return `start_seconds` of a Python process that runs one statement."""
-    return start_seconds([sys.executable, "-c", statement])
 
 
 def matrix_product_rate(dtype: torch.dtype, device: torch.device) -> float:

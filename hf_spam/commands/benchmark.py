@@ -1,20 +1,22 @@
 """`hf-spam benchmark`: measure our speed as ratios to named peers, in one run on one machine.
 
 Every system runs in a process of its own. The messages are real; the weights are random, as speed does not depend on
-them.
+them. Each system's figure is told when it is there, and the tables at the end; with --output the report is written
+after each system, so that a run that is stopped loses none.
 """
 
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..benchmarks import inference, training
-from ..benchmarks.measuring import in_own_process, python_seconds, start_seconds
+from ..benchmarks.measuring import in_own_process, start_seconds
 from ..conversion.from_gpt2 import SIZES
 from ..data.sources import COLLECTION, DATA_VARIABLE, read_at_hand
 from ..errors import UserError
@@ -25,7 +27,23 @@ from ..system.place import find_place, prove_writable
 from ..values.ranges import COUNT, FILE
 
 PARTS = ("start", "training", "inference")
+_QUICK = {"model_size": "mini", "steps": 3, "some": 50}
 _GIGA = 1e9
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One thing that is measured: a row of a table of the report.
+
+    Attributes:
+        table: Of the report.
+        row: What names it.
+        measure: Returns its figures.
+    """
+
+    table: str
+    row: dict[str, str]
+    measure: Callable[[], dict[str, Any]]
 
 
 def make_parser() -> OptionParser:
@@ -40,19 +58,27 @@ def make_parser() -> OptionParser:
         "--steps", type=int, range=COUNT, help="Steps to time where the whole would take too long (default: 12)."
     )
     parser.add_argument("--some", type=int, range=COUNT, help="Messages for the peers to classify (default: 200).")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="Take about two minutes: --model_size mini, 3 steps and 50 messages, unless they are given.",
+    )
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="What to measure (default: everything).")
-    parser.add_argument("--output", help="Write the report to NAME.md and NAME.json.", metavar="NAME")
+    parser.add_argument(
+        "--output", help="Write the report to NAME.md and NAME.json, after each system again.", metavar="NAME"
+    )
     return parser
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:
     """Return the options given, and the defaults of the others."""
     given = make_parser().given(argv)
-    return {"model_size": "small", "steps": 12, "some": 200, "parts": list(PARTS), **given}
+    defaults = {"model_size": "small", "steps": 12, "some": 200, "parts": list(PARTS)}
+    return {**defaults, **(_QUICK if given.get("quick") else {}), **given}
 
 
 def main(options: dict[str, Any]) -> None:
-    """Measure, print the tables, and write them.
+    """Measure one system after the other, print the tables, and write them.
 
     Raises:
         UserError: If the system is not Linux.
@@ -66,37 +92,42 @@ def main(options: dict[str, Any]) -> None:
         prove_writable(find_place(output))
     messages = read_at_hand(options.get("data_file"))
     size, parts = options["model_size"], options["parts"]
-    report: dict[str, Any] = {"model_size": size, "messages": len(messages)}
+    job = training.Job(messages, size, options["steps"])
+    task = inference.Task(messages["Text"].tolist(), size, options["some"])
+    units: list[Unit] = []
     if "start" in parts:
-        report["start"] = measure_start()
+        units += start_units()
     if "training" in parts:
-        report["training"] = list(measure_training(training.Job(messages, size, options["steps"])))
+        units += training_units(job)
     if "inference" in parts:
-        task = inference.Task(messages["Text"].tolist(), size, options["some"])
-        report["inference"] = list(measure_inference(task))
-        report["one message"] = [
-            {"precision": precision, **in_own_process(inference.one_message, task, precision)}
-            for precision in ("fp32", "bf16")
-        ]
-        report["load"] = in_own_process(inference.load, task)
-    report["environment"] = environment(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    text = describe(report)
-    print(text)
-    if output:
-        write_atomically(Path(f"{output}.md"), f"{text}\n".encode())
-        write_atomically(Path(f"{output}.json"), json.dumps(report, indent=2).encode())
+        units += inference_units(task)
+    facts = environment(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    report: dict[str, Any] = {"model_size": size, "messages": len(messages), "environment": facts}
+    for number, unit in enumerate(units, start=1):
+        report["measured"] = f"{number} of {len(units)}"
+        report.setdefault(unit.table, []).append({**unit.row, **unit.measure()})
+        if output:
+            write_atomically(Path(f"{output}.md"), f"{describe(report)}\n".encode())
+            write_atomically(Path(f"{output}.json"), json.dumps(report, indent=2).encode())
+        print(f"[{number}/{len(units)}] {describe_row(report[unit.table][-1])}", file=sys.stderr, flush=True)
+    print(describe(report))
 
 
-def measure_start() -> dict[str, float]:
-    """Return the seconds that importing the libraries and starting the command take."""
-    statements = ("import torch", "import transformers", "import hf_spam", "from hf_spam import SpamClassifier")
-    found = {statement: python_seconds(statement) for statement in statements}
+def start_units() -> Iterator[Unit]:
+    """Yield what imports the libraries, and starts the command."""
+
+    def unit(name: str, argv: Sequence[str]) -> Unit:
+        return Unit("start", {"system": name}, lambda: {"seconds": start_seconds(argv)})
+
+    for statement in ("import torch", "import transformers", "import hf_spam", "from hf_spam import SpamClassifier"):
+        yield unit(statement, [sys.executable, "-c", statement])
     command = shutil.which("hf-spam", path=str(Path(sys.executable).parent))
-    return found if command is None else {**found, "hf-spam --help": start_seconds([command, "--help"])}
+    if command is not None:
+        yield unit("hf-spam --help", [command, "--help"])
 
 
-def measure_training(job: training.Job) -> Iterator[dict[str, Any]]:
-    """Yield each system's seconds for the whole job."""
+def training_units(job: training.Job) -> Iterator[Unit]:
+    """Yield the systems that are timed on the whole job."""
     systems: list[tuple[str, str, Any, tuple[Any, ...]]] = [
         ("native loop, padded to 120", "fp32", training.native, ())
     ]
@@ -109,11 +140,11 @@ def measure_training(job: training.Job) -> Iterator[dict[str, Any]]:
         ]
     systems.append(("ours, preset book", "fp32", training.ours, ("fp32", "book")))
     for name, precision, work, arguments in systems:
-        yield {"system": name, "precision": precision, **in_own_process(work, job, *arguments)}
+        yield _unit("training", name, precision, work, job, *arguments)
 
 
-def measure_inference(task: inference.Task) -> Iterator[dict[str, Any]]:
-    """Yield each system's messages per second."""
+def inference_units(task: inference.Task) -> Iterator[Unit]:
+    """Yield the systems whose messages per second are counted, and what a single message takes."""
     systems: list[tuple[str, str, Any, tuple[Any, ...]]] = [
         ("the chapter's function", "fp32", inference.chapters_function, ())
     ]
@@ -123,25 +154,45 @@ def measure_inference(task: inference.Task) -> Iterator[dict[str, Any]]:
             systems.append((name, precision, inference.transformers_pipeline, (precision, batch_size)))
         systems.append(("ours", precision, inference.ours, (precision,)))
     for name, precision, work, arguments in systems:
-        yield {"system": name, "precision": precision, **in_own_process(work, task, *arguments)}
+        yield _unit("inference", name, precision, work, task, *arguments)
+    for precision in ("fp32", "bf16"):
+        yield _unit("one message", "one message", precision, inference.one_message, task, precision)
+    yield _unit("load", "a checkpoint from disk to its first label", "fp32", inference.load, task)
+
+
+def _unit(table: str, name: str, precision: str, work: Callable[..., dict[str, Any]], *arguments: Any) -> Unit:
+    return Unit(table, {"system": name, "precision": precision}, lambda: in_own_process(work, *arguments))
 
 
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
+def describe_row(row: dict[str, Any]) -> str:
+    """Return a system's figure in a clause: `ours, fp32: 57.3 messages/s`."""
+    name = ", ".join(row[key] for key in ("system", "precision") if key in row)
+    if "rate" in row and "seconds" not in row:
+        return f"{name}: {row['rate']:,.1f} messages/s"
+    return f"{name}: {row['milliseconds']:.1f} ms" if "milliseconds" in row else f"{name}: {row['seconds']:,.2f} s"
+
+
 def describe(report: dict[str, Any]) -> str:
-    """Return the report in Markdown."""
+    """Return the report in Markdown, as far as it was measured."""
     facts = report["environment"]
     machine = f"{facts['device']}, {facts['threads']} threads; torch {facts['torch']}, "
     machine += f"transformers {facts['transformers']}, Python {facts['python']}"
     sizes = SIZES[report["model_size"]]
     lines = [f"{machine}; {report['messages']:,} messages; GPT of {sizes['n_layers']} layers × {sizes['emb_dim']}"]
-    if "training" in report:
-        lines += ["", *_describe_training(report["training"])]
-    if "inference" in report:
-        lines += ["", *_describe_inference(report)]
+    if (done := report["measured"].split(" of "))[0] != done[1]:
+        lines += ["", f"So far {report['measured']} systems were measured."]
+    for name, tell in (("training", _describe_training), ("inference", _describe_inference)):
+        if name in report:
+            lines += ["", *tell(report[name])]
+    for row in report.get("one message", []):
+        bare = row["milliseconds"] / row["bare"]
+        lines += ["", f"{describe_row(row)}, {row['tokens']} tokens; {bare:.2f} of the bare forward pass"]
+    lines += [line for row in report.get("load", []) for line in ("", describe_row(row))]
     if "start" in report:
-        starts = [(name, f"{taken:.2f} s") for name, taken in report["start"].items()]
+        starts = [(row["system"], f"{row['seconds']:.2f} s") for row in report["start"]]
         lines += ["", *_table(["start", "takes"], starts)]
     return "\n".join(lines)
 
@@ -152,9 +203,16 @@ def _describe_training(rows: list[dict[str, Any]]) -> Iterator[str]:
     table = []
     for row in rows:
         taken, precision = row["seconds"], row["precision"]
-        ratios = (rows[0]["seconds"] / taken, peers[precision] / taken, taken / passes[precision]["seconds"])
-        cells = (f"{ratios[0]:.1f}×", f"{ratios[1]:.1f}×", f"{ratios[2]:.2f}")
-        table.append((row["system"], precision, f"{taken:.1f} s", *cells, f"{row['peak_mb']:,.0f} MB", row["how"]))
+        one_pass = passes.get(precision, {}).get("seconds")
+        ratios = (_times(rows[0]["seconds"], taken, 1), _times(peers.get(precision), taken, 1))
+        cells = (
+            f"{taken:.1f} s",
+            *ratios,
+            _times(taken, one_pass).rstrip("×"),
+            f"{row['peak_mb']:,.0f} MB",
+            row["how"],
+        )
+        table.append((row["system"], precision, *cells))
     head = ["five epochs and all evaluations", "", "takes", "native loop / it", "Trainer / it", "it / one pass"]
     yield from _table([*head, "peak memory", "measured"], table)
     for precision, row in passes.items():
@@ -164,8 +222,7 @@ def _describe_training(rows: list[dict[str, Any]]) -> Iterator[str]:
         )
 
 
-def _describe_inference(report: dict[str, Any]) -> Iterator[str]:
-    rows = report["inference"]
+def _describe_inference(rows: list[dict[str, Any]]) -> Iterator[str]:
     chapter = rows[0]["rate"]
     best: dict[str, float] = {}
     for row in rows:
@@ -173,19 +230,18 @@ def _describe_inference(report: dict[str, Any]) -> Iterator[str]:
             best[row["precision"]] = max(row["rate"], best.get(row["precision"], 0.0))
     table = [
         (
-            *(row["system"], row["precision"], f"{row['rate']:.1f}", f"{row['rate'] / chapter:.1f}×"),
-            *(f"{row['rate'] / best[row['precision']]:.2f}×", f"{row['peak_mb']:,.0f} MB", row["how"]),
+            *(row["system"], row["precision"], f"{row['rate']:.1f}", _times(row["rate"], chapter, 1)),
+            *(_times(row["rate"], best.get(row["precision"])), f"{row['peak_mb']:,.0f} MB", row["how"]),
         )
         for row in rows
     ]
     head = ["classifying", "", "messages/s", "it / chapter's", "it / best pipeline()", "peak memory", "measured"]
     yield from _table(head, table)
-    for row in report["one message"]:
-        yield (
-            f"\none message of {row['tokens']} tokens, {row['precision']}: {row['milliseconds']:.1f} ms, "
-            f"{row['milliseconds'] / row['bare']:.2f} of the bare forward pass"
-        )
-    yield f"\na checkpoint from disk to its first label: {report['load']['seconds']:.2f} s"
+
+
+def _times(upper: float | None, lower: float | None, digits: int = 2) -> str:
+    """Return a ratio; nothing where a part of it is not measured yet."""
+    return "" if upper is None or lower is None else f"{upper / lower:.{digits}f}×"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

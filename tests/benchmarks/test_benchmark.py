@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import pandas as pd
 import pytest
 from support.warm_process import WarmProcess
 
 from hf_spam.benchmarks.measuring import in_own_process
 from hf_spam.benchmarks.training import Counts
+from hf_spam.commands import benchmark
 from hf_spam.commands.benchmark import describe
 
 Run = Callable[..., tuple[int, str, str]]
@@ -54,6 +56,7 @@ def test_the_table() -> None:
     report = {
         "environment": {"device": "a machine", "threads": 2, "torch": "2", "transformers": "5", "python": "3"},
         "messages": 5572,
+        "measured": "4 of 19",
         "model_size": "small",
         "training": [
             {"system": "native loop", "seconds": 1000.0, **row},
@@ -66,6 +69,7 @@ def test_the_table() -> None:
     assert lines[0].startswith(
         "a machine, 2 threads; torch 2, transformers 5, Python 3; 5,572 messages; GPT of 12 layers"
     )
+    assert lines[2] == "So far 4 of 19 systems were measured."
     assert "| ours | fp32 | 50.0 s | 20.0× | 10.0× | 1.25 | 1,000 MB | whole |" in lines
     assert "matrix product fp32: 180 GFLOP/s, of which the pass reaches 94%" in lines
 
@@ -80,6 +84,40 @@ def test_mistakes(run: Run) -> None:
     )
 
 
+def test_what_was_measured_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], messages: pd.DataFrame
+) -> None:
+    """Each system is told and written when it is measured; a run that is stopped keeps it."""
+    figures = iter([{"rate": 7.0, "peak_mb": 1.0, "how": "40 messages"}, {"rate": 21.0, "peak_mb": 1.0, "how": "all"}])
+
+    def measure(*arguments: object) -> dict[str, Any]:
+        if (found := next(figures, None)) is None:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr("hf_spam.commands.benchmark.in_own_process", measure)
+    messages.head(20).to_csv(tmp_path / "messages.csv", index=False)
+    place = tmp_path / "report"
+    argv = ["--quick", "--parts", "inference", "--data_file", str(tmp_path / "messages.csv"), "--output", str(place)]
+    with pytest.raises(KeyboardInterrupt):
+        benchmark.main(benchmark.parse(argv))
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "[1/12] the chapter's function, fp32: 7.0 messages/s"
+    assert [line.split("]")[0] for line in told] == ["[1/12", "[2/12"]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [row["rate"] for row in report["inference"]] == [7.0, 21.0]
+    written = (tmp_path / "report.md").read_text()
+    assert "So far 2 of 12 systems were measured." in written
+    assert "| pipeline(), transformers' GPT-2, batch 1 | fp32 | 21.0 | 3.0× | 1.00× | 1 MB | all |" in written
+
+
+def test_quick() -> None:
+    assert benchmark.parse(["--quick", "--some", "7"]) == {
+        **{"model_size": "mini", "steps": 3, "some": 7, "quick": True},
+        "parts": ["start", "training", "inference"],
+    }
+
+
 @pytest.mark.long
 def test_the_whole_benchmark(warm: WarmProcess, tmp_path: Path) -> None:
     argv = ["benchmark", "--model_size", "tiny", "--steps", 2, "--some", 10]
@@ -87,4 +125,5 @@ def test_the_whole_benchmark(warm: WarmProcess, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "report.json").read_text())
     assert {row["system"] for row in report["training"]} >= {"ours", "ours, preset book", "ours without the cache"}
     assert len(report["inference"]) == 9
-    assert report["start"]["import hf_spam"] < report["start"]["import torch"]
+    starts = {row["system"]: row["seconds"] for row in report["start"]}
+    assert starts["import hf_spam"] < starts["import torch"]
