@@ -33,6 +33,7 @@ from ..inference.explaining import describe_weights, explain
 from ..inference.gradients import integrate
 from ..inference.outputs import format_of
 from ..inference.parts import fingerprint_model
+from ..inference.repeats import Repeats
 from ..options import OptionParser
 from ..system import processes
 from ..tables.opening import LARGEST_ROW, check_stream
@@ -144,6 +145,9 @@ def main(args: Namespace) -> None:
                     print(describe_weights(why), flush=True)
         return
     by_columns = format_of(args.output) != "jsonl"
+    # Equal texts of a part are scored once, those of other parts again: rounding differs by the texts of a batch, and a
+    # run that was interrupted must end with the same file as one that was not.
+    classifier.repeats = Repeats(0)
 
     def classify(chunks: Iterable[list[str]]) -> Iterator[list[Answer]]:
         for scores in classifier.stream_scores(chunks):

@@ -23,6 +23,7 @@ from ..system.reading import is_folder
 from ..tokens.batching import token_batches
 from ..tokens.encoding import encode, special_counts, truncate
 from ..values.ranges import TOKENS
+from .repeats import Repeats
 from .texts import as_list, prefetch
 
 Precision = Literal["fp32", "bf16"]
@@ -60,9 +61,9 @@ class SpamClassifier:
     """A model and its tokenizer. Texts are scored in batches of similar length, and results keep their order.
 
     Public are `from_pretrained`, a call, `all_scores`, `decide`, `logits`, `score_ids`, `scores`, `stream`, `labels`,
-    `max_length`, `operating_point`, `model` and `tokenizer`; what begins with an underscore may change. Calls from
-    several threads at once give each its own results, as long as none changes `model` or `tokenizer`. Processes load
-    one each.
+    `max_length`, `operating_point`, `model`, `tokenizer` and `repeats`; what begins with an underscore may change.
+    Calls from several threads at once give each its own results, as long as none changes `model` or `tokenizer`.
+    Processes load one each.
 
     Args:
         model: The model, which stays on its device and is put in evaluation mode.
@@ -84,6 +85,7 @@ class SpamClassifier:
             TOKENS.check("token_budget", token_budget, whole=True)
         self.model = model.eval()
         self.tokenizer = tokenizer
+        self.repeats = Repeats()
         self.token_budget = token_budget or (_CPU_BUDGET if model.device.type == "cpu" else _GPU_BUDGET)
 
     @classmethod
@@ -222,11 +224,14 @@ class SpamClassifier:
         _, after = special_counts(self.tokenizer)
         return truncate(encode(self.tokenizer, list(texts), self.max_length), self.max_length, after)
 
-    @torch.inference_mode()
     def score_ids(self, ids: list[list[int]], max_padding: int | None = None) -> Tensor:
         """Return what the head makes of N rows of ids, none longer than `max_length`; for `max_padding` see
-        `token_batches`. *Shape:* `[N, num_labels]`.
+        `token_batches`. Equal rows are scored once, here and in later calls. *Shape:* `[N, num_labels]`.
         """
+        return self.repeats.score(ids, self.model, lambda rows: self._score([ids[row] for row in rows], max_padding))
+
+    @torch.inference_mode()
+    def _score(self, ids: list[list[int]], max_padding: int | None) -> Tensor:
         config, device = self.model.config, self.model.device
         length = config.row_length
         logits = torch.empty(len(ids), config.num_labels)

@@ -265,20 +265,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--options", default="", help="more of hf-spam serve's")
     args = parser.parse_args(argv)
+    parts = [
+        (clients, together, args.some if together == 1 else max(clients, args.some // together * 4))
+        for clients, together in ((1, 1), (8, 1), (32, 1), (8, 32), (32, 32))
+    ]
     texts = read_sample()["Text"].tolist()[: args.texts]
-    expected, rate, cpu_rate = offline(args.model, texts)
+    # A text that comes again is not scored again, so that each of these comes once.
+    wanted = sum(together * count for _, together, count in parts)
+    numbered = [f"{texts[number % len(texts)]} {number}" for number in range(wanted)]
+    expected, rate, cpu_rate = offline(args.model, numbered)
     print(
-        f"{torch.get_num_threads()} threads; offline, {len(texts):,} texts in one call: {rate:,.0f} texts/s, "
+        f"{torch.get_num_threads()} threads; offline, {wanted:,} texts in one call: {rate:,.0f} texts/s, "
         f"{1000 / cpu_rate:.2f} ms of CPU each"
     )
     options = ("--read_timeout", READ_TIMEOUT, "--workers", args.workers, *args.options.split())
     faults: list[str] = []
     with serving(args.model, *options) as server:
-        run_load(server.port, 200, 8, texts, expected)
-        for clients, together in ((1, 1), (8, 1), (32, 1), (8, 32), (32, 32)):
-            count = args.some if together == 1 else max(clients, args.some // together * 4)
+        of_texts = offline(args.model, texts)[0]
+        run_load(server.port, 200, 8, texts, of_texts)
+        start = 0
+        for clients, together, count in parts:
+            end = start + together * count
             computing = server.cpu_seconds
-            found = run_load(server.port, count, clients, texts, expected, together)
+            found = run_load(server.port, count, clients, numbered[start:end], expected[start:end], together)
+            start = end
             cpu = 1000 * (server.cpu_seconds - computing) / (count * together)
             faults += found.faults
             served = count * together / found.wall
@@ -289,7 +299,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.requests:
             first = server.memory
             for part in range(4):
-                found = run_load(server.port, args.requests // 4, 32, texts, expected, hostile=0.01)
+                found = run_load(server.port, args.requests // 4, 32, texts, of_texts, hostile=0.01)
                 faults += found.faults
                 print(
                     f"{(part + 1) * args.requests // 4:,} requests of 32 clients, 1 % hostile: {found.wall:.0f} s, memory "
