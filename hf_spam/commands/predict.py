@@ -145,8 +145,8 @@ def main(args: Namespace) -> None:
                     print(describe_weights(why), flush=True)
         return
     by_columns = format_of(args.output) != "jsonl"
-    # Equal texts of a part are scored once, those of other parts again: rounding differs by the texts of a batch, and a
-    # run that was interrupted must end with the same file as one that was not.
+    # Equal texts of a part are scored once, those of other parts again: rounding differs by the texts of a batch, and
+    # a run that was interrupted must end with the same file as one that was not.
     classifier.repeats = Repeats(0)
 
     def classify(chunks: Iterable[list[str]]) -> Iterator[list[Answer]]:

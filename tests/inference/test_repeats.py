@@ -51,6 +51,28 @@ def test_a_text_is_scored_once(classifier: SpamClassifier, monkeypatch: pytest.M
     assert sum(rows) == 3
 
 
+def test_a_file_scores_alike_however_often_it_is_interrupted(
+    run: Callable[..., tuple[int, str, str]],
+    tiny_run: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is remembered from part to part: a run that goes on has not seen the parts before."""
+    rows: list[int] = []
+    score = SpamClassifier._score
+
+    def counting(self: SpamClassifier, ids: list[list[int]], max_padding: int | None) -> torch.Tensor:
+        rows.append(len(ids))
+        return score(self, ids, max_padding)
+
+    monkeypatch.setattr(SpamClassifier, "_score", counting)
+    half = [f"message {number % 512}" for number in range(1024)]
+    (tmp_path / "in.txt").write_text("\n".join(half + half))
+    argv = ["predict", tiny_run("last_token"), "--input", tmp_path / "in.txt", "--output", tmp_path / "out.csv"]
+    assert run(*argv)[0] == 0
+    assert rows == [512, 512]
+
+
 @pytest.mark.parametrize(
     "change",
     [
