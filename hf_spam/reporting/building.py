@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..data.grouping import APART
 from ..data.labels import MULTI, REGRESSION, Task
 from ..data.near_duplicates import near_groups
 from ..errors import one_line
@@ -80,7 +81,7 @@ def build_report(judged: Judged, resamples: int = RESAMPLES, seed: int = SEED) -
     """
     task, training = judged.task, judged.training
     known = [] if isinstance(training, str) else list(training[0])
-    joint = np.array(near_groups([*known, *judged.texts]))
+    joint = np.array(near_groups([*known, *judged.texts], APART))
     groups = np.unique(joint[len(known) :], return_inverse=True)[1]
     twin = np.isin(joint[len(known) :], joint[: len(known)])
     labels = np.asarray(task.targets(judged.labels))
