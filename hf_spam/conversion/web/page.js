@@ -19,7 +19,9 @@ function make(name, text = "", className = "") {
 
 // Return the bytes that a script holds: gzip in base64.
 async function unpack(text) {
-  const packed = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const characters = atob(text);
+  const packed = new Uint8Array(characters.length);
+  for (let place = 0; place < packed.length; place++) packed[place] = characters.charCodeAt(place);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
@@ -115,7 +117,9 @@ class Page {
     try {
       if (!globalThis.hfSpam?.model || !hfSpam.binary) throw new Error("page-model.js or page-runtime.js is missing.");
       if (!globalThis.DecompressionStream) throw new Error("This browser is too old: one from 2023 on is needed.");
-      this.classifier = await Classifier.load(hfSpam);
+      const classifier = await Classifier.load(hfSpam);
+      await classifier.classify("a"); // the first one of all takes several times as long as the others
+      this.classifier = classifier;
     } catch (error) {
       return this.fail("state", error);
     }
