@@ -255,9 +255,8 @@ class Page {
       `${done === asked ? done : `${done} of ${asked}`} messages in ${seconds(milliseconds)}, ` +
       `${(milliseconds / Math.max(1, done)).toFixed(1)} ms each.${counted}` +
       (done > SHOWN ? ` The first ${SHOWN} are shown; the download has all.` : "");
-    const hasDecisions = this.results.some((it) => it.decision);
     const table = find("many-results").firstElementChild;
-    const heads = ["Message", "Label", "Score", ...(hasDecisions ? ["Decision"] : [])];
+    const heads = ["Message", "Label", "Score"];
     table.tHead.rows[0].replaceChildren(...heads.map((text) => Object.assign(make("th", text), { scope: "col" })));
     table.tBodies[0].replaceChildren(...this.results.slice(0, SHOWN).map((result) => this.resultRow(result)));
     find("many-results").hidden = !done;
@@ -270,10 +269,7 @@ class Page {
     const score = this.kind === "regression" ? scores[0].toFixed(3) : percent(scores[best]);
     const cells = [shown, label].map((content) => Object.assign(make("td", content), { dir: "auto" }));
     row.append(...cells, make("td", score, "figure"));
-    if (decision) {
-      row.append(make("td"));
-      row.lastChild.append(make("span", decision, `decision ${decision}`));
-    }
+    if (decision) cells[1].append(" ", make("span", decision, `decision ${decision}`));
     return row;
   }
 
