@@ -23,7 +23,7 @@ from support.node import Node
 from support.places import ROOT
 from transformers import GPT2Tokenizer, PreTrainedTokenizerFast
 
-from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification, UserError
+from hf_spam import SpamClassifier, SpamGPTConfig, SpamGPTForSequenceClassification, UserError
 from hf_spam.commands import export
 from hf_spam.conversion import to_web
 from hf_spam.conversion.to_web import LARGEST_MODEL, read_runtime, require_page_size
@@ -89,11 +89,17 @@ def unpack(text: str) -> bytes:
 
 
 @pytest.mark.onnx
-def test_what_it_writes(run: Run, checkpoint: Path, runtime: Path) -> None:
+def test_what_it_writes(run: Run, checkpoint: Path, runtime: Path, monkeypatch: Any) -> None:
+    """All that the page needs, checked as the page scores: each message by itself."""
     import onnx
 
+    budgets: list[int | None] = []
+    load = SpamClassifier.from_pretrained
+    spy = lambda *given, **more: (budgets.append(more.get("token_budget")), load(*given, **more))[1]  # noqa: E731
+    monkeypatch.setattr(SpamClassifier, "from_pretrained", spy)
     code, output, error = run(*options_of(checkpoint, runtime), "--output_dir", "page")
     assert (code, error) == (0, "")
+    assert budgets == [None, 1]
     assert "int8, " in output
     assert "saved to page; open page/index.html in a browser" in output.replace(str(Path.cwd()) + "/", "")
     assert {path.name for path in Path("page").iterdir()} == FILES

@@ -63,7 +63,8 @@ ODD = [
     *"aZéßıſ0²½Ⅷ٣'\u2019-_.😀🏽\U0001d400\U0001d7ce\U00020000\U000e0041",
     *"\u0301\u0323\u0334\u0345\u1100\u1161\u11a8\uac00ﬁ㎏Å\u1e9b\u212b\ufdfaаοе\u1c89\u1c8a\ua7cb\U00010d6f\U0001e5ee\U000116d0",
     *"\ud800\udfff",
-    *["\r\n", "'s", "'ll", "'S", " a", "  ", "F R E E", " a b", "<|endoftext|>"],
+    *"\u0898\u1ac0\u08ca",  # marks that the library does not know
+    *["\ud83d\u200d\ude00", "\r\n", "'s", "'ll", "'S", " a", "  ", "F R E E", " a b", "<|endoftext|>"],
 ]
 TEXTS = st.lists(
     st.one_of(
@@ -84,6 +85,10 @@ def test_any_texts(both: Both, texts: list[str]) -> None:
 @given(TEXTS, st.integers(1, 40))
 def test_any_texts_truncated(both: Both, texts: list[str], most: int) -> None:
     assert both.differing(texts, most) == []
+
+
+def test_pairs_of_odd_characters(both: Both) -> None:
+    assert both.differing([f"e{one}{other}" for one in ODD for other in ODD]) == []
 
 
 def test_words_without_an_end(both: Both) -> None:
