@@ -28,7 +28,7 @@ RUNTIME_VERSION = "1.30.0"
 _INTEGRITY = "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 # Its smallest build: WebAssembly alone, on the CPU. The library, what starts the WebAssembly, and that itself.
 _LIBRARY, _STARTER, _BINARY = "ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"
-_REMEDY = f"Fetch the package {RUNTIME} elsewhere, unpack it, and name its folder with --runtime."
+_REMEDY = f"Fetch the package {RUNTIME}@{RUNTIME_VERSION} elsewhere, unpack it, and name its folder with --runtime."
 _VERSION = re.compile(rb"ONNX Runtime Web v(\d+\.\d+\.\d+[\w.+-]*)")
 _LICENSES = ("LICENSE", "ThirdPartyNotices.txt")  # the npm package has none; Python's, from the same sources, has both
 
