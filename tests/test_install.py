@@ -87,10 +87,11 @@ def test_every_package_is_listed() -> None:
 
 
 def test_the_wheel_has_every_file(wheel: Path) -> None:
-    """All modules, the cards' templates, the launch configurations and the mark of a typed package."""
+    """All modules, the cards' templates, the web export's page, the launch configurations and the mark of a typed package."""
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {str(path.relative_to(ROOT)) for path in (ROOT / "hf_spam").rglob("*.py")} | {"hf_spam/py.typed"}
     wanted |= {str(path.relative_to(ROOT)) for path in (ROOT / "hf_spam" / "hub").glob("*.md")}
+    wanted |= {str(path.relative_to(ROOT)) for path in (ROOT / "hf_spam" / "conversion" / "web").iterdir()}
     wanted |= {f"hf_spam/launch_configs/{path.name}" for path in (ROOT / "scripts" / "accelerate").glob("*.yaml")}
     assert wanted <= names
     assert {name.split("/")[0] for name in names} == {"hf_spam", "hf_spam-0.1.0.dist-info"}

@@ -57,7 +57,8 @@ class Agreement:
         if self.changed_share > max_changed:
             raise UserError(
                 f"the conversion changes too many labels and was discarded: expected at most {max_changed:.2%} of the "
-                f"labels to change, found {self}. Leave out --int8, or allow more with --max_changed."
+                f"labels to change, found {self}. Leave out --int8, which --format web implies, or allow more with "
+                f"--max_changed."
             )
 
     def to_dict(self) -> dict[str, float]:

@@ -219,7 +219,7 @@ def test_int8_that_changes_too_much(run: Run, checkpoint: Path) -> None:
     code, output, error = run(*options, "--max_changed", "0")
     assert (code, output) == (2, "")
     assert "expected at most 0.00% of the labels to change, found " in error
-    assert "Leave out --int8, or allow more with --max_changed." in error
+    assert "Leave out --int8, which --format web implies, or allow more with --max_changed." in error
     assert list(Path().iterdir()) == []
     code, output, error = run(*options, "--max_changed", "1")
     assert code == 0, error
