@@ -112,6 +112,8 @@ def marks(step: Step) -> list[pytest.MarkDecorator]:
     """What a command needs, or how long it takes."""
     if "outputs/onnx" in step.command:
         return [pytest.mark.onnx]
+    if "--format web" in step.command:
+        return [pytest.mark.browser]
     if any(part in step.command for part in ("outputs/lora", "outputs/on-top")):
         return [pytest.mark.peft]
     if "hf-spam search" in step.command:
