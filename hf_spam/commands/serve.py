@@ -1,8 +1,8 @@
-"""`hf-spam serve`: answer other programs over HTTP with the labels of their texts.
+"""`hf-spam serve`: answer other programs over HTTP with the labels of their texts, and people in a browser.
 
 It speaks as the Inference API does (`huggingface_hub.InferenceClient` is a client), as Text Embeddings Inference
-(/predict) and as vLLM (/classify). /docs lists everything. Only programs on the same machine can ask, unless --host
-says otherwise. SIGTERM or Ctrl-C stops it when what it has taken is answered.
+(/predict) and as vLLM (/classify). /docs lists everything. In a browser it shows a page. Only this machine can ask,
+unless --host says otherwise. SIGTERM or Ctrl-C stops it when what it has taken is answered.
 """
 
 import os
@@ -10,6 +10,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from ..checkpoint.opening import kind_of
 from ..errors import one_line
@@ -20,6 +21,10 @@ from ..serving.settings import LATENCY, PORT, RANGES, WORKERS, Limits, Settings
 from ..system.reading import is_folder
 from .predict import add_scoring_options
 
+if TYPE_CHECKING:
+    from ..serving.guarding import Page
+    from ..serving.scoring import Scorer
+
 KEY_VARIABLE = "HF_SPAM_API_KEY"
 _HELP = {
     "max_body": "Bytes of a request's body, at most.",
@@ -27,6 +32,8 @@ _HELP = {
     "max_chars": "Characters of a text, at most.",
     "max_queue": "Texts that wait to be scored, at most; more are refused with 503.",
     "read_timeout": "Seconds in which a request's head must be there, and again its body.",
+    "max_upload": "Bytes of a file that is given to the page, and characters in it, at most.",
+    "max_rows": "Rows of such a file, at most.",
 }
 
 
@@ -62,6 +69,7 @@ def make_parser() -> OptionParser:
             range=RANGES[field.name],
             help=_HELP[field.name],
         )
+    parser.add_argument("--no_page", action="store_true", help="Answer programs alone, without a page for browsers.")
     parser.add_argument("--access_log", action="store_true", help="Log each request's path and status, not its texts.")
     add_scoring_options(parser)
     return parser
@@ -78,7 +86,8 @@ def main(args: Namespace) -> None:
     Raises:
         UserError: If the extra is missing, the model cannot be read, or nothing can listen there.
     """
-    require_extra()
+    wants_page = not args.no_page and args.workers == 1
+    require_extra(wants_page)
     limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
     key = args.api_key if args.api_key is not None else os.environ.get(KEY_VARIABLE) or None
     folder = find_model(args.model)
@@ -97,8 +106,21 @@ def main(args: Namespace) -> None:
         print(f"serving {one_line(name)} at {url_of(listening)}; Ctrl-C stops it", flush=True)
 
     if args.workers > 1:
+        if not args.no_page:
+            print(
+                "hf-spam: no page: its visitors' sessions need one process. Add --no_page, or leave out --workers.",
+                file=sys.stderr,
+            )
         serve_together(load, kind != "onnx", settings, listening, args.workers, ready, args.access_log)
         print("stopped", flush=True)
         return
-    answered = serve_alone(load(), settings, listening, args.access_log, ready)
+    classifier = load()
+
+    def make_page(scorer: "Scorer") -> "Page":
+        from ..page.opening import open_page
+
+        return open_page(classifier, scorer, settings, args.model, folder)
+
+    page = make_page if wants_page else None
+    answered = serve_alone(classifier, settings, listening, args.access_log, ready, make_page=page)
     print(f"stopped: {answered:,} requests answered", flush=True)
