@@ -10,15 +10,17 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..checkpoint.opening import kind_of
-from ..errors import one_line
+from ..errors import UserError, one_line
 from ..inference.classifier import SpamClassifier, find_model
 from ..options import OptionParser
 from ..serving.running import is_loopback, listen, require_extra, serve_alone, serve_together, url_of
 from ..serving.settings import LATENCY, PORT, RANGES, WORKERS, Limits, Settings
 from ..system.reading import is_folder
+from ..values.ranges import FOLDER
 from .predict import add_scoring_options
 
 if TYPE_CHECKING:
@@ -70,14 +72,24 @@ def make_parser() -> OptionParser:
             help=_HELP[field.name],
         )
     parser.add_argument("--no_page", action="store_true", help="Answer programs alone, without a page for browsers.")
+    parser.add_argument(
+        "--export_space",
+        type=Path,
+        metavar=FOLDER,
+        help="Write a Space for the Hub to this folder (page, API, model, requirements) instead of serving.",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="Replace the Space that is there.")
     parser.add_argument("--access_log", action="store_true", help="Log each request's path and status, not its texts.")
     add_scoring_options(parser)
     return parser
 
 
 def parse(argv: Sequence[str]) -> Namespace:
-    """Return all options."""
-    return make_parser().parse_args(list(argv))
+    """Return all options, and check them."""
+    args = make_parser().parse_args(list(argv))
+    if args.overwrite and args.export_space is None:
+        raise UserError("--overwrite: expected --export_space beside it. Add it.")
+    return args
 
 
 def main(args: Namespace) -> None:
@@ -93,6 +105,12 @@ def main(args: Namespace) -> None:
     folder = find_model(args.model)
     name = args.name or (folder.resolve().name if is_folder(args.model) else args.model)
     kind = kind_of(folder)
+    if args.export_space is not None:
+        from ..page.space import export_space
+
+        export_space(args.model, folder, kind, name, args.export_space, args.overwrite)
+        print(one_line(f"written to {args.export_space}; try: python {args.export_space / 'app.py'}"))
+        return
     settings = Settings(name, kind, limits, key, args.max_latency_ms, many=args.workers > 1)
 
     def load() -> SpamClassifier:

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
+from gradio.events import api
 
 from ..errors import UserError, one_line, shorten
 from ..serving.settings import Settings
@@ -61,16 +62,16 @@ def build_page(
             elem_classes="hs-title",
         )
         with gr.Tabs():
-            with gr.Tab("A message"):
+            with gr.Tab("Message"):
                 _message_tab(handlers)
-            with gr.Tab("A file"):
+            with gr.Tab("File"):
                 _file_tab(handlers)
             if not messages.is_number:
-                with gr.Tab("The threshold") as tab:
+                with gr.Tab("Threshold") as tab:
                     _threshold_tab(handlers, tab)
-            with gr.Tab("The run"):
+            with gr.Tab("Run"):
                 gr.HTML(show_record(read_record(place, len(messages.task.names)), messages.task.names))
-        gr.api(handlers.classify, api_name="classify", concurrency_limit=_AT_ONCE)
+        api(handlers.classify, api_name="classify", concurrency_limit=_AT_ONCE)
     blocks.queue(max_size=_WAITING)
     theme = gr.themes.Base(primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["monospace"]).set(
         button_primary_background_fill="*primary_700",

@@ -64,7 +64,7 @@ def show_verdict(
     rest = show_note(f"and {more:,} less likely labels") if more > 0 else ""
     promise = show_note(f"{_capital(point.describe())}.") if point is not None else ""
     return (
-        f'<p class="hs-label"><strong>{shown(label)}</strong> {probability} {decision}</p>'
+        f'<p class="hs-label" role="status"><strong>{shown(label)}</strong> {probability} {decision}</p>'
         f'<table class="hs-bars"><caption class="hs-hidden">The probability of each label</caption>{bars}</table>'
         f"{rest}{cut * verdict.cut}{promise}"
     )
