@@ -126,7 +126,7 @@ def main(args: Namespace) -> None:
     if args.workers > 1:
         if not args.no_page:
             print(
-                "hf-spam: no page: its visitors' sessions need one process. Add --no_page, or leave out --workers.",
+                "hf-spam: no page for browsers: it needs one process. Leave out --workers.",
                 file=sys.stderr,
             )
         serve_together(load, kind != "onnx", settings, listening, args.workers, ready, args.access_log)

@@ -1,6 +1,7 @@
 """The page as a Gradio app. Importing this module imports Gradio, which takes seconds."""
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -147,10 +148,16 @@ class _Handlers:
         explanation = asdict(reasons.explanation) | {"total": reasons.total, "difference": reasons.difference}
         return {**answer, "explanation": explanation}
 
-    async def score(self, file: str | None, progress: gr.Progress = gr.Progress()) -> tuple[str, Any]:  # noqa: B008
-        """Score a file."""
+    async def score(
+        self,
+        file: str | None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008, how Gradio is asked for one
+    ) -> AsyncIterator[tuple[str, Any]]:
+        """Score the messages of a file; return what is said of it, and the file to download as 'value'."""
+        nothing = gr.DownloadButton(visible=False)
         if file is None:
-            return show_error("expected a file, found none. Choose one."), gr.DownloadButton(visible=False)
+            yield show_error("expected a file, found none. Choose one."), nothing
+            return
         source = Path(file)
 
         def advance(done: int, total: int) -> None:
@@ -161,9 +168,12 @@ class _Handlers:
             target, count = await score_file(
                 self.messages, source, source.name, place, advance, lambda: self._page.is_stopping
             )
+            button = gr.DownloadButton(value=str(target), visible=True)  # Gradio copies the file
+            yield f'<p class="hs-label" role="status">{count:,} messages scored</p>', button
         except UserError as error:
-            return show_error(error), gr.DownloadButton(visible=False)
-        return f'<p class="hs-label">{count:,} messages scored</p>', gr.DownloadButton(value=str(target), visible=True)
+            yield show_error(error), nothing
+        finally:
+            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
 
     async def open_threshold(self, label: str, threshold: float) -> tuple[str, Any, Any]:
         """Score the validation split, if nobody has yet."""

@@ -118,7 +118,7 @@ class GradioPage:
         """Run the app with a folder of its own until the server stops."""
         try:
             with tempfile.TemporaryDirectory(prefix="hf-spam-page-", ignore_cleanup_errors=True) as folder:
-                os.environ["GRADIO_TEMP_DIR"] = folder  # Gradio reads these when it is imported
+                os.environ["GRADIO_TEMP_DIR"] = f"{folder}/gradio"  # Gradio reads these when it is imported
                 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
                 app = await anyio.to_thread.run_sync(self._build, Path(folder))
                 async with app.router.lifespan_context(app):
