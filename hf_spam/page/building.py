@@ -204,7 +204,7 @@ def _message_tab(handlers: _Handlers) -> None:
         max_length=handlers.messages.limits.max_chars,
         placeholder="Type or paste a message",
         info="Shift and Enter classify it",
-        autofocus=True,
+        elem_id="message",
     )
     button = gr.Button("Classify", variant="primary")
     found = gr.HTML(elem_classes="hs-found", elem_id="found")

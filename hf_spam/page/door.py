@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,17 +119,29 @@ class GradioPage:
     async def _live(self, ready: "asyncio.Future[Any]") -> None:
         """Run the app with a folder of its own until the server stops."""
         try:
-            with tempfile.TemporaryDirectory(prefix="hf-spam-page-", ignore_cleanup_errors=True) as folder:
-                os.environ["GRADIO_TEMP_DIR"] = f"{folder}/gradio"  # Gradio reads these when it is imported
+            folder = Path(tempfile.mkdtemp(prefix="hf-spam-page-"))
+            try:
+                os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")  # Gradio reads these when it is imported
                 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-                app = await anyio.to_thread.run_sync(self._build, Path(folder))
+                app = await anyio.to_thread.run_sync(self._build, folder)
                 async with app.router.lifespan_context(app):
                     ready.set_result(app)
                     await self._stopping.wait()
+            finally:
+                await anyio.to_thread.run_sync(_remove, folder)
         except Exception as error:
             if ready.done():
                 raise
             ready.set_exception(error)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, in which a handler that was stopped may still be removing a file of its own."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
 
 
 class _Sender:
