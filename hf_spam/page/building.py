@@ -272,5 +272,5 @@ def _threshold_tab(handlers: _Handlers, tab: gr.Tab) -> None:
         api_visibility="private",
         show_progress="hidden",
         trigger_mode="always_last",
-        queue=False,
+        concurrency_limit=_AT_ONCE,
     )

@@ -123,6 +123,7 @@ class GradioPage:
             try:
                 os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")  # Gradio reads these when it is imported
                 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+                os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))  # which Gradio imports
                 app = await anyio.to_thread.run_sync(self._build, folder)
                 async with app.router.lifespan_context(app):
                     ready.set_result(app)

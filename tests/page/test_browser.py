@@ -3,7 +3,9 @@
 pytest tests/page/test_browser.py -m browser
 """
 
+import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,8 +35,17 @@ def fits(page: Any, width: int) -> bool:
 
 
 @SIZES
-def test_everything(visit: Visit, served: Served, tmp_path: Path, width: int, height: int, scheme: str) -> None:
+def test_everything(
+    visit: Visit,
+    served: Served,
+    tiny_run: Callable[[str], Path],
+    tmp_path: Path,
+    width: int,
+    height: int,
+    scheme: str,
+) -> None:
     """A message, a file, the threshold, the run."""
+    splits = json.loads((tiny_run("sample") / "metrics.json").read_text())["splits"]
     page = visit(served, width, height, color_scheme=scheme, accept_downloads=True)
     assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
     classify(page, TEXT)
@@ -61,29 +72,36 @@ def test_everything(visit: Visit, served: Served, tmp_path: Path, width: int, he
 
     page.get_by_role("tab", name="Threshold").click()
     page.locator("#counts table").wait_for()
-    lowest = counts_at(page, "Home")
-    highest = counts_at(page, "End")
-    assert all(f"{text} (100.00%)" in lowest for text in ("65 of 65", "422 of 422"))
-    assert "0 of 422 (0.00%)" in highest
+    assert [found == of for found, of in counts_at(page, "Home")] == [True, True]
+    assert [found < of for found, of in counts_at(page, "End")] == [True, True]
+    caught, blocked = counts_at(page, "0.5")
+    assert caught[1] + blocked[1] == splits["validation"]["messages"]
+    assert (caught[0], blocked[0]) == (
+        splits["validation"]["confusion"][1][1],
+        splits["validation"]["confusion"][0][1],
+    )
     assert fits(page, width)
 
     page.get_by_role("tab", name="Run").click()
     assert page.locator("img[alt^='The loss']").evaluate("image => image.complete && image.naturalWidth > 100")
-    assert page.get_by_role("cell", name="973").count() == 1
+    figures = page.get_by_role("table", name="The run's figures").inner_text()
+    assert f"{splits['test']['accuracy']:.2%}" in figures
     assert "true spam" in page.get_by_role("table", name="Confusion matrix").inner_text()
     assert fits(page, width)
     check_accessible(page)
 
 
-def counts_at(page: Any, key: str) -> str:
-    """What a threshold does that a key sets."""
-    before = page.locator("#counts").inner_text()
-    slider = page.get_by_role("slider")
-    slider.focus()
-    slider.press(key)
-    page.wait_for_function("before => document.querySelector('#counts').innerText != before", arg=before)
-    page.wait_for_timeout(500)
-    return str(page.locator("#counts").inner_text()).replace("\n", " ")
+def counts_at(page: Any, place: str) -> list[tuple[int, int]]:
+    """What a threshold does that a key sets, or a number: how many of how many are caught, and are blocked."""
+    before = page.locator("#counts caption").inner_text()
+    if place in ("Home", "End"):
+        page.get_by_role("slider").press(place)
+    else:
+        page.get_by_role("spinbutton").fill(place)
+        page.get_by_role("spinbutton").press("Enter")
+    page.wait_for_function("before => document.querySelector('#counts caption').innerText != before", arg=before)
+    found = re.findall(r"([\d,]+) of ([\d,]+)\s\(", page.locator("#counts").inner_text())
+    return [(int(one.replace(",", "")), int(two.replace(",", ""))) for one, two in found]
 
 
 def check_accessible(page: Any) -> None:
@@ -107,9 +125,10 @@ def test_by_keyboard_alone(visit: Visit, served: Served) -> None:
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.press("Enter")
     page.locator("#reasons table").wait_for()
-    for _ in range(20):
+    example = page.get_by_role("button", name="on the train")
+    for _ in range(30):
         page.keyboard.press("Tab")
-        if "on the train" in page.evaluate("document.activeElement.innerText"):
+        if example.evaluate("button => button === document.activeElement"):
             break
     page.keyboard.press("Enter")
     page.wait_for_function("document.querySelector('textarea').value.includes('on the train')")
@@ -146,8 +165,6 @@ def test_strangers_texts_are_shown(
 
 def test_a_key_and_a_calibrated_model(visit: Visit, start: Start, make_model: Callable[..., Path]) -> None:
     """The browser sends the password; the decision is shown with its promise."""
-    import json
-
     folder = make_model("ham", "spam")
     point = {"positive": "spam", "temperature": 1.5, "threshold": 0.7, "unsure": -1.0, "budget": 0.01}
     point |= {"confidence": 0.95, "groups": 500, "stopped": 1, "bound": 0.0094, "caught": 0.9}

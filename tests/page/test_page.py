@@ -260,6 +260,7 @@ def test_it_stops_while_somebody_looks(watched: tuple[Served, subprocess.Popen[b
     assert process.wait(30) == 0
     assert time.monotonic() - began < 15
     answer.read()  # to its end, in order: otherwise it raises IncompleteRead
+    connection.close()
     asking.join(60)
     assert said
     if isinstance(said[0], tuple):
