@@ -20,7 +20,7 @@ _BELOW = ("/assets/", "/static/", "/svelte/")
 _GRADIO = "/gradio_api/"
 # Of Gradio's own API what the page and gradio_client need. It has more, such as cutting films, which is not served.
 _NEEDED = (
-    *("info", "config", "theme.css", "startup-events", "heartbeat/", "queue/join", "queue/data", "call/"),
+    *("info", "config", "theme.css", "startup-events", "heartbeat/", "queue/join", "queue/data", "call/", "run/"),
     *("cancel", "reset", "upload", "upload_progress", "file="),
 )
 _UPLOAD = f"{_GRADIO}upload"
@@ -49,6 +49,7 @@ class GradioPage:
         self._limits = limits
         self._lock = asyncio.Lock()
         self._stopping = asyncio.Event()
+        self._closing = asyncio.Event()  # when the last request is answered
         self._life: asyncio.Task[None] | None = None
         self._app: Any = None
 
@@ -70,6 +71,7 @@ class GradioPage:
     async def close(self) -> None:
         """End Gradio, and remove its files."""
         self.stop()
+        self._closing.set()
         if self._life is not None:
             await self._life
 
@@ -127,7 +129,7 @@ class GradioPage:
                 app = await anyio.to_thread.run_sync(self._build, folder)
                 async with app.router.lifespan_context(app):
                     ready.set_result(app)
-                    await self._stopping.wait()
+                    await self._closing.wait()
             finally:
                 await anyio.to_thread.run_sync(_remove, folder)
         except Exception as error:

@@ -81,7 +81,7 @@ async def score_file(
     try:
         return target, await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
     except UserError as error:
-        raise UserError(str(error).replace(str(source), name)) from None
+        raise UserError(str(error).replace(str(source), name).replace(str(target), target.name)) from None
     finally:
         gone.set()
 

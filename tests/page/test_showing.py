@@ -70,9 +70,21 @@ def test_everything_shows_text() -> None:
         show_counts(Counts(label, 1, 2, 3, 4), 0.5, False),
         show_record(Record(figures, [[1, 2, 3]] * 3, {}), HOSTILE),
     ):
-        assert Reader(html).tags <= set(
-            ["p", "strong", "span", "table", "caption", "tr", "th", "td", "thead", "tbody", "div", "mark", "b"]
-        )
+        assert Reader(html).tags <= {
+            "p",
+            "strong",
+            "span",
+            "table",
+            "caption",
+            "tr",
+            "th",
+            "td",
+            "thead",
+            "tbody",
+            "div",
+            "mark",
+            "b",
+        }
         assert "<b>bold" not in html
         assert "<img" not in html
 
