@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from ..serving.settings import Limits
+from ..system.files import folder_size
 
 _READ = {"/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt"}  # by GET
 _BELOW = ("/assets/", "/static/", "/svelte/")
@@ -25,6 +26,7 @@ _NEEDED = (
 )
 _UPLOAD = f"{_GRADIO}upload"
 _FORM = 10_000  # bytes around an uploaded file
+_MOST_FILES = 20  # of the largest size may lie here at once, or more that are smaller
 _POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; "
     "form-action 'self'; frame-ancestors 'self' https://huggingface.co"
@@ -52,6 +54,7 @@ class GradioPage:
         self._closing = asyncio.Event()  # when the last request is answered
         self._life: asyncio.Task[None] | None = None
         self._app: Any = None
+        self._files: Path | None = None
 
     def owns(self, method: str, path: str) -> bool:
         """Tell whether a request is the page's."""
@@ -108,6 +111,10 @@ class GradioPage:
         if length.isdigit() and int(length) > self._most(scope):
             error = f"expected a body of at most {self._most(scope):,} bytes, found {int(length):,}. Send less."
             return JSONResponse({"error": error, "detail": error}, 413, {"Connection": "close"})
+        most = _MOST_FILES * self._limits.max_upload
+        if scope["path"] == _UPLOAD and self._files is not None and folder_size(self._files) > most:
+            error = f"expected at most {most:,} bytes of files on the server, found more. Try again in an hour."
+            return JSONResponse({"error": error, "detail": error}, 503, {"Connection": "close"})
         return None
 
     async def _start(self) -> None:
@@ -123,7 +130,8 @@ class GradioPage:
         try:
             folder = Path(tempfile.mkdtemp(prefix="hf-spam-page-"))
             try:
-                os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")  # Gradio reads these when it is imported
+                self._files = folder / "gradio"
+                os.environ["GRADIO_TEMP_DIR"] = str(self._files)  # Gradio reads these when it is imported
                 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
                 os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))  # which Gradio imports
                 app = await anyio.to_thread.run_sync(self._build, folder)

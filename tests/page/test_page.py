@@ -168,6 +168,15 @@ def test_limits_of_a_file(start: Start, tiny_run: Callable[[str], Path], tmp_pat
     assert "at most 1,000,000 bytes" in body
 
 
+def test_files_do_not_fill_the_disk(start: Start, tiny_run: Callable[[str], Path]) -> None:
+    """All visitors' files together have a bound."""
+    bounded = start(tiny_run("sample"), "--max_upload", "5000")
+    fetch(bounded, "/")
+    statuses = [upload(bounded, f"{number}.csv", b"%d" % number * 2400)[0] for number in range(10, 40)]
+    assert statuses[:20] == [200] * 20
+    assert statuses[-5:] == [503] * 5
+
+
 def test_no_file_of_the_machine_is_given(served: Served, tiny_run: Callable[[str], Path]) -> None:
     fetch(served, "/")
     for path in ("/etc/passwd", str(tiny_run("sample") / "config.json"), str(served.folder / "log")):
