@@ -7,8 +7,11 @@ but those marked so.
 
 import gc
 import os
+import re
 import shutil
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +31,7 @@ from support.bare_environment import make_bare_environment
 from support.loopback_hub import LoopbackHub
 from support.loopback_server import LoopbackServer
 from support.messages import write_messages
+from support.served import Served, Start
 from support.shared import make_once
 from support.warm_process import WarmProcess
 
@@ -225,3 +229,25 @@ def warm_bare(tmp_path_factory: pytest.TempPathFactory, bare: Path) -> Iterator[
     server = WarmProcess("torch", "transformers.pipelines", python=bare, HF_HOME=home)
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory, warm: WarmProcess) -> Iterator[Start]:
+    """Start a server on a free port, with a model's folder and options."""
+    running: list[Served] = []
+
+    def begin(model: Path, *options: object, **environment: str) -> Served:
+        folder = tmp_path_factory.mktemp("serving")
+        pid = warm.start(["serve", model, "--port", "0", *options], folder, **environment)
+        deadline = time.monotonic() + 60
+        log = folder / "log"
+        while not (found := re.search(r"http://.*:(\d+);", log.read_text() if log.exists() else "")):
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+        running.append(Served(pid, int(found[1]), folder, warm))
+        return running[-1]
+
+    yield begin
+    for served in running:
+        if not served.stopped:
+            served.stop(signal.SIGKILL)

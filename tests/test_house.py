@@ -41,6 +41,7 @@ ROOMS = [
     {"training"},
     {"equivalence", "hub", "starting"},
     {"benchmarks", "cross_validation", "experiments", "pretraining", "searching"},
+    {"page"},
     {"commands"},
     {"cli", "__init__"},
     {"__main__"},
@@ -157,7 +158,16 @@ def test_every_dependency_is_imported() -> None:
     implied |= {"openpyxl", "peft"}  # the extras [xlsx] and [peft]
     implied |= {"cleanlab", "py3langid", "ftfy"}  # the extra [audit]
     implied |= {"optuna", "captum"}  # the extras [search] and [explain]
-    implied |= {"fastapi", "starlette", "uvicorn", "pydantic", "httptools", "prometheus_client", "anyio"}  # [serve]
+    implied |= {
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "pydantic",
+        "httptools",
+        "prometheus_client",
+        "anyio",
+        "gradio",
+    }  # [serve]
     implied |= {"onnx", "onnxruntime", "onnxscript"}  # the extra [onnx]
     assert {names.get(name, name) for name in asked} == imported - implied
 

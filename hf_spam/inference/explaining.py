@@ -67,8 +67,22 @@ def explain(classifier: SpamClassifier, text: str, task: Task) -> Explanation:
         UserError: If the text has too many words.
     """
     words = find_words(text)
-    without = [text[: word.start()] + text[word.end() :].lstrip() for word in words]
-    logits = classifier.logits([text, *without])
+    return weigh(words, classifier.logits([text, *leave_out(text, words)]), task)
+
+
+def leave_out(text: str, words: Sequence[re.Match[str]]) -> list[str]:
+    """Return the text without each of its words, in their order."""
+    return [text[: word.start()] + text[word.end() :].lstrip() for word in words]
+
+
+def weigh(words: Sequence[re.Match[str]], logits: Tensor, task: Task) -> Explanation:
+    """Return what each word does, from what the model makes of the text and of the text without each.
+
+    Args:
+        words: The words.
+        logits: Of the text, then of those that `leave_out` returns. *Shape:* `[1 + len(words), num_labels]`.
+        task: The labels.
+    """
     id_ = task.positive_id if task.is_binary else int(logits[0].argmax())
     odds = log_odds(logits, id_, task)
     weights = [

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -19,7 +19,7 @@ from ..inference.classifier import SpamClassifier
 from . import shapes
 from .answering import classified, decided, ranked, transform
 from .describing import docs_page
-from .guarding import Guard
+from .guarding import Guard, Page
 from .metrics import Metrics
 from .reading import check_texts, read_request
 from .scoring import Busy, Scored, Scorer
@@ -40,15 +40,26 @@ _FAILURES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def build_app(classifier: SpamClassifier, settings: Settings) -> FastAPI:
-    """Return the application: its routes answer with the classifier, in a thread that lives as long as the app."""
+def build_app(
+    classifier: SpamClassifier, settings: Settings, make_page: Callable[[Scorer], Page] | None = None
+) -> FastAPI:
+    """Return the application: its routes answer with the classifier, in a thread that lives as long as the app.
+
+    Args:
+        classifier: The model.
+        settings: What the server is told.
+        make_page: Returns a page that scores with what the app scores with. It is then `app.state.page`.
+    """
     metrics = Metrics(settings.many)
     scorer = Scorer(classifier, settings.limits.max_queue, settings.max_latency_ms / 1000, metrics)
+    page = None if make_page is None else make_page(scorer)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         scorer.start()
         yield
+        if page is not None:
+            await page.close()
         await anyio.to_thread.run_sync(scorer.close)
 
     app = FastAPI(
@@ -62,7 +73,8 @@ def build_app(classifier: SpamClassifier, settings: Settings) -> FastAPI:
     )
     app.add_exception_handler(AnyHTTPException, _refuse)
     app.add_exception_handler(Exception, _fail)
-    app.add_middleware(Guard, metrics=metrics, api_key=settings.api_key)
+    app.add_middleware(Guard, metrics=metrics, api_key=settings.api_key, page=page)
+    app.state.page = page
     _Routes(classifier, settings, scorer, metrics).add_to(app)
     return app
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -21,19 +22,26 @@ from ..errors import UserError, install_hint
 from ..inference.classifier import SpamClassifier
 from .settings import Settings
 
+if TYPE_CHECKING:
+    from .guarding import Page
+    from .scoring import Scorer
+
 KEEP_ALIVE = 60  # seconds that a connection may wait for its next request
 _BACKLOG = 2048
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SETTLED = 5.0  # seconds; a worker that ends sooner would end again
 
 
-def require_extra() -> None:
+def require_extra(page: bool = False) -> None:
     """Check that the libraries of the extra are there, without importing them: see `serve_together`.
+
+    Args:
+        page: Whether there will be a page.
 
     Raises:
         UserError: If not.
     """
-    for name in ("fastapi", "uvicorn", "httptools", "prometheus_client"):
+    for name in ("fastapi", "uvicorn", "httptools", "prometheus_client", *(["gradio"] if page else [])):
         if importlib.util.find_spec(name) is None:
             raise UserError(f"hf-spam serve needs {name}, found none. Install it: {install_hint('serve')}")
 
@@ -77,6 +85,7 @@ def serve_alone(
     access_log: bool = False,
     ready: Callable[[], None] | None = None,
     parent: int | None = None,
+    make_page: "Callable[[Scorer], Page] | None" = None,
 ) -> int:
     """Answer requests in this process until a signal stops it, and return how many were answered.
 
@@ -90,13 +99,22 @@ def serve_alone(
         access_log: Whether requests are logged.
         ready: Is called when connections are accepted.
         parent: The process without which this one should not go on.
+        make_page: See `build_app`.
     """
     import uvicorn
 
     from .app import build_app
     from .protocol import BoundedProtocol
 
+    app = build_app(classifier, settings, make_page)
     announced = False
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            """Stop. Without this, it would wait until nobody looks at the page any more."""
+            if app.state.page is not None:
+                app.state.page.stop()
+            await super().shutdown(sockets)
 
     async def tick() -> None:
         """Is called every second, first when connections are accepted."""
@@ -108,7 +126,7 @@ def serve_alone(
             server.should_exit = True
 
     config = uvicorn.Config(
-        build_app(classifier, settings),
+        app,
         http=type("Protocol", (BoundedProtocol,), {"read_timeout": settings.limits.read_timeout}),
         ws="none",
         lifespan="on",
@@ -121,7 +139,7 @@ def serve_alone(
         callback_notify=tick,
         timeout_notify=1,
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
 
     def stop(number: int, frame: FrameType | None) -> None:
         """Stop. uvicorn does the same while it runs, and raises the signal again afterwards."""

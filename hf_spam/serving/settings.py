@@ -13,6 +13,8 @@ RANGES = {
     "max_chars": Range(at_least=1, at_most=10**9),
     "max_queue": Range(at_least=1, at_most=10**7),
     "read_timeout": Range(above=0, at_most=3600),
+    "max_upload": Range(at_least=1, at_most=10**10),
+    "max_rows": Range(at_least=1, at_most=10**8),
 }
 LATENCY = Range(at_least=0, at_most=10_000)
 PORT = Range(at_least=0, at_most=65535)
@@ -29,6 +31,8 @@ class Limits:
         max_chars: Characters of a text.
         max_queue: Texts that wait to be scored, of all requests together.
         read_timeout: Seconds in which the head of a request must be there, and again its body.
+        max_upload: Bytes of a file that is given to the page, and characters of what it holds.
+        max_rows: Rows of such a file.
     """
 
     max_body: int = 1_000_000
@@ -36,6 +40,8 @@ class Limits:
     max_chars: int = 20_000
     max_queue: int = 4096
     read_timeout: float = 10.0
+    max_upload: int = 50_000_000
+    max_rows: int = 100_000
 
     def __post_init__(self) -> None:
         """Check that each number is in its range, and that the queue has room for the largest request.
