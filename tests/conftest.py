@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -28,6 +29,7 @@ import hypothesis
 import torch
 import transformers
 from support.bare_environment import make_bare_environment
+from support.browser import open_chromium, read_axe
 from support.loopback_hub import LoopbackHub
 from support.loopback_server import LoopbackServer
 from support.messages import write_messages
@@ -251,3 +253,16 @@ def start(tmp_path_factory: pytest.TempPathFactory, warm: WarmProcess) -> Iterat
     for served in running:
         if not served.stopped:
             served.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A running Chromium. Not for the session: while it runs, no test of the same process can use asyncio."""
+    with open_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """axe-core's program."""
+    return read_axe()

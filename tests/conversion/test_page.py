@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,27 +21,10 @@ from hf_spam import SpamClassifier, UserError
 from hf_spam.checkpoint.operating_point import OperatingPoint
 from hf_spam.cli import main
 from hf_spam.conversion.to_web import read_runtime
-from hf_spam.network.npm import fetch_npm_package
 
 pytestmark = pytest.mark.browser
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-AXE = "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
 HOSTILE = ["<b>bold</b>", '"><img src=x onerror=alert(1)>']
 Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A running Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the browser's tests: install the extra [browser]")
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-    if not Path(program).exists():
-        pytest.skip("the browser's tests: install Chromium, or set CHROMIUM to it")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -316,19 +298,6 @@ def test_a_part_that_is_missing(exported: tuple[Path, SpamClassifier], chromium:
     page.get_by_text("This did not work: page-model.js or page-runtime.js is missing.").wait_for()
     assert page.locator("#classify").is_disabled()
     context.close()
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """axe-core, which looks for what keeps people out."""
-    try:
-        package = fetch_npm_package("axe-core", "4.14.1", AXE, "")
-    except UserError as error:
-        pytest.skip(f"the browser's tests: {error}")
-    with tarfile.open(fileobj=io.BytesIO(package)) as archive:
-        file = archive.extractfile("package/axe.min.js")
-        assert file is not None
-        return file.read().decode()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,7 +1,5 @@
 """A page in a browser, models with strange labels, and gradio_client."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,19 @@ from support.served import Served, Start
 from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification, build_tokenizer
 
 HOSTILE = "<b>bold</b>", "${1+1}{{value}}`", '"><img src=x onerror=alert(1)>'  # labels, messages and names of files
-_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-_FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def start(start: Start) -> Iterator[Start]:
+    """The same, stopped as a user would: killed, a page leaves its temporary folder."""
+    running: list[Served] = []
+
+    def begin(model: Path, *options: object, **environment: str) -> Served:
+        running.append(start(model, *options, **environment))
+        return running[-1]
+
+    yield begin
+    assert [served.stop() for served in running if not served.stopped] == [0] * len(running)
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +48,6 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return folder
 
     return make
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A running Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the browser's tests: install the extra [browser]")
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-    if not Path(program).exists():
-        pytest.skip("the browser's tests: install Chromium, or set CHROMIUM to it")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
