@@ -18,6 +18,19 @@ _FLAGS += ["--disable-background-networking", "--disable-component-update", "--d
 
 
 @pytest.fixture(scope="module")
+def start(start: Start) -> Iterator[Start]:
+    """The same, stopped as a user would: killed, a page leaves its temporary folder."""
+    running: list[Served] = []
+
+    def begin(model: Path, *options: object, **environment: str) -> Served:
+        running.append(start(model, *options, **environment))
+        return running[-1]
+
+    yield begin
+    assert [served.stop() for served in running if not served.stopped] == [0] * len(running)
+
+
+@pytest.fixture(scope="module")
 def served(start: Start, tiny_run: Callable[[str], Path]) -> Served:
     """A server with a tiny model of ham and spam, whose run has everything."""
     return start(tiny_run("sample"), "--name", "my <i>filter</i>")
