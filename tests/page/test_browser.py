@@ -39,6 +39,7 @@ def test_everything(
     served: Served,
     tiny_run: Callable[[str], Path],
     tmp_path: Path,
+    axe: str,
     width: int,
     height: int,
     scheme: str,
