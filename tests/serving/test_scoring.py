@@ -84,8 +84,9 @@ def test_what_waits_is_scored_together(whole: SpamClassifier) -> None:
     assert all(len(scored.lengths) == 2 for scored in found)
 
 
-def test_no_more_than_a_batch_is_taken(whole: SpamClassifier) -> None:
+def test_no_more_than_a_batch_is_taken(whole: SpamClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 100 characters each, four fit into 100 tokens; the rest of a large request waits behind the others."""
+    monkeypatch.setattr("hf_spam.serving.scoring._TURN", 0.0)
     slow = Slow(whole, token_budget=100)
 
     async def ask() -> None:
@@ -151,9 +152,33 @@ def test_a_full_queue(whole: SpamClassifier) -> None:
     asyncio.run(ask())
 
 
-def test_closing_answers_what_waits(whole: SpamClassifier) -> None:
+def test_what_is_scored_in_a_moment_is_taken_at_once(whole: SpamClassifier) -> None:
+    """At first a batch; when it is known how fast the model is, more of what waits."""
+    slow = Slow(whole, token_budget=100)
+    texts = [[f"{number:<100}"] for number in range(40)]
+
+    async def ask() -> None:
+        scorer = make(slow)
+        slow.leave.set()
+        await scorer.score(["x" * 2000])  # the tiny model scores far more in a moment
+        slow.leave.clear()
+        tasks = [asyncio.create_task(scorer.score(["x"]))]
+        await until(lambda: len(slow.sizes) == 2)
+        tasks += [asyncio.create_task(scorer.score(some)) for some in texts]
+        await asyncio.sleep(0.05)
+        slow.leave.set()
+        await asyncio.gather(*tasks)
+        scorer.close()
+
+    asyncio.run(ask())
+    assert slow.sizes[:2] == [1, 1]
+    assert 4 < slow.sizes[2] <= 32  # eight batches of four, at most
+
+
+def test_closing_answers_what_waits(whole: SpamClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     from hf_spam.serving.scoring import Busy
 
+    monkeypatch.setattr("hf_spam.serving.scoring._TURN", 0.0)
     slow = Slow(whole, token_budget=1)  # each request is taken alone
 
     async def ask() -> None:
