@@ -153,26 +153,20 @@ def test_a_full_queue(whole: SpamClassifier) -> None:
 
 
 def test_what_is_scored_in_a_moment_is_taken_at_once(whole: SpamClassifier) -> None:
-    """At first a batch; when it is known how fast the model is, more of what waits."""
+    """At first a batch of four; when it is known how fast the tiny model is, as much as eight batches."""
     slow = Slow(whole, token_budget=100)
-    texts = [[f"{number:<100}"] for number in range(40)]
+    slow.leave.set()
 
     async def ask() -> None:
         scorer = make(slow)
-        slow.leave.set()
-        await scorer.score(["x" * 2000])  # the tiny model scores far more in a moment
-        slow.leave.clear()
-        tasks = [asyncio.create_task(scorer.score(["x"]))]
-        await until(lambda: len(slow.sizes) == 2)
-        tasks += [asyncio.create_task(scorer.score(some)) for some in texts]
-        await asyncio.sleep(0.05)
-        slow.leave.set()
-        await asyncio.gather(*tasks)
+        for start in (0, 6):
+            await scorer.score([f"{number:<100}" for number in range(start, start * 7 + 6)])
         scorer.close()
 
     asyncio.run(ask())
-    assert slow.sizes[:2] == [1, 1]
-    assert 4 < slow.sizes[2] <= 32  # eight batches of four, at most
+    assert slow.sizes[0] == 4
+    assert sum(slow.sizes) == 6 + 42
+    assert max(slow.sizes) == 32
 
 
 def test_closing_answers_what_waits(whole: SpamClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
