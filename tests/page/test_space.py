@@ -86,7 +86,6 @@ def check_it_answers(space: Path, python: Path, tmp_path: Path) -> None:
         assert process.wait(30) == 0
 
 
-@pytest.mark.slow
 def test_it_starts_from_its_requirements(space: Path, tmp_path: Path) -> None:
     """In an environment of nothing but what they name, by links to what is installed here."""
     lines = [Requirement(line) for line in (space / "requirements.txt").read_text().splitlines()]
