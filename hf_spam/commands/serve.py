@@ -125,10 +125,7 @@ def main(args: Namespace) -> None:
 
     if args.workers > 1:
         if not args.no_page:
-            print(
-                "hf-spam: no page for browsers: it needs one process. Leave out --workers.",
-                file=sys.stderr,
-            )
+            print("hf-spam: no page for browsers: it needs one process. Leave out --workers.", file=sys.stderr)
         serve_together(load, kind != "onnx", settings, listening, args.workers, ready, args.access_log)
         print("stopped", flush=True)
         return

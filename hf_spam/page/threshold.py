@@ -8,13 +8,9 @@ from typing import Any
 import anyio.to_thread
 
 from ..data.labels import MULTI, REGRESSION, Task
-from ..data.splits import SPLITS
 from ..errors import UserError
 from ..evaluation.report import choose_messages
 from .scoring import Messages
-
-SPLIT = "validation"
-assert SPLIT in SPLITS
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,7 @@ async def validate(messages: Messages, model: str, folder: Path) -> Validation:
     if messages.task.problem_type == REGRESSION:
         raise UserError("expected a model of labels, found one that returns a number.")
     config: Any = messages.classifier.model.config
-    chosen = await anyio.to_thread.run_sync(choose_messages, model, folder, config, {}, SPLIT)
+    chosen = await anyio.to_thread.run_sync(choose_messages, model, folder, config, {}, "validation")
     if not chosen.texts:
         raise UserError(f"{chosen.name}: expected messages, found none.")
     logits, _ = await messages.score(chosen.texts)

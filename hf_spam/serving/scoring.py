@@ -80,9 +80,8 @@ class Scorer:
         self._max_queue = max_queue
         self._max_latency = max_latency
         self._metrics = metrics
-        self._budget = self._most = (
-            _CHARACTERS * classifier.token_budget
-        )  # characters: of a batch, to be taken at once
+        self._budget = _CHARACTERS * classifier.token_budget  # characters of a batch
+        self._most = self._budget  # of what is taken at once
         self._max_length = classifier.max_length
         self._max_padding = _MAX_PADDING if classifier.model.device.type == "cpu" else None
         _, self._after = special_counts(classifier.tokenizer)
