@@ -84,14 +84,19 @@ def _run(argv: list[str]) -> int:
 
 
 def _set_up_libraries() -> None:
-    """Set what torch, datasets and transformers read when they are imported, and turn off their progress bars."""
+    """Set what torch, datasets and transformers read when they are imported, and turn off their progress bars.
+
+    None of them is imported here: not every command needs them, and that takes seconds.
+    """
     # Large tensors in huge pages: a step allocates its gradients anew, and would wait for thousands of page faults.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # Ours is the only bar: see system/progress.py.
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    from transformers.utils.logging import disable_progress_bar
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # and transformers'
+    if "transformers" in sys.modules:
+        from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
+        disable_progress_bar()
 
 
 def _fail(message: str, code: int) -> int:

@@ -5,13 +5,14 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from transformers import HfArgumentParser
+from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
 from .system.reading import describe, parse_json, read_regular
 from .system.yaml_files import parse_yaml
+
+if TYPE_CHECKING:
+    from .options import OptionParser
 
 LARGEST_CONFIG = 2**20  # bytes of a file of options
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([_-][A-Za-z0-9]+)*")
@@ -40,7 +41,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UserError(f"{path}: {found}{reason}") from None
 
 
-def to_argv(options: Mapping[str, Any], parser: HfArgumentParser | None = None) -> list[str]:
+def to_argv(options: Mapping[str, Any], parser: "OptionParser | None" = None) -> list[str]:
     """Options as they would be typed, so that a file's values pass the same checks as the command line's.
 
     Args:
@@ -70,7 +71,7 @@ def _to_word(value: object) -> str:
     return json.dumps(value) if isinstance(value, dict | bool) else str(value)
 
 
-def _check_value(name: str, value: object, parser: HfArgumentParser | None) -> None:
+def _check_value(name: str, value: object, parser: "OptionParser | None") -> None:
     """Refuse a value that the option does not take, or that could be taken for another option.
 
     Raises:
@@ -98,7 +99,7 @@ def _check_value(name: str, value: object, parser: HfArgumentParser | None) -> N
         raise UserError(f"--{name}: expected a text, found {describe(wrong[0])}. Put it in quotes.")
 
 
-def _takes_mapping(parser: HfArgumentParser, name: str) -> bool:
+def _takes_mapping(parser: "OptionParser", name: str) -> bool:
     """Tell whether an option may be a mapping, as some of the Trainer's are."""
     kinds = [base for type_ in parser.dataclass_types for base in type_.__mro__]
     # Not from the fields: HfArgumentParser overwrites their types.

@@ -10,9 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from transformers import HfArgumentParser
-from transformers.hf_argparser import string_to_bool
-
 from .errors import UserError
 from .option_files import read_config as read_config
 from .option_files import to_argv as to_argv
@@ -44,7 +41,7 @@ SPEED = "speed"
 PUBLISHING = "publishing"
 _GROUPS = (THE_RUN, MESSAGES, LABELS, MODEL, RECIPE, EVALUATION, CHECKPOINTS, SPEED, PUBLISHING)
 TRAINERS = "the Trainer's own options"  # shown by --help_all
-_METAVARS: dict[Any, str] = {int: "N", float: "X", string_to_bool: "true|false"}
+_METAVARS = {"int": "N", "float": "X", "string_to_bool": "true|false"}  # by the names of types
 
 
 def option(
@@ -62,27 +59,29 @@ def option(
     return field(default=default, metadata={"help": help, "group": group, "metavar": metavar, "range": range})
 
 
-class OptionParser(HfArgumentParser):
-    """`HfArgumentParser` for our dataclasses that keeps only what was given and reports mistakes as `UserError`.
+class OptionParser(argparse.ArgumentParser):
+    """A parser that keeps only what was given and reports mistakes as `UserError`.
 
-    `--help` shows the options made by `option` and those added by hand. What a dataclass inherits from
-    `TrainingArguments` is accepted too, and shown by `--help_all`.
+    transformers is not imported; `DataclassParser` makes options of dataclasses.
 
     Args:
-        dataclass_types: The dataclasses of the options.
         prog: The command as it is typed.
         description: What it does.
         arguments: The positional arguments, for the usage line.
-        without: Fields of the dataclasses that are no option here.
+        without: Fields of dataclasses that are no option here.
+        more: For another parser that this class stands before.
     """
+
+    dataclass_types: Any = ()  # those of a `DataclassParser`
 
     def __init__(
         self,
-        *dataclass_types: Any,
+        *,
         prog: str,
         description: str | None,
         arguments: str = "",
         without: Collection[str] = (),
+        **more: Any,
     ) -> None:
         self._without = {f"--{name}" for name in without}
         self._names: set[str] = set()
@@ -92,13 +91,13 @@ class OptionParser(HfArgumentParser):
         self._inherited: list[tuple[argparse.Action, str]] = []
         self._reads_dataclasses = True
         super().__init__(
-            list(dataclass_types),
             prog=prog,
             usage=" ".join(["%(prog)s", "[OPTION ...]", arguments]).strip(),
             description=description,
             formatter_class=partial(argparse.HelpFormatter, max_help_position=34),
             add_help=False,  # added below, as it belongs to no dataclass
             allow_abbrev=False,
+            **more,
         )
         self._reads_dataclasses = False
         super().add_argument("-h", "--help", action="help", help="Show this help and exit.")
@@ -122,7 +121,7 @@ class OptionParser(HfArgumentParser):
             self._sections = {name: self.add_argument_group(name) for name in (*_GROUPS, TRAINERS)}
         add = self._sections[group].add_argument if group else super().add_argument
         kwargs = _describe(kwargs)
-        is_negation = flags[0].startswith("--no_")  # HfArgumentParser adds it to an option that is true
+        is_negation = flags[0].startswith("--no_")  # added to an option that is true
         hidden = kwargs | {"help": argparse.SUPPRESS}
         action: argparse.Action = add(flags[0], **hidden if inherited or is_negation else kwargs)
         for spelling in flags[1:]:
@@ -220,7 +219,7 @@ def _describe(kwargs: dict[str, Any]) -> dict[str, Any]:
     described = {name: value for name, value in kwargs.items() if name != "metavar" or value is not None}
     described["help"] = help
     if "action" not in kwargs and "choices" not in kwargs:
-        described.setdefault("metavar", _METAVARS.get(kwargs.get("type", str), "TEXT"))
+        described.setdefault("metavar", _METAVARS.get(getattr(kwargs.get("type"), "__name__", ""), "TEXT"))
     return described
 
 

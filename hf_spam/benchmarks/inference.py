@@ -10,8 +10,9 @@ from transformers import pipeline
 from ..conversion.from_gpt2 import SIZES
 from ..conversion.to_book import as_book
 from ..data.labels import HAM_SPAM
+from ..engines.loading import Precision
 from ..equivalence import native_loop
-from ..inference.classifier import Precision, SpamClassifier
+from ..inference.classifier import SpamClassifier
 from ..inference.repeats import Repeats
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification

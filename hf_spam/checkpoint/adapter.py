@@ -18,13 +18,13 @@ from torch import nn
 
 from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
+from ..model.fields_spam_gpt import SpamGPTFields
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.reading import describe, read_json
-from .configuration import CONFIG
+from .configuration import ADAPTER_CONFIG
 from .files import find_file, require_file
 from .tensors import Shapes, State, check_headers, load_tensors
 
-ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PICKLED = "adapter_model.bin"
 HEAD = "score"
@@ -74,11 +74,6 @@ def require_peft(what: str) -> None:
     """
     if not has_peft():
         raise UserError(f'{what}: expected the package peft, found none. Install it: pip install ".[peft]"')
-
-
-def is_adapter(folder: Path) -> bool:
-    """Tell whether a folder says that it holds an adapter. One beside a whole model changes nothing there."""
-    return find_file(folder, ADAPTER_CONFIG) is not None and find_file(folder, CONFIG) is None
 
 
 def read_adapter(folder: Path) -> Adapter:
@@ -153,7 +148,7 @@ def adapted_layers(model: nn.Module, targets: tuple[str, ...]) -> dict[str, nn.L
     }
 
 
-def read_adapter_weights(folder: Path, adapter: Adapter, config: SpamGPTConfig) -> State:
+def read_adapter_weights(folder: Path, adapter: Adapter, config: SpamGPTFields) -> State:
     """Return the tensors of an adapter under peft's names: exactly those that it and its base ask for, all finite.
 
     Args:
@@ -166,7 +161,7 @@ def read_adapter_weights(folder: Path, adapter: Adapter, config: SpamGPTConfig) 
     """
     file = require_file(folder, ADAPTER_WEIGHTS, _REMEDY)
     with torch.device("meta"):
-        empty = SpamGPTForSequenceClassification(config)
+        empty = SpamGPTForSequenceClassification(SpamGPTConfig.from_fields(config))
     check_headers([file], folder, adapter_shapes(empty, adapter, folder / ADAPTER_CONFIG), of=ADAPTER_CONFIG)
     return load_tensors(file)
 

@@ -17,10 +17,9 @@ from ..system.files import hash_file
 from ..system.manifest import MANIFEST_FILE, is_hash, read_manifest
 from ..system.own_files import BASE_FOLDER, METRICS_FILE
 from ..system.reading import is_folder, read_json
-from .adapter import ADAPTER_CONFIG, Adapter
-from .configuration import CONFIG
-from .files import find_file
-from .tensors import find_weights
+from .adapter import Adapter
+from .configuration import ADAPTER_CONFIG, CONFIG
+from .files import find_file, find_weights
 
 if TYPE_CHECKING:
     from .opening import Checkpoint

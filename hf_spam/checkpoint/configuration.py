@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from transformers import GPT2Config
-
 from ..errors import UserError
-from ..model.configuration_spam_gpt import SpamGPTConfig
+from ..model.fields_spam_gpt import SpamGPTFields
 from ..system.reading import describe, read_json
-from .files import require_file
+from .files import find_file, require_file
 from .operating_point import read_point
 
 Kind = Literal["checkpoint", "language model", "gpt2"]
 
 CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"
+MODEL_TYPE = "spam_gpt"
 _KINDS: dict[str, Kind] = {
     "SpamGPTForSequenceClassification": "checkpoint",
     "SpamGPTForCausalLM": "language model",
@@ -55,7 +55,12 @@ _GPT2_FIXED: dict[str, tuple[object, object]] = {
 _SAME_ACTIVATION = ("gelu_pytorch_tanh", "gelu_fast", "gelu_python_tanh")  # the same function up to rounding
 
 
-def read_configuration(folder: Path) -> tuple[Kind, SpamGPTConfig]:
+def is_adapter(folder: Path) -> bool:
+    """Tell whether a folder says that it holds an adapter. One beside a whole model changes nothing there."""
+    return find_file(folder, ADAPTER_CONFIG) is not None and find_file(folder, CONFIG) is None
+
+
+def read_configuration(folder: Path) -> tuple[Kind, SpamGPTFields]:
     """Return the kind of the model in a folder, and its configuration; that of a GPT-2 is translated to ours.
 
     Raises:
@@ -65,7 +70,7 @@ def read_configuration(folder: Path) -> tuple[Kind, SpamGPTConfig]:
     return parse_configuration(read_json(path), path)
 
 
-def parse_configuration(values: Mapping[str, Any], path: Path) -> tuple[Kind, SpamGPTConfig]:
+def parse_configuration(values: Mapping[str, Any], path: Path) -> tuple[Kind, SpamGPTFields]:
     """Return what the content of a `config.json` describes; see `read_configuration`."""
     kind = _find_kind(values, path)
     if "quantization_config" in values:
@@ -83,7 +88,7 @@ def parse_configuration(values: Mapping[str, Any], path: Path) -> tuple[Kind, Sp
             fields["ignore_index"] = whole(values["ignore_index"], "ignore_index", path, -(10**9), 10**9)
         if values.get("pad_to_length") is not None:
             fields["pad_to_length"] = whole(values["pad_to_length"], "pad_to_length", path, 1, 2**17)
-    last_id = fields.get("vocab_size", SpamGPTConfig.vocab_size) - 1
+    last_id = fields.get("vocab_size", SpamGPTFields.vocab_size) - 1
     for name in _IDS:
         if name in values:  # null where the model does without
             fields[name] = None if values[name] is None else whole(values[name], name, path, 0, last_id)
@@ -93,7 +98,7 @@ def parse_configuration(values: Mapping[str, Any], path: Path) -> tuple[Kind, Sp
         fields["operating_point"] = None if point is None else point.to_dict()
     names = {name: architecture for architecture, name in _KINDS.items()}
     try:
-        return kind, SpamGPTConfig(**fields, architectures=[names[kind]])
+        return kind, SpamGPTFields(**fields, architectures=[names[kind]])
     except (ValueError, TypeError) as error:
         raise UserError(f"{path}: {error}.") from None
 
@@ -124,29 +129,6 @@ def read_gpt2_sizes(values: Mapping[str, Any], path: Path) -> dict[str, int]:
     return sizes
 
 
-def to_gpt2_config(config: SpamGPTConfig) -> GPT2Config:
-    """Return the configuration of transformers' GPT-2 classifier of the same sizes and labels."""
-    more: dict[str, Any] = {"operating_point": config.operating_point} if config.operating_point else {}
-    return GPT2Config(
-        vocab_size=config.vocab_size,
-        n_positions=config.context_length,
-        n_embd=config.emb_dim,
-        n_layer=config.n_layers,
-        n_head=config.n_heads,
-        resid_pdrop=config.drop_rate,
-        embd_pdrop=config.drop_rate,
-        attn_pdrop=config.drop_rate,
-        initializer_range=config.initializer_range,
-        bos_token_id=config.bos_token_id,
-        eos_token_id=config.eos_token_id,
-        pad_token_id=config.pad_token_id,
-        id2label=config.id2label,
-        label2id=config.label2id,
-        problem_type=config.problem_type,
-        **more,
-    )
-
-
 def _find_kind(values: Mapping[str, Any], path: Path) -> Kind:
     architectures = values.get("architectures")
     name = architectures[0] if isinstance(architectures, list) and len(architectures) == 1 else None
@@ -156,7 +138,7 @@ def _find_kind(values: Mapping[str, Any], path: Path) -> Kind:
             f"{path}: expected a model saved by hf-spam train or hf-spam export (architectures: one of "
             f"{', '.join(_KINDS)}), found architectures {architectures!r}."
         )
-    model_type = "gpt2" if kind == "gpt2" else SpamGPTConfig.model_type
+    model_type = "gpt2" if kind == "gpt2" else MODEL_TYPE
     if values.get("model_type") != model_type:
         raise UserError(f"{path}: expected model_type {model_type}, found {values.get('model_type')!r}.")
     return kind

@@ -6,8 +6,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ..errors import UserError
 from ..system.files import hash_file
-from ..system.reading import check_regular
+from ..system.reading import check_regular, describe, read_json
 
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
 _DECIDING = ("config.json", "model*.safetensors", "adapter_model.safetensors", "model.onnx*")
 
 
@@ -45,6 +47,24 @@ def require_file(folder: Path, name: str, remedy: str) -> Path:
     if path is None:
         raise UserError(f"{folder}: expected {name} in it, found none. {remedy}")
     return path
+
+
+def find_weights(folder: Path, remedy: str, single: str = SINGLE, index: str = INDEX) -> list[Path]:
+    """Return the files that hold the weights of a folder: one, or the parts that its index lists.
+
+    Raises:
+        UserError: If there are none, the index is no index, or a part is missing or leads out of the folder.
+    """
+    whole = find_file(folder, single)
+    if whole is not None:
+        return [whole]
+    listed = find_file(folder, index)
+    if listed is None:
+        raise UserError(f"{folder}: expected weights in {single}, found none. {remedy}")
+    parts = read_json(listed).get("weight_map")
+    if not isinstance(parts, dict) or not parts or not all(isinstance(name, str) for name in parts.values()):
+        raise UserError(f"{listed}: expected a weight_map of tensors to files, found {describe(parts)}.")
+    return [require_file(folder, name, remedy) for name in dict.fromkeys(parts.values())]
 
 
 def hash_model(folder: Path) -> str:

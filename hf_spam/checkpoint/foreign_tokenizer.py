@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import AddedToken, PreTrainedTokenizerFast
+from tokenizers import AddedToken
+from transformers import PreTrainedTokenizerFast
 
 from ..errors import UserError
-from ..model.configuration_spam_gpt import SpamGPTConfig
+from ..model.fields_spam_gpt import SpamGPTFields
 from ..system.reading import LARGEST_JSON, describe, read_json, read_regular
 from .files import find_file
 from .general_tokenizer import build_general_tokenizer, check_ids
@@ -99,7 +100,7 @@ def read_foreign_tokenizer(
     settings |= {"padding_side": "right", "split_special_tokens": True}
     settings["model_max_length"] = min(settings.get("model_max_length", context_length), context_length)
     content = _mark_added(content, {str(token) for token in named.values()})
-    config = SpamGPTConfig(vocab_size=vocab_size, pad_token_id=vocabulary[str(named["pad_token"])])
+    config = SpamGPTFields(vocab_size=vocab_size, pad_token_id=vocabulary[str(named["pad_token"])])
     general = general or any(name not in named for name in ("bos_token", "eos_token", "unk_token"))
     if not general:
         return ForeignTokenizer(build_tokenizer(content, settings, config, path), notes)
@@ -192,7 +193,7 @@ def _mark_added(content: Mapping[str, Any], own: set[str]) -> dict[str, Any]:
 def _build_general(
     content: dict[str, Any],
     settings: Mapping[str, Any],
-    config: SpamGPTConfig,
+    config: SpamGPTFields,
     path: Path,
     named: Mapping[str, str | AddedToken],
 ) -> PreTrainedTokenizerFast:

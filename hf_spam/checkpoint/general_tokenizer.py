@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
-from transformers import PreTrainedTokenizerFast
 
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 # Texts that ask something of every kind: nothing, words, lines, accents, kanji, a picture, unused characters.
 _PROBES = ("", "Win £1000 now!", "a\n\tb", "Zoë straße", "東京 для 한국", "🎉\u200d", "\uf8ff\U0010ffff")
@@ -40,7 +42,7 @@ def building(path: Path) -> Iterator[None]:
 
 def build_general_tokenizer(
     content: Mapping[str, Any], settings: Mapping[str, Any], vocab_size: int, pad_token_id: int | None, path: Path
-) -> PreTrainedTokenizerFast:
+) -> "PreTrainedTokenizerFast":
     """Return the tokenizer that the content of a `tokenizer.json` describes, as transformers' general class.
 
     Args:
@@ -53,6 +55,22 @@ def build_general_tokenizer(
     Raises:
         UserError: If it cannot be built, has an id that the model does not have, or fails on a text.
     """
+    from transformers import PreTrainedTokenizerFast
+
+    backend = build_general_backend(content, settings, vocab_size, pad_token_id, path)
+    with building(path):
+        # The models have no token types, and refuse what they do not know.
+        inputs = ["input_ids", "attention_mask"]
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, model_input_names=inputs, **settings)
+        for text in _PROBES:
+            check_output(tokenizer(text)["input_ids"], vocab_size, path)
+    return tokenizer
+
+
+def build_general_backend(
+    content: Mapping[str, Any], settings: Mapping[str, Any], vocab_size: int, pad_token_id: int | None, path: Path
+) -> Tokenizer:
+    """Return the same without transformers' class around it; see `build_general_tokenizer`."""
     check_growth(content, path)
     with building(path):
         backend = Tokenizer.from_str(json.dumps({**content, "padding": None, "truncation": None}))
@@ -69,12 +87,9 @@ def build_general_tokenizer(
             f"{vocabulary[str(padding)]}: the tokenizer of another model."
         )
     with building(path):
-        # The models have no token types, and refuse what they do not know.
-        inputs = ["input_ids", "attention_mask"]
-        tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, model_input_names=inputs, **settings)
         for text in _PROBES:
-            check_output(tokenizer(text)["input_ids"], vocab_size, path)
-    return tokenizer
+            check_output(backend.encode(text).ids, vocab_size, path)
+    return backend
 
 
 def check_ids(vocabulary: Mapping[str, int], vocab_size: int, path: Path) -> None:

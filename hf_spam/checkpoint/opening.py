@@ -1,28 +1,28 @@
 """The one way in for a folder with a model: everything is checked, or the folder is refused in one line.
 
 What is read later (scores, cards, a push) starts from here. No code of the folder runs, whatever its files say.
+Neither torch nor transformers is imported, which takes seconds: `loading` does that.
 """
 
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import torch
-from transformers import GPT2ForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast
+from typing import TYPE_CHECKING, Literal, cast
 
 from ..errors import UserError
-from ..model.configuration_spam_gpt import SpamGPTConfig
-from ..model.modeling_spam_gpt import SpamGPTForCausalLM, SpamGPTForSequenceClassification
+from ..model.fields_spam_gpt import SpamGPTFields
 from ..system.manifest import MANIFEST_FILE, check_manifest, read_manifest
 from ..system.reading import is_folder
-from .adapter import Adapter, is_adapter, merge, read_adapter, read_adapter_weights, require_peft
-from .adapter_base import find_base
-from .configuration import read_configuration, to_gpt2_config
-from .files import find_file
-from .tensors import SINGLE, State, find_weights, read_state
-from .tokenizer import has_tokenizer, read_tokenizer
+from ..tokens.encoding import Encoder
+from .configuration import is_adapter, read_configuration
+from .files import SINGLE, find_file, find_weights
+from .tokenizer import has_tokenizer, read_encoder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from .adapter import Adapter
 
 logger = logging.getLogger(__name__)
 
@@ -38,38 +38,32 @@ KIND_NAMES: dict[Kind, str] = {
     "onnx": "an export to ONNX",
     "adapter": "an adapter",
 }
-_CLASSES: dict[Kind, type[PreTrainedModel]] = {
-    "checkpoint": SpamGPTForSequenceClassification,
-    "language model": SpamGPTForCausalLM,
-    "gpt2": GPT2ForSequenceClassification,
-}
-# The names of today's tensors by those of our first version.
-OLD_NAMES: dict[Kind, dict[str, str]] = {
-    "checkpoint": {"model.out_head.weight": "score.weight", "model.out_head.bias": "score.bias"},
-    "language model": {"model.out_head.weight": "lm_head.weight"},
-    "gpt2": {},
-}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder whose files have been checked against each other, weights excepted; see `read_weights`.
+    """A folder whose files have been checked against each other, weights excepted; see `loading.read_weights`.
 
     Attributes:
         folder: The folder.
         kind: What it holds.
         config: The sizes and the labels, in our terms for a GPT-2 as well.
-        tokenizer: Missing only beside a language model.
+        encoder: Its tokenizer; missing only beside a language model.
         adapter: What an adapter is.
         base: The classifier that an adapter belongs to.
     """
 
     folder: Path
     kind: Kind
-    config: SpamGPTConfig
-    tokenizer: PreTrainedTokenizerFast | None
-    adapter: Adapter | None = None
+    config: SpamGPTFields
+    encoder: Encoder | None
+    adapter: "Adapter | None" = None
     base: "Checkpoint | None" = None
+
+    @property
+    def tokenizer(self) -> "PreTrainedTokenizerFast | None":
+        """The same as a tokenizer of transformers, which is built when it is first asked for."""
+        return None if self.encoder is None else cast("PreTrainedTokenizerFast", self.encoder.tokenizer)
 
 
 def open_checkpoint(folder: Path, kinds: Collection[Kind] = CLASSIFIERS) -> Checkpoint:
@@ -97,7 +91,7 @@ def open_checkpoint(folder: Path, kinds: Collection[Kind] = CLASSIFIERS) -> Chec
         find_weights(folder, "Train or export again, or download it again.")
     _report_changes(folder)
     needed = kind != "language model" or has_tokenizer(folder)
-    return Checkpoint(folder, kind, config, read_tokenizer(folder, config) if needed else None)
+    return Checkpoint(folder, kind, config, read_encoder(folder, config) if needed else None)
 
 
 def kind_of(folder: Path) -> Kind:
@@ -109,7 +103,7 @@ def kind_of(folder: Path) -> Kind:
     return "adapter" if is_adapter(folder) else _find_kind(folder)[0]
 
 
-def _find_kind(folder: Path) -> tuple[Kind, SpamGPTConfig]:
+def _find_kind(folder: Path) -> tuple[Kind, SpamGPTFields]:
     torch_kind, config = read_configuration(folder)
     onnx = find_file(folder, ONNX) is not None and find_file(folder, SINGLE) is None and torch_kind == "checkpoint"
     return "onnx" if onnx else torch_kind, config
@@ -117,10 +111,13 @@ def _find_kind(folder: Path) -> tuple[Kind, SpamGPTConfig]:
 
 def _open_adapter(folder: Path, kinds: Collection[Kind]) -> Checkpoint:
     _require_kind(folder, "adapter", kinds)
+    from .adapter import read_adapter  # peft's weights need torch
+    from .adapter_base import find_base
+
     adapter = read_adapter(folder)
     base = open_checkpoint(find_base(folder, adapter), _BASES)
     _report_changes(folder)
-    return Checkpoint(folder, "adapter", base.config, read_tokenizer(folder, base.config), adapter, base)
+    return Checkpoint(folder, "adapter", base.config, read_encoder(folder, base.config), adapter, base)
 
 
 def _require_kind(folder: Path, kind: Kind, kinds: Collection[Kind]) -> None:
@@ -132,43 +129,3 @@ def _require_kind(folder: Path, kind: Kind, kinds: Collection[Kind]) -> None:
 def _report_changes(folder: Path) -> None:
     if read_manifest(folder) is not None and (changed := check_manifest(folder, partly=True)):
         logger.warning("%s does not fit its %s: %s", folder, MANIFEST_FILE, "; ".join(changed))
-
-
-def read_weights(checkpoint: Checkpoint) -> State:
-    """Return the tensors of a checkpoint: exactly those that its configuration asks for, all finite.
-
-    Those of an adapter are its own, without its base's, which are checked as well.
-
-    Raises:
-        UserError: If they are not.
-    """
-    if checkpoint.adapter is not None and checkpoint.base is not None:
-        read_weights(checkpoint.base)
-        return read_adapter_weights(checkpoint.folder, checkpoint.adapter, checkpoint.config)
-    with torch.device("meta"):
-        empty: Any = _CLASSES[checkpoint.kind](_config(checkpoint))
-    shapes = {name: tuple(tensor.shape) for name, tensor in empty.state_dict().items()}
-    tied = empty._tied_weights_keys if checkpoint.kind == "language model" else ()
-    return read_state(checkpoint.folder, shapes, tied, OLD_NAMES[checkpoint.kind])
-
-
-def load_model(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    """Return the model of a checkpoint on the CPU; an adapter merged into its base.
-
-    Raises:
-        UserError: If its weights are not those of its configuration, or an adapter's peft is not installed.
-    """
-    if checkpoint.adapter is not None and checkpoint.base is not None:
-        require_peft(f"{checkpoint.folder}, an adapter")
-        state = read_adapter_weights(checkpoint.folder, checkpoint.adapter, checkpoint.config)
-        base: Any = load_model(checkpoint.base)
-        return merge(base, checkpoint.adapter, state).to(dtype)  # type: ignore[arg-type]
-    class_: Any = _CLASSES[checkpoint.kind]
-    state = read_weights(checkpoint)
-    # From the tensors in memory, not from the folder: transformers would follow other files in it, such as adapters.
-    model: PreTrainedModel = class_.from_pretrained(None, config=_config(checkpoint), state_dict=state, dtype=dtype)
-    return model
-
-
-def _config(checkpoint: Checkpoint) -> Any:
-    return to_gpt2_config(checkpoint.config) if checkpoint.kind == "gpt2" else checkpoint.config

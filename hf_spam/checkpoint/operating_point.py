@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
+import numpy as np
 
 from ..errors import UserError
 
@@ -65,8 +65,9 @@ class OperatingPoint:
             labels: The labels in the order of their ids.
         """
         positive = labels.index(self.positive)
-        logarithms = torch.tensor(scores, dtype=torch.float64).reshape(-1, len(labels)).log()
-        others = torch.cat([logarithms[:, :positive], logarithms[:, positive + 1 :]], dim=1).amax(dim=1)
+        with np.errstate(divide="ignore"):  # of a score of 0
+            logarithms = np.log(np.array(scores, np.float64).reshape(-1, len(labels)))
+        others = np.delete(logarithms, positive, axis=1).max(axis=1)
         return [self.decide(lead) for lead in (logarithms[:, positive] - others).tolist()]
 
     def describe(self) -> str:

@@ -15,16 +15,20 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import UserError
-from ..system.reading import check_regular, describe, read_json
-from .files import find_file, require_file
+from ..system.reading import check_regular, describe
+from .files import find_weights
 
 State = dict[str, Tensor]
 Shapes = Mapping[str, tuple[int, ...]]
 
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 # Older versions of transformers saved GPT-2's causal masks beside its weights.
 OLD_MASKS = (".attn.bias", ".attn.masked_bias")
+# The names of today's tensors by those of our first version, for each kind of model.
+OLD_NAMES: dict[str, dict[str, str]] = {
+    "checkpoint": {"model.out_head.weight": "score.weight", "model.out_head.bias": "score.bias"},
+    "language model": {"model.out_head.weight": "lm_head.weight"},
+    "gpt2": {},
+}
 _FLOATS = {"F32", "F16", "BF16", "F64"}
 _SHOWN = 5  # problems in a message
 
@@ -51,24 +55,6 @@ def read_state(
     for file in files:
         state |= load_tensors(file)
     return {renamed.get(name, name): tensor for name, tensor in state.items() if not name.endswith(OLD_MASKS)}
-
-
-def find_weights(folder: Path, remedy: str, single: str = SINGLE, index: str = INDEX) -> list[Path]:
-    """Return the files that hold the weights of a folder: one, or the parts that its index lists.
-
-    Raises:
-        UserError: If there are none, the index is no index, or a part is missing or leads out of the folder.
-    """
-    whole = find_file(folder, single)
-    if whole is not None:
-        return [whole]
-    listed = find_file(folder, index)
-    if listed is None:
-        raise UserError(f"{folder}: expected weights in {single}, found none. {remedy}")
-    parts = read_json(listed).get("weight_map")
-    if not isinstance(parts, dict) or not parts or not all(isinstance(name, str) for name in parts.values()):
-        raise UserError(f"{listed}: expected a weight_map of tensors to files, found {describe(parts)}.")
-    return [require_file(folder, name, remedy) for name in dict.fromkeys(parts.values())]
 
 
 def check_headers(

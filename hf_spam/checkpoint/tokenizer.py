@@ -6,16 +6,21 @@ GPT-2's is built from the vocabulary and the merges of `tokenizer.json`, as tran
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transformers import AddedToken, GPT2Tokenizer, PreTrainedTokenizerFast
+from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
 
 from ..errors import UserError
-from ..model.configuration_spam_gpt import SpamGPTConfig
+from ..model.fields_spam_gpt import SpamGPTFields
 from ..system.reading import describe, read_json
+from ..tokens.encoding import Encoder, to_encoder
 from .configuration import whole
 from .files import find_file, require_file
-from .general_tokenizer import build_general_tokenizer, building
+from .general_tokenizer import build_general_backend, build_general_tokenizer, building
+
+if TYPE_CHECKING:
+    from transformers import GPT2Tokenizer, PreTrainedTokenizerFast
 
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -28,20 +33,63 @@ _LONGEST = 2**63 - 1
 _REMEDY = "Save it again with the model: tokenizer.save_pretrained(folder)."
 
 
-def read_tokenizer(folder: Path, config: SpamGPTConfig) -> PreTrainedTokenizerFast:
+def read_encoder(folder: Path, config: SpamGPTFields) -> Encoder:
+    """Return the tokenizer of the model in a folder, without transformers' around it.
+
+    Raises:
+        UserError: See `read_tokenizer`, which fails on the same folders.
+    """
+    content, settings, general, path = _read_files(folder, config)
+    usual = _is_usual(content, settings)
+    if not usual:
+        return to_encoder(read_tokenizer(folder, config))
+    if general:
+        backend = build_general_backend(content, settings, config.vocab_size, config.pad_token_id, path)
+    else:
+        vocabulary, merges, added = _check_bpe(content, settings, config, path)
+        backend = _build_bpe(vocabulary, merges, added, bool(settings.get("add_prefix_space")), path)
+    splits = bool(settings.get("split_special_tokens"))
+    backend.encode_special_tokens = splits
+    length = settings["model_max_length"]
+    return Encoder(backend, length, not general, splits, lambda: read_tokenizer(folder, config))
+
+
+def read_tokenizer(folder: Path, config: SpamGPTFields) -> "PreTrainedTokenizerFast":
     """Return the tokenizer of the model in a folder, the same as transformers' `AutoTokenizer`.
 
     Raises:
         UserError: If a file is missing or damaged, its class is not one that we save, or its ids are not the model's.
     """
+    content, settings, general, path = _read_files(folder, config)
+    if general:
+        return build_general_tokenizer(content, settings, config.vocab_size, config.pad_token_id, path)
+    return build_tokenizer(content, settings, config, path)
+
+
+def _read_files(folder: Path, config: SpamGPTFields) -> tuple[dict[str, Any], dict[str, Any], bool, Path]:
+    """Return the content of `tokenizer.json`, the settings, whether it is of the general class, and its path."""
     path = require_file(folder, TOKENIZER, _REMEDY)
     settings_path = require_file(folder, TOKENIZER_CONFIG, _REMEDY)
     values, content = read_json(settings_path), read_json(path)
     settings = parse_settings(values, settings_path)
     settings.setdefault("model_max_length", config.max_text_length)
-    if values.get("tokenizer_class") in _GENERAL_CLASSES and not is_plain_bpe(content):
-        return build_general_tokenizer(content, settings, config.vocab_size, config.pad_token_id, path)
-    return build_tokenizer(content, settings, config, path)
+    general = values.get("tokenizer_class") in _GENERAL_CLASSES and not is_plain_bpe(content)
+    return content, settings, general, path
+
+
+def _is_usual(content: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Tell whether transformers' class adds nothing of its own to what the files say, as where we saved them.
+
+    It would put a token before every text, or make tokens of its special ones; what it does then is its own affair.
+    """
+    tokens = content.get("added_tokens")
+    special = {
+        token.get("content")
+        for token in (tokens if isinstance(tokens, list) else [])
+        if isinstance(token, dict) and token.get("special") is True
+    }
+    named = {str(settings[name]) for name in SPECIAL if settings.get(name)}
+    return "add_bos_token" not in settings and named <= special
 
 
 def is_plain_bpe(content: Mapping[str, Any]) -> bool:
@@ -71,8 +119,8 @@ def has_tokenizer(folder: Path) -> bool:
 
 
 def build_tokenizer(
-    content: Mapping[str, Any], settings: Mapping[str, Any], config: SpamGPTConfig, path: Path
-) -> GPT2Tokenizer:
+    content: Mapping[str, Any], settings: Mapping[str, Any], config: SpamGPTFields, path: Path
+) -> "GPT2Tokenizer":
     """Return the tokenizer that the content of a `tokenizer.json` describes.
 
     Args:
@@ -84,6 +132,23 @@ def build_tokenizer(
     Raises:
         UserError: See `read_tokenizer`.
     """
+    from transformers import GPT2Tokenizer
+
+    vocabulary, merges, added = _check_bpe(content, settings, config, path)
+    with building(path):
+        return GPT2Tokenizer(
+            vocab=vocabulary,
+            merges=merges,  # type: ignore[arg-type]
+            added_tokens_decoder=added,
+            **settings,
+        )
+
+
+_Bpe = tuple[dict[str, int], list[tuple[str, str]], dict[int, AddedToken]]
+
+
+def _check_bpe(content: Mapping[str, Any], settings: Mapping[str, Any], config: SpamGPTFields, path: Path) -> _Bpe:
+    """Return the vocabulary, the merges and the added tokens that a `tokenizer.json` describes, the model's all."""
     vocabulary, merges = _read_bpe(content, path)
     added = _read_added_tokens(content.get("added_tokens", []), path)
     tokens = {**vocabulary, **{token.content: id_ for id_, token in added.items()}}
@@ -106,18 +171,28 @@ def build_tokenizer(
             f"{path}: expected the padding to be id {config.pad_token_id}, as in config.json, found "
             f"{tokens[str(padding)]}: the tokenizer of another model."
         )
+    unnamed = [name for name in SPECIAL if name != "pad_token" and not settings.get(name)]
+    if unnamed and END_OF_TEXT not in tokens:  # transformers' class would add it
+        special = dict.fromkeys([*(str(settings[name]) for name in SPECIAL if settings.get(name)), END_OF_TEXT])
+        raise UserError(f"{path}: expected the special tokens {', '.join(special)} in the vocabulary.")
+    return vocabulary, merges, added
+
+
+def _build_bpe(
+    vocabulary: dict[str, int],
+    merges: list[tuple[str, str]],
+    added: Mapping[int, AddedToken],
+    add_prefix_space: bool,
+    path: Path,
+) -> Tokenizer:
+    """Return what transformers' `GPT2Tokenizer` makes of them."""
     with building(path):
-        tokenizer = GPT2Tokenizer(
-            vocab=vocabulary,
-            merges=merges,  # type: ignore[arg-type]
-            added_tokens_decoder=added,
-            **settings,
-        )
-    if len(tokenizer) != len(tokens):  # it has added a special token that the vocabulary lacks
-        raise UserError(
-            f"{path}: expected the special tokens {', '.join(tokenizer.all_special_tokens)} in the vocabulary."
-        )
-    return tokenizer
+        model = BPE(vocabulary, merges, continuing_subword_prefix="", end_of_word_suffix="", fuse_unk=False)
+        backend = Tokenizer(model)
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+        backend.decoder = decoders.ByteLevel()
+        backend.add_tokens([added[id_] for id_ in sorted(added)])
+    return backend
 
 
 def parse_settings(values: Mapping[str, Any], path: Path) -> dict[str, Any]:

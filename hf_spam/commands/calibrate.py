@@ -16,11 +16,12 @@ from ..data.arguments import DataArguments
 from ..data.grouping import APART
 from ..data.labels import SINGLE, Task, task_of_config
 from ..data.near_duplicates import near_groups
+from ..dataclass_options import DataclassParser
 from ..errors import UserError, one_line
 from ..evaluation.metrics import figures_table
 from ..evaluation.report import NOT_HERE, choose_messages, own_splits, report_splits
 from ..inference.classifier import SpamClassifier
-from ..options import THE_RUN, OptionParser, merge
+from ..options import THE_RUN, merge
 from ..system.run_folder import staged
 from ..values.ranges import FOLDER, FRACTION
 from .export import change_record, copy_rest, load_for_copy
@@ -28,9 +29,9 @@ from .export import change_record, copy_rest, load_for_copy
 _DEFAULTS = {"budget": 0.005, "confidence": 0.95}
 
 
-def make_parser() -> OptionParser:
+def make_parser() -> DataclassParser:
     """Return the parser of the command's options."""
-    parser = OptionParser(
+    parser = DataclassParser(
         DataArguments, prog="hf-spam calibrate", description=__doc__, arguments="MODEL", without=NOT_HERE
     )
     add = parser.add_argument
@@ -108,6 +109,6 @@ def find_evidence(options: dict[str, Any], folder: Path, classifier: SpamClassif
     """
     if "scores" in options:
         return load_evidence(Path(options["scores"]), task)
-    chosen = choose_messages(options["model"], folder, classifier.model.config, options, "validation")
+    chosen = choose_messages(options["model"], folder, classifier.config, options, "validation")
     groups = near_groups(chosen.texts, APART)
     return Evidence(classifier.logits(chosen.texts).numpy(), chosen.labels, groups, chosen.name)

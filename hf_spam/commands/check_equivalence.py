@@ -20,6 +20,7 @@ from ..checkpoint.adapter import has_peft
 from ..conversion.from_gpt2 import load_checkpoint
 from ..data.sources import COLLECTION, DATA_VARIABLE, read_at_hand
 from ..data.splits import count
+from ..dataclass_options import DataclassParser
 from ..equivalence.adapters import check_adapters
 from ..equivalence.comparison import Comparison, format_table, to_json
 from ..equivalence.data import check_batches, check_rows
@@ -29,7 +30,7 @@ from ..equivalence.starting_point import StartingPoint, prepare_starting_point
 from ..equivalence.training import check_training, check_variants, train_both_ways
 from ..errors import UserError
 from ..evaluation.plots import plot_losses
-from ..options import OptionParser, build, option
+from ..options import build, option
 from ..system.environment import environment
 from ..values.ranges import COUNT, FACTOR, FILE, FOLDER, SEED, check_values
 
@@ -76,9 +77,9 @@ class CheckArguments:
         check_values(self)
 
 
-def make_parser() -> OptionParser:
+def make_parser() -> DataclassParser:
     """Return the parser of `CheckArguments`."""
-    return OptionParser(CheckArguments, prog="hf-spam check-equivalence", description=__doc__)
+    return DataclassParser(CheckArguments, prog="hf-spam check-equivalence", description=__doc__)
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from ..cross_validation.folds import Fold, draw_folds, prepare_fold, read_collec
 from ..cross_validation.out_of_fold import OURS, load_seed, save_all
 from ..cross_validation.records import REPORT, check_same, fingerprint, save_record
 from ..cross_validation.running import Logits, run_folds
+from ..dataclass_options import DataclassParser
 from ..errors import UserError, one_line
-from ..options import THE_RUN, OptionParser
+from ..options import THE_RUN
 from ..reporting.baselines import baseline_logits
 from ..reporting.rendering import save_report, to_text
 from ..starting.job import check_sources
@@ -50,7 +51,7 @@ _SCRATCH = ".fold"
 _SHOWN = 3  # tables on the console: figures, thresholds, promises
 
 
-def make_parser() -> OptionParser:
+def make_parser() -> DataclassParser:
     """Return the parser of the options of `hf-spam train`, and of the folds."""
     parser = make_train_parser("hf-spam cross-validate", __doc__, without=(*_WITHOUT, *_OF_SPLITS))
     parser.add_argument(

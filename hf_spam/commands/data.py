@@ -12,11 +12,12 @@ from ..audit.writing import REPORTS, TABLES, check_place, write_messages, write_
 from ..data.arguments import DataArguments
 from ..data.loading import prepare, read_messages
 from ..data.splits import check_new, count, save_splits
+from ..dataclass_options import DataclassParser
 from ..errors import UserError, one_line
 from ..hub.arguments import HubArguments
 from ..hub.contents import data_contents
 from ..hub.repository import Repository, listing, prepare_repository, publish
-from ..options import OptionParser, build, merge
+from ..options import build, merge
 from ..tokens.encoding import longest_text
 from ..tokens.tokenization import build_tokenizer
 from ..values.names import check_repository
@@ -25,9 +26,9 @@ from ..values.ranges import FILE, FOLDER
 _GIVEN_SPLITS = ("data_dir", "train_file", "validation_file", "test_file")
 
 
-def make_parser() -> OptionParser:
+def make_parser() -> DataclassParser:
     """Return the parser of the command's options."""
-    parser = OptionParser(DataArguments, HubArguments, prog="hf-spam data", description=__doc__)
+    parser = DataclassParser(DataArguments, HubArguments, prog="hf-spam data", description=__doc__)
     parser.add_argument(
         "--output_dir", metavar=FOLDER, help="Save the splits here: three CSVs, and a DatasetDict in dataset/."
     )

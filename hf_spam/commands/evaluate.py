@@ -11,21 +11,23 @@ from ..audit.writing import check_place, write_text
 from ..checkpoint.files import hash_model
 from ..data.arguments import DataArguments
 from ..data.splits import SPLITS
+from ..dataclass_options import DataclassParser
+from ..engines.loading import Precision, find_model
 from ..errors import UserError, one_line
 from ..evaluation.mistakes import result_rows, save_results
 from ..evaluation.report import NOT_HERE, Chosen, choose_messages, describe_report, report, training_rows
-from ..inference.classifier import Precision, SpamClassifier, find_model
+from ..inference.classifier import SpamClassifier
 from ..inference.outputs import check_new
-from ..options import OptionParser, merge
+from ..options import merge
 from ..robustness.measuring import describe_robustness, measure
 from ..system import processes
 from ..system.place import check_new_folder
 from ..values.ranges import FILE, FOLDER, TOKENS
 
 
-def make_parser() -> OptionParser:
+def make_parser() -> DataclassParser:
     """Return the parser of the command's options."""
-    parser = OptionParser(
+    parser = DataclassParser(
         DataArguments, prog="hf-spam evaluate", description=__doc__, arguments="MODEL", without=NOT_HERE
     )
     parser.add_argument(
@@ -89,7 +91,7 @@ def main(options: dict[str, Any]) -> None:
         classifier = SpamClassifier.from_pretrained(
             folder, options.get("token_budget"), options.get("precision", "fp32")
         )
-        chosen = choose_messages(options["model"], folder, classifier.model.config, options, options.get("split"))
+        chosen = choose_messages(options["model"], folder, classifier.config, options, options.get("split"))
     figures, logits = report(classifier, chosen)
     print(one_line(f"{options['model']} on {chosen.name}, {len(chosen.texts):,} messages"))
     print(describe_report(figures, chosen.task))
@@ -139,7 +141,7 @@ def write_report(
         labels=chosen.labels,
         logits=logits.double().numpy(),
         scores=classifier.scores(logits.double()).numpy(),
-        training=training_rows(model, folder, classifier.model.config, options),
+        training=training_rows(model, folder, classifier.config, options),
         source=chosen.source,
         held_out=chosen.held_out,
         model_sha256=hash_model(folder),
@@ -154,6 +156,6 @@ def report_run(place: Path, report_folder: Path) -> None:
     """Write the report of a finished run on its test split."""
     with processes.main_first():
         classifier = SpamClassifier.from_pretrained(place)
-        chosen = choose_messages(str(place), place, classifier.model.config, {}, "test")
+        chosen = choose_messages(str(place), place, classifier.config, {}, "test")
     logits = report(classifier, chosen)[1]
     write_report(str(place), place, classifier, chosen, logits, {"report": report_folder})

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ..data.arguments import DataArguments
+from ..dataclass_options import DataclassParser
 from ..errors import UserError, one_line
 from ..experiments.listing import CHAPTER, TAKEN, Experiment, choose, read_experiments
 from ..experiments.records import RESULTS, Planned, load_results
 from ..experiments.running import run_all
 from ..experiments.tabulating import make_rows, write_tables
 from ..option_files import to_argv
-from ..options import THE_RUN, OptionParser
+from ..options import THE_RUN
 from ..system import processes
 from ..training.arguments import ModelArguments, SpamTrainingArguments
 from ..training.presets import PRESETS
@@ -26,9 +27,9 @@ from . import train
 _OWN = ("names", "list", "show", "seeds", "output_dir", "overwrite_output_dir", "keep_models")
 
 
-def make_parser() -> OptionParser:
+def make_parser() -> DataclassParser:
     """Return the parser of the command's options and those of `hf-spam train`."""
-    parser = OptionParser(
+    parser = DataclassParser(
         DataArguments,
         ModelArguments,
         SpamTrainingArguments,

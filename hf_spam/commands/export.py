@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint.adapter import is_adapter
+from ..checkpoint.configuration import is_adapter
 from ..checkpoint.opening import ONNX
 from ..conversion.agreement import MAX_CHANGED, measure_agreement
 from ..conversion.to_gpt2 import to_gpt2
@@ -31,20 +31,22 @@ from ..conversion.to_web import (
 )
 from ..data.arguments import DataArguments
 from ..data.labels import task_of_config
+from ..dataclass_options import DataclassParser
+from ..engines.loading import find_model
 from ..errors import UserError, one_line
 from ..evaluation.report import NOT_HERE, choose_messages
-from ..inference.classifier import SpamClassifier, find_model
+from ..inference.classifier import SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
-from ..options import OptionParser, merge
+from ..options import merge
 from ..system.reading import is_folder, read_json
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE, check_writable, staged
 from ..tokens.browser import describe_for_browser
 from ..values.ranges import FOLDER, SHARE
 
 
-def make_parser() -> OptionParser:
+def make_parser() -> DataclassParser:
     """Return the parser of the command's options."""
-    parser = OptionParser(
+    parser = DataclassParser(
         DataArguments, prog="hf-spam export", description=__doc__, arguments="MODEL", without=NOT_HERE
     )
     parser.add_argument("model", metavar="MODEL", help="A folder that `hf-spam train` saved.")

@@ -10,7 +10,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..checkpoint.opening import KIND_NAMES, load_model, open_checkpoint
+from ..checkpoint.loading import load_model
+from ..checkpoint.opening import KIND_NAMES, open_checkpoint
+from ..engines.loading import find_model
 from ..errors import UserError, one_line
 from ..evaluation.inspection import (
     attention_of,
@@ -21,7 +23,7 @@ from ..evaluation.inspection import (
     list_parts,
     read_text,
 )
-from ..inference.classifier import SpamClassifier, find_model
+from ..inference.classifier import SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import OptionParser
 from ..trainable.recorded import trained_names

@@ -20,12 +20,13 @@ from ..data.arguments import DataArguments
 from ..data.labels import SINGLE, task_of_config
 from ..data.loading import Prepared
 from ..data.splits import SPLITS
+from ..dataclass_options import DataclassParser
 from ..errors import UserError, one_line
 from ..evaluation.metrics import figures_table
 from ..evaluation.report import NOT_HERE, Chosen, choose_messages, own_splits, report_splits
 from ..inference.classifier import SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
-from ..options import THE_RUN, OptionParser, merge
+from ..options import THE_RUN, merge
 from ..system.run_folder import staged
 from ..trainable.recorded import trained_names
 from ..values.ranges import COUNT, FILE, FOLDER
@@ -35,9 +36,9 @@ _OWN = "corrections"  # beside the names of the splits
 _REPLAYED = 500  # training messages, at most
 
 
-def make_parser() -> OptionParser:
+def make_parser() -> DataclassParser:
     """Return the parser of the command's options."""
-    parser = OptionParser(
+    parser = DataclassParser(
         DataArguments, prog="hf-spam learn", description=__doc__, arguments="MODEL FILE", without=NOT_HERE
     )
     add = parser.add_argument

@@ -19,6 +19,7 @@ from ..conversion.to_book import as_book
 from ..data.arguments import DataArguments
 from ..data.labels import HAM_SPAM, LabelRules
 from ..data.loading import read_messages
+from ..dataclass_options import DataclassParser
 from ..equivalence import native_loop, walk
 from ..errors import UserError, one_line
 from ..evaluation.history import UNTRAINED_BATCHES, History, describe_trained, describe_untrained
@@ -26,7 +27,7 @@ from ..evaluation.plots import plot_history, prove_drawable
 from ..inference.classifier import EXAMPLES
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.gpt import GPTModel
-from ..options import OptionParser, build, merge, option
+from ..options import build, merge, option
 from ..system.run_folder import STATE_FILE, check_writable, staged
 from ..tokens.tokenization import gpt2_encoding
 from ..trainable.adapters import LORA_OPTIONS
@@ -66,9 +67,9 @@ class NativeArguments:
         check_values(self)
 
 
-def make_parser() -> OptionParser:
+def make_parser() -> DataclassParser:
     """Return the parser of the data and model options of `hf-spam train`, and of the loop's."""
-    return OptionParser(DataArguments, ModelArguments, NativeArguments, prog="hf-spam native", description=__doc__)
+    return DataclassParser(DataArguments, ModelArguments, NativeArguments, prog="hf-spam native", description=__doc__)
 
 
 def parse(argv: Sequence[str]) -> dict[str, Any]:

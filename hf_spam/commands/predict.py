@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO, TextIO, get_args
 
-from ..data.labels import task_of_config
+from ..data.labels import Task, task_of_config
+from ..engines.loading import Precision, find_model
 from ..errors import UserError, one_line
 from ..inference.answers import (
     Answer,
@@ -27,13 +28,10 @@ from ..inference.answers import (
     flatten,
     rounded,
 )
-from ..inference.batch_prediction import CHUNK, chunked, predict_file
-from ..inference.classifier import Precision, SpamClassifier, find_model
+from ..inference.classifier import SpamClassifier
 from ..inference.explaining import describe_weights, explain
-from ..inference.gradients import integrate
-from ..inference.outputs import format_of
-from ..inference.parts import fingerprint_model
 from ..inference.repeats import Repeats
+from ..inference.texts import CHUNK, chunked
 from ..options import OptionParser
 from ..system import processes
 from ..tables.opening import LARGEST_ROW, check_stream
@@ -119,6 +117,8 @@ def parse(argv: Sequence[str]) -> Namespace:
     if args.explain_method != "occlusion" and not args.explain:
         raise UserError("--explain_method: expected --explain beside it. Add it.")
     if args.output is not None:
+        from ..inference.outputs import format_of
+
         format_of(args.output)
     return args
 
@@ -129,21 +129,38 @@ def main(args: Namespace) -> None:
     with processes.main_first():
         folder = find_model(args.model)
         classifier = SpamClassifier.from_pretrained(folder, args.token_budget, args.precision)
-    task = task_of_config(classifier.model.config, args.positive_label)
-    point = classifier.operating_point
-    wish = Wish(args.top_k, args.all_scores, args.threshold, args.decision).check(task, point)
-    why_of = integrate if args.explain_method == "integrated_gradients" else explain
+    task = task_of_config(classifier.config, args.positive_label)
+    wish = Wish(args.top_k, args.all_scores, args.threshold, args.decision).check(task, classifier.operating_point)
     if args.input is None:
-        for texts in chunked(args.texts, CHUNK) if args.texts else arriving(sys.stdin):
-            found = answers(classifier.scores(classifier.logits(texts)), task, wish, point)
-            for text, answer in zip(texts, found, strict=True):
-                why = why_of(classifier, text, task) if args.explain else None
-                if args.json and why is not None:
-                    answer = {**answer, "explanation": asdict(why)}
-                print(to_json(text, answer) if args.json else to_line(text, answer), flush=True)
-                if why is not None and not args.json:
-                    print(describe_weights(why), flush=True)
-        return
+        print_answers(args, classifier, task, wish)
+    else:
+        write_answers(args, classifier, task, wish, folder)
+
+
+def print_answers(args: Namespace, classifier: SpamClassifier, task: Task, wish: Wish) -> None:
+    """Print what is said of the texts given, or of the lines of standard input."""
+    why_of = explain
+    if args.explain_method == "integrated_gradients":
+        from ..inference.gradients import integrate
+
+        why_of = integrate
+    for texts in chunked(args.texts, CHUNK) if args.texts else arriving(sys.stdin):
+        found = answers(classifier.score(texts), task, wish, classifier.operating_point)
+        for text, answer in zip(texts, found, strict=True):
+            why = why_of(classifier, text, task) if args.explain else None
+            if args.json and why is not None:
+                answer = {**answer, "explanation": asdict(why)}
+            print(to_json(text, answer) if args.json else to_line(text, answer), flush=True)
+            if why is not None and not args.json:
+                print(describe_weights(why), flush=True)
+
+
+def write_answers(args: Namespace, classifier: SpamClassifier, task: Task, wish: Wish, folder: Path) -> None:
+    """Write what is said of the texts of files."""
+    from ..inference.batch_prediction import predict_file
+    from ..inference.outputs import format_of
+    from ..inference.parts import fingerprint_model
+
     by_columns = format_of(args.output) != "jsonl"
     # Equal texts of a part are scored once, those of other parts again: rounding differs by the texts of a batch, and
     # a run that was interrupted must end with the same file as one that was not.
@@ -151,7 +168,7 @@ def main(args: Namespace) -> None:
 
     def classify(chunks: Iterable[list[str]]) -> Iterator[list[Answer]]:
         for scores in classifier.stream_scores(chunks):
-            found = map(rounded, answers(scores, task, wish, point))
+            found = map(rounded, answers(scores, task, wish, classifier.operating_point))
             yield [flatten(answer, wish) for answer in found] if by_columns else list(found)
 
     count = predict_file(

@@ -12,8 +12,9 @@ from datasets import disable_progress_bars
 
 from ..data.arguments import DataArguments
 from ..data.loading import prepare
+from ..dataclass_options import DataclassParser
 from ..errors import UserError, one_line
-from ..options import THE_RUN, OptionParser, build
+from ..options import THE_RUN, build
 from ..pretraining.language_modeling import initialize, pretrain
 from ..pretraining.rows import read_texts, to_rows
 from ..starting.job import check_sources
@@ -38,7 +39,7 @@ _WITHOUT = (
 _FIXED: dict[str, Any] = {"save_strategy": "no", "eval_strategy": "no", "report_to": "none"}
 
 
-def make_parser() -> OptionParser:
+def make_parser() -> DataclassParser:
     """Return the parser of the options of `hf-spam train` that a language model has, and of the texts."""
     parser = make_train_parser("hf-spam pretrain", __doc__, without=_WITHOUT)
     parser.add_argument(

@@ -5,20 +5,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..dataclass_options import DataclassParser
 from ..errors import UserError, one_line
 from ..hub.arguments import HubArguments
 from ..hub.contents import model_contents, push_model
 from ..hub.repository import Repository, listing, prepare_repository
-from ..options import OptionParser, build, merge
+from ..options import build, merge
 from ..system.reading import is_folder
 from ..system.run_folder import check_writable, staged
 from ..values.names import check_license, check_repository
 from ..values.ranges import FOLDER
 
 
-def make_parser() -> OptionParser:
+def make_parser() -> DataclassParser:
     """Return the parser of the command's options."""
-    parser = OptionParser(HubArguments, prog="hf-spam push", description=__doc__, arguments="MODEL REPO")
+    parser = DataclassParser(HubArguments, prog="hf-spam push", description=__doc__, arguments="MODEL REPO")
     parser.add_argument("model", metavar="MODEL", help="A folder that `hf-spam train` or `hf-spam export` saved.")
     parser.add_argument("repository", metavar="REPO", help="OWNER/NAME, or NAME for one of yours.")
     parser.add_argument(

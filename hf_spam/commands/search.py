@@ -15,9 +15,10 @@ from ..data.arguments import DataArguments
 from ..data.labels import REGRESSION
 from ..data.loading import prepare
 from ..data.splits import fingerprint
+from ..dataclass_options import DataclassParser
 from ..errors import Interrupted, UserError, one_line
 from ..evaluation.plots import prove_drawable
-from ..options import THE_RUN, OptionParser, build, merge
+from ..options import THE_RUN, build, merge
 from ..searching.results import BEST_FILE, describe_figures, describe_trial, write_results
 from ..searching.space import (
     check_values,
@@ -50,7 +51,7 @@ _OF_DEVICES = ("bf16", "fp16", "tf32", "use_cpu", "accelerator_config")  # all T
 _OWN = ("space", "trials", "objective")
 
 
-def make_parser() -> OptionParser:
+def make_parser() -> DataclassParser:
     """Return the parser of the options of `hf-spam train`, and of the search's own."""
     parser = make_train_parser("hf-spam search", __doc__, without=_OF_RUNS)
     parser.add_argument(

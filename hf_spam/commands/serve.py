@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..checkpoint.opening import kind_of
+from ..engines.loading import find_model
 from ..errors import UserError, one_line
-from ..inference.classifier import SpamClassifier, find_model
+from ..inference.classifier import SpamClassifier
 from ..options import OptionParser
 from ..serving.running import is_loopback, listen, require_extra, serve_alone, serve_together, url_of
 from ..serving.settings import LATENCY, PORT, RANGES, WORKERS, Limits, Settings

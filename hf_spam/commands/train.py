@@ -10,12 +10,13 @@ from ..checkpoint.adapter_base import BASE_HASH, hash_weights, is_repository
 from ..data.arguments import SOURCES, DataArguments
 from ..data.loading import Prepared, prepare
 from ..data.splits import describe_splits
+from ..dataclass_options import DataclassParser
 from ..errors import Interrupted, UserError, one_line
 from ..evaluation.leaks import judge_without_twins
 from ..evaluation.plots import prove_drawable
 from ..hub.contents import model_contents, push_model
 from ..hub.repository import Repository, prepare_repository
-from ..options import THE_RUN, OptionParser, build, merge, read_config, to_argv
+from ..options import THE_RUN, build, merge, read_config, to_argv
 from ..robustness.augmentation import add_copies, training_rows
 from ..starting.job import (
     Job,
@@ -59,9 +60,9 @@ from .evaluate import report_run
 
 def make_parser(
     prog: str = "hf-spam train", description: str | None = __doc__, without: Collection[str] = ()
-) -> OptionParser:
+) -> DataclassParser:
     """Return the parser of all options: ours, and every one of `TrainingArguments`, but those in `without`."""
-    parser = OptionParser(
+    parser = DataclassParser(
         DataArguments, ModelArguments, SpamTrainingArguments, prog=prog, description=description, without=without
     )
     parser.add_argument(
@@ -106,7 +107,7 @@ def parse(argv: Sequence[str]) -> dict[str, Any]:
     return merge(stored, from_file, given) if stored else options
 
 
-def read_levels(parser: OptionParser, argv: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_levels(parser: DataclassParser, argv: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the options of the command line, and those of the file that its `--config` names.
 
     Raises:

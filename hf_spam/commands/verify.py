@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from ..checkpoint.adapter import ADAPTER_CONFIG
-from ..checkpoint.configuration import CONFIG
-from ..checkpoint.opening import KIND_NAMES, Kind, open_checkpoint, read_weights
+from ..checkpoint.configuration import ADAPTER_CONFIG, CONFIG
+from ..checkpoint.loading import read_weights
+from ..checkpoint.opening import KIND_NAMES, Kind, open_checkpoint
 from ..errors import UserError
 from ..options import OptionParser
 from ..system.manifest import MANIFEST_FILE, check_manifest, read_manifest

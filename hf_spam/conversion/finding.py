@@ -7,11 +7,10 @@ from typing import Any
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from ..checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from ..checkpoint.configuration import CONFIG
-from ..checkpoint.files import find_file
+from ..checkpoint.adapter import ADAPTER_WEIGHTS
+from ..checkpoint.configuration import ADAPTER_CONFIG, CONFIG
+from ..checkpoint.files import INDEX, SINGLE, find_file
 from ..checkpoint.foreign_tokenizer import TOKENIZER_FILES
-from ..checkpoint.tensors import INDEX, SINGLE
 from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..network.hub_download import download_repository

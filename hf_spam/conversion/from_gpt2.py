@@ -15,9 +15,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from ..checkpoint.configuration import CONFIG, read_gpt2_sizes
-from ..checkpoint.files import find_file, require_file
+from ..checkpoint.files import INDEX, SINGLE, find_file, find_weights, require_file
 from ..checkpoint.foreign_tokenizer import read_foreign_tokenizer
-from ..checkpoint.tensors import INDEX, OLD_MASKS, SINGLE, State, find_weights, load_tensors, unpickle_tensors
+from ..checkpoint.tensors import OLD_MASKS, State, load_tensors, unpickle_tensors
 from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.gpt import GPTModel

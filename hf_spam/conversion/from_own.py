@@ -5,11 +5,12 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from ..checkpoint.adapter import is_adapter
-from ..checkpoint.configuration import CONFIG
+from ..checkpoint.configuration import CONFIG, is_adapter
 from ..checkpoint.files import find_file
-from ..checkpoint.opening import Kind, load_model, open_checkpoint, read_weights
+from ..checkpoint.loading import load_model, read_weights
+from ..checkpoint.opening import Kind, open_checkpoint
 from ..model.configuration_spam_gpt import SpamGPTConfig
+from ..model.fields_spam_gpt import SpamGPTFields
 from ..system.reading import read_json
 
 _KINDS: tuple[Kind, ...] = ("checkpoint", "language model", "adapter")
@@ -44,13 +45,13 @@ def read(folder: Path) -> dict[str, Any]:
     }
 
 
-def _describe_reading(config: SpamGPTConfig) -> list[str]:
+def _describe_reading(config: SpamGPTFields) -> list[str]:
     """Say what the new run may want to keep, where the run differs from the defaults."""
     reading = [] if config.pooling == "last_token" else [f"it was read at {config.pooling}"]
     return reading if config.causal else [*reading, "it was trained without a causal mask"]
 
 
-def _whole_context(tokenizer: PreTrainedTokenizerFast, config: SpamGPTConfig) -> PreTrainedTokenizerFast:
+def _whole_context(tokenizer: PreTrainedTokenizerFast, config: SpamGPTFields) -> PreTrainedTokenizerFast:
     """Undo the length to which the earlier run cut its texts."""
     tokenizer.model_max_length = config.context_length
     return tokenizer

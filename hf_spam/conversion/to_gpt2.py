@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from transformers import GPT2ForSequenceClassification
 
-from ..checkpoint.configuration import to_gpt2_config
+from ..checkpoint.loading import to_gpt2_config
 from ..errors import UserError
 from ..model.configuration_spam_gpt import SpamGPTConfig
+from ..model.fields_spam_gpt import SpamGPTFields
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from .backend import mask_after, trim
 from .from_gpt2 import to_gpt2_names
@@ -62,7 +63,7 @@ class GPT2Classifier:
         config: Its sizes and labels in our terms.
     """
 
-    def __init__(self, model: GPT2ForSequenceClassification, config: SpamGPTConfig) -> None:
+    def __init__(self, model: GPT2ForSequenceClassification, config: SpamGPTConfig | SpamGPTFields) -> None:
         self.model = model
         self.config: Any = config
 

@@ -1,4 +1,4 @@
-"""Export the classifier to ONNX, in float32 or int8, and run it with ONNX Runtime. Needs the extra `onnx`.
+"""Export the classifier to ONNX, in float32 or int8. Needs the extra `onnx`; `engines.onnx_engine` runs it.
 
 int8 quantization is dynamic: weights are rounded once, with a scale for each column of a matrix and each row of the
 token embedding; activations are rounded at run time, with one scale for the whole batch. A score can therefore vary
@@ -11,19 +11,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..checkpoint.opening import ONNX as MODEL
+from ..engines.onnx_engine import INPUTS
 from ..errors import UserError, install_hint
-from ..model.configuration_spam_gpt import SpamGPTConfig
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
-from .backend import mask_after, trim
 
 OPSET = 20  # the first with GPT-2's tanh-approximated GELU as one operator
-_INPUTS = ("input_ids", "attention_mask")
 _LARGEST_FILE = 2**31 - 2**27  # bytes; protobuf ends at 2 GiB, the rest is for the graph
 
 
@@ -76,12 +74,12 @@ def to_onnx(model: SpamGPTForSequenceClassification, folder: Path, int8: bool = 
 def _export(model: SpamGPTForSequenceClassification) -> torch.onnx.ONNXProgram:
     ids = torch.zeros(2, 8, dtype=torch.long)  # an example: both of its sizes are variable
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=model.config.max_text_length)}
-    shapes = dict.fromkeys(_INPUTS, sizes)
+    shapes = dict.fromkeys(INPUTS, sizes)
     # In two steps: if the model turned out to fix a size, torch.onnx.export alone would fix it silently.
     exported = torch.export.export(_LogitsOnly(model).eval(), (ids, torch.ones_like(ids)), dynamic_shapes=shapes)
     program = torch.onnx.export(
         exported,
-        input_names=_INPUTS,
+        input_names=INPUTS,
         output_names=("logits",),
         dynamic_shapes=shapes,  # for the names
         opset_version=OPSET,
@@ -109,79 +107,6 @@ def _quantize(model: Any, path: Path, large: bool) -> None:
         use_external_data_format=large,
         extra_options={"MatMulConstBOnly": True},  # attention multiplies activations: those stay in float32
     )
-
-
-class Scores(NamedTuple):
-    """The output of `OnnxModel`: `logits` of *shape* `[B, num_labels]`, in float32."""
-
-    logits: Tensor
-
-
-class OnnxModel:
-    """A `Backend` that runs the `model.onnx` in a folder with ONNX Runtime, on the CPU, with as many threads as torch.
-
-    Args:
-        folder: A folder written by `to_onnx`.
-        config: The sizes and labels of the model.
-
-    Raises:
-        UserError: If the extra is missing, the file is damaged, or it is not a classifier of these labels.
-    """
-
-    device = torch.device("cpu")
-
-    def __init__(self, folder: Path, config: SpamGPTConfig) -> None:
-        require_extra()
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3  # errors
-        path = folder / MODEL
-        self.config: Any = config
-        try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's errors share no base class
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{path}: cannot be loaded: {reason}. Export it again.") from None
-        inputs = [(node.name, node.type, len(node.shape)) for node in self._session.get_inputs()]
-        outputs = [(node.name, node.type, node.shape[-1:]) for node in self._session.get_outputs()]
-        if inputs != [(name, "tensor(int64)", 2) for name in _INPUTS] or outputs != [
-            ("logits", "tensor(float)", [config.num_labels])
-        ]:
-            raise UserError(
-                f"{path}: expected the inputs {' and '.join(_INPUTS)} and logits of {config.num_labels} labels, found "
-                f"{inputs} and {outputs}. Export it again."
-            )
-
-    def eval(self) -> "OnnxModel":
-        """Return self: ONNX Runtime always runs in evaluation mode."""
-        return self
-
-    def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Scores:
-        """Score a batch of texts. Columns that hold only padding are not computed.
-
-        Args:
-            input_ids: Token ids. *Shape:* `[B, T]`.
-            attention_mask: 1 for real tokens, 0 for padding, on either side. *Shape:* `[B, T]`.
-
-        Returns:
-            `logits` of *shape* `[B, num_labels]`.
-
-        Raises:
-            ValueError: If a text is longer than the model reads.
-        """
-        input_ids, lengths = trim(input_ids.long(), attention_mask, self.config.pad_token_id)
-        longest = input_ids.shape[1]
-        if longest > self.config.max_text_length:
-            raise ValueError(
-                f"expected texts of at most {self.config.max_text_length} tokens, found one of {longest}: "
-                f"pass truncation=True to the tokenizer"
-            )
-        attention_mask = mask_after(lengths, longest)
-        arrays = dict(zip(_INPUTS, (input_ids.numpy(), attention_mask.numpy()), strict=True))
-        (logits,) = self._session.run(["logits"], arrays)
-        return Scores(torch.from_numpy(logits))
 
 
 class _LogitsOnly(nn.Module):

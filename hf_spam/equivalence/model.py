@@ -20,7 +20,8 @@ from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadMo
 
 from ..conversion.from_gpt2 import SIZES, GPT2Checkpoint, fill, load_checkpoint
 from ..conversion.to_book import as_book
-from ..model.configuration_spam_gpt import Pooling, SpamGPTConfig
+from ..model.configuration_spam_gpt import SpamGPTConfig
+from ..model.fields_spam_gpt import Pooling
 from ..model.gpt import GPTModel
 from ..model.modeling_spam_gpt import SpamGPTForCausalLM, SpamGPTForSequenceClassification
 from . import native_loop

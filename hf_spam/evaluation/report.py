@@ -13,9 +13,10 @@ from ..data.arguments import SOURCES, DataArguments
 from ..data.labels import LabelRules, Task, task_of_config
 from ..data.loading import Prepared, prepare, read_messages
 from ..data.splits import fingerprint
+from ..dataclass_options import DataclassParser
 from ..errors import UserError, one_line
 from ..inference.classifier import SpamClassifier
-from ..options import OptionParser, build, merge, read_config, to_argv
+from ..options import build, merge, read_config, to_argv
 from ..system import processes
 from ..system.reading import is_folder, read_json
 from ..system.run_folder import ARGUMENTS_FILE, METRICS_FILE
@@ -155,7 +156,7 @@ def recorded_options(model: str, folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{model}: its {ARGUMENTS_FILE} names {what}, which is not read. Name --data_file or --dataset_name."
         )
-    parser = OptionParser(DataArguments, prog="hf-spam evaluate", description=None)
+    parser = DataclassParser(DataArguments, prog="hf-spam evaluate", description=None)
     try:
         options: dict[str, Any] = parser.given(to_argv(found, parser))
     except UserError as error:

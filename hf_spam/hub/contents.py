@@ -10,9 +10,11 @@ from typing import get_args
 
 from datasets import DatasetDict
 
-from ..checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from ..checkpoint.adapter import ADAPTER_WEIGHTS
 from ..checkpoint.adapter_base import base_on_hub
-from ..checkpoint.opening import Kind, open_checkpoint, read_weights
+from ..checkpoint.configuration import ADAPTER_CONFIG
+from ..checkpoint.loading import read_weights
+from ..checkpoint.opening import Kind, open_checkpoint
 from ..data.arguments import DataArguments
 from ..errors import UserError, one_line
 from ..reporting.publishing import RESULTS_FILE

@@ -21,7 +21,7 @@ from ..errors import UserError, one_line
 from ..evaluation.intervals import Interval, intervals, wilson
 from ..evaluation.metrics import REGRESSION_METRICS, metric_names, with_twins_apart
 from ..inference.classifier import EXAMPLES
-from ..model.configuration_spam_gpt import SpamGPTConfig
+from ..model.fields_spam_gpt import SpamGPTFields
 from ..options import build
 from ..reporting.publishing import HUB_DATASET
 from ..system.environment import PACKAGES
@@ -65,7 +65,7 @@ def build_model_card(
         UserError: If the folder does not hold a model of ours, or its record is of another version.
     """
     checkpoint = checkpoint or open_checkpoint(folder, get_args(Kind))
-    kind, config, tokenizer = checkpoint.kind, checkpoint.config, checkpoint.tokenizer
+    kind, config, encoder = checkpoint.kind, checkpoint.config, checkpoint.encoder
     run, agreement = _read(folder / METRICS_FILE), _read(folder / AGREEMENT_FILE)
     options = _read(folder / ARGUMENTS_FILE)
     facts: dict[str, Any] = {
@@ -74,7 +74,7 @@ def build_model_card(
         "config": config,
         "labels": list((config.id2label or {}).values()),
         "task": task_of_config(config) if kind != "language model" else None,
-        "max_length": min(config.max_text_length, tokenizer.model_max_length if tokenizer else 2**30),
+        "max_length": min(config.max_text_length, encoder.model_max_length if encoder else 2**30),
         "remote": "" if kind == "gpt2" else ", trust_remote_code=True",
         "examples": _USE_EXAMPLES if kind == "language model" or task_of_config(config).is_spam else _ANY_EXAMPLES,
         "agreement": agreement,
@@ -95,7 +95,7 @@ def build_model_card(
         ) from None
 
 
-def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -> dict[str, Any]:
+def run_facts(run: Facts, options: Facts, config: SpamGPTFields, folder: Path) -> dict[str, Any]:
     """Return the card's facts about the data, the training and the results.
 
     Args:
@@ -158,7 +158,7 @@ def run_facts(run: Facts, options: Facts, config: SpamGPTConfig, folder: Path) -
     }
 
 
-def point_facts(config: SpamGPTConfig, run: Facts) -> dict[str, Any] | None:
+def point_facts(config: SpamGPTFields, run: Facts) -> dict[str, Any] | None:
     """Return where a calibrated model decides and what that promises; `None` of any other model."""
     point = config.operating_point
     if point is None:

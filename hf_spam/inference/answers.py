@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from ..checkpoint.operating_point import OperatingPoint
 from ..data.labels import REGRESSION, Task
@@ -51,7 +52,9 @@ class Wish:
         return {name: value for name, value in asdict(self).items() if value not in (None, False)}
 
 
-def answers(scores: Tensor, task: Task, wish: Wish, point: OperatingPoint | None = None) -> Iterator[Answer]:
+def answers(
+    scores: NDArray[np.float32], task: Task, wish: Wish, point: OperatingPoint | None = None
+) -> Iterator[Answer]:
     """Yield what is said of each text.
 
     Args:

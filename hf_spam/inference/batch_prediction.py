@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TypeVar
 
 from ..data.hub_dataset import locate
 from ..errors import UserError
@@ -25,11 +24,7 @@ from ..tables.table import Paths, Place, Table, expand, join
 from .answers import NAMES, Answer
 from .outputs import check_new, convert, format_of, to_json
 from .parts import Parts
-
-T = TypeVar("T")
-
-CHUNK = 1024  # texts per chunk
-_CHARACTERS = 2**24  # per chunk, so that long texts do not fill the memory
+from .texts import CHUNK, chunked
 
 Classify = Callable[[Iterable[list[str]]], Iterator[list[Answer]]]
 
@@ -183,20 +178,6 @@ def open_texts(paths: Paths, text_column: str | None = None, encoding: str | Non
     tables = read_tables(paths, text_column=text_column, encoding=encoding, needs_label=False, strict=False)
     found = list(tables.values())
     return found[0] if len(found) == 1 else join([part for table in found for part in table.parts])
-
-
-def chunked(items: Iterable[T], size: int, length: Callable[[T], int] = len) -> Iterator[list[T]]:  # type: ignore[assignment]
-    """Yield lists of up to `size` texts, and of fewer where they are long."""
-    chunk: list[T] = []
-    characters = 0
-    for item in items:
-        chunk.append(item)
-        characters += length(item)
-        if len(chunk) == size or characters >= _CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
 
 
 def _hash_input(paths: Paths) -> str:

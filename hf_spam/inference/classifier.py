@@ -1,38 +1,38 @@
-"""Classify texts with a saved checkpoint."""
+"""Classify texts with a saved checkpoint.
+
+Neither torch nor transformers is imported here, which takes seconds: an export to ONNX does without both, and a
+checkpoint of ours without transformers.
+"""
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from transformers import GPT2ForSequenceClassification, PreTrainedTokenizerBase
+import numpy as np
 
-from ..checkpoint.opening import Checkpoint, load_model, open_checkpoint
+from ..checkpoint.opening import open_checkpoint
 from ..checkpoint.operating_point import OperatingPoint
-from ..conversion.backend import Backend, mask_after
-from ..conversion.to_gpt2 import GPT2Classifier
-from ..conversion.to_onnx import OnnxModel
 from ..data.labels import MULTI, REGRESSION, task_of_config
+from ..engines.engine import Engine, Logits, sigmoid, softmax
+from ..engines.loading import Precision, as_engine, find_model, load_engine
 from ..errors import UserError
-from ..network.hub_download import download_repository
-from ..system.reading import is_folder
 from ..tokens.batching import token_batches
-from ..tokens.encoding import encode, special_counts, truncate
+from ..tokens.encoding import Encoder, encode, special_counts, to_encoder, truncate
 from ..values.ranges import TOKENS
 from .repeats import Repeats
 from .texts import as_list, prefetch
 
-Precision = Literal["fp32", "bf16"]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    from ..conversion.backend import Backend
+
 _CPU_BUDGET, _GPU_BUDGET = 2048, 65536
 _WINDOW = 16384  # texts that are tokenized and sorted by length together
-
-CHECKPOINT_FILES = ["*.json", "model*.safetensors", "model.onnx*", "adapter_model.safetensors"]
 
 # The chapter's two examples: spam, then ham.
 EXAMPLES = (
@@ -60,33 +60,35 @@ class Prediction:
 class SpamClassifier:
     """A model and its tokenizer. Texts are scored in batches of similar length, and results keep their order.
 
-    Public are `from_pretrained`, a call, `all_scores`, `decide`, `logits`, `score_ids`, `scores`, `stream`, `labels`,
-    `max_length`, `operating_point`, `model`, `tokenizer` and `repeats`; what begins with an underscore may change.
-    Calls from several threads at once give each its own results, as long as none changes `model` or `tokenizer`.
-    Processes load one each.
+    Public are `from_pretrained`, a call, `all_scores`, `decide`, `logits`, `score_ids`, `scores`, `stream`, `config`,
+    `labels`, `max_length`, `operating_point`, `model`, `tokenizer` and `repeats`; what begins with an underscore may
+    change. Calls from several threads at once give each its own results, as long as none changes `model` or
+    `tokenizer`. Processes load one each.
 
     Args:
-        model: The model, which stays on its device and is put in evaluation mode.
+        model: The model, which stays on its device and is put in evaluation mode; or an `Engine` that runs it.
         tokenizer: The tokenizer of the same checkpoint.
         token_budget: The largest batch, in positions, padding included; the default suits the device. It changes the
             speed, not the scores.
 
     Raises:
         UserError: If `token_budget` is no whole number from 1 on.
+        TypeError: If `tokenizer` is not a fast one.
     """
 
     def __init__(
         self,
-        model: Backend,
-        tokenizer: PreTrainedTokenizerBase,
+        model: "Backend | Engine",
+        tokenizer: "PreTrainedTokenizerBase | Encoder",
         token_budget: int | None = None,
     ) -> None:
         if token_budget is not None:
             TOKENS.check("token_budget", token_budget, whole=True)
-        self.model = model.eval()
-        self.tokenizer = tokenizer
+        self._engine = as_engine(model)
+        self._tokenizer = to_encoder(tokenizer) and tokenizer
+        self._lock = threading.Lock()
         self.repeats = Repeats()
-        self.token_budget = token_budget or (_CPU_BUDGET if model.device.type == "cpu" else _GPU_BUDGET)
+        self.token_budget = token_budget or (_CPU_BUDGET if self._engine.on_cpu else _GPU_BUDGET)
 
     @classmethod
     def from_pretrained(
@@ -94,7 +96,7 @@ class SpamClassifier:
         checkpoint: str | os.PathLike[str],
         token_budget: int | None = None,
         precision: Precision = "fp32",
-        device: str | torch.device | None = None,
+        device: "str | torch.device | None" = None,
     ) -> "SpamClassifier":
         """Load a checkpoint that `hf-spam train` or `hf-spam export` saved, onto a CUDA device if there is one.
 
@@ -113,11 +115,45 @@ class SpamClassifier:
         """
         if not isinstance(checkpoint, str | os.PathLike):
             raise TypeError(f"expected a folder or the name of a repository, found {type(checkpoint).__name__}.")
-        if precision not in _DTYPES:
-            raise UserError(f"--precision: expected {' or '.join(_DTYPES)}, found {precision!r}.")
         opened = open_checkpoint(find_model(checkpoint))
-        assert opened.tokenizer is not None  # every classifier has one
-        return cls(_load(opened, precision, _choose_device(device)), opened.tokenizer, token_budget)
+        assert opened.encoder is not None  # every classifier has one
+        return cls(load_engine(opened, precision, device), opened.encoder, token_budget)
+
+    @property
+    def model(self) -> Any:
+        """The model: a `SpamGPTForSequenceClassification`, which is built when it is first asked for, or an export."""
+        return self._engine.model
+
+    @model.setter
+    def model(self, model: "Backend | Engine") -> None:
+        self._engine = as_engine(model)
+
+    @property
+    def tokenizer(self) -> "PreTrainedTokenizerBase":
+        """The tokenizer of transformers, which is built when it is first asked for."""
+        with self._lock:
+            if isinstance(self._tokenizer, Encoder):
+                self._tokenizer = self._tokenizer.tokenizer
+            return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: "PreTrainedTokenizerBase | Encoder") -> None:
+        self._tokenizer = to_encoder(tokenizer) and tokenizer
+
+    @property
+    def encoder(self) -> Encoder:
+        """What the tokenizer encodes with."""
+        return to_encoder(self._tokenizer)
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the model runs on the processor."""
+        return self._engine.on_cpu
+
+    @property
+    def config(self) -> Any:
+        """The model's sizes and labels: the fields of a `SpamGPTConfig`."""
+        return self._engine.config
 
     @overload
     def __call__(self, texts: str) -> Prediction: ...  # type: ignore[overload-overlap]
@@ -131,7 +167,7 @@ class SpamClassifier:
         Raises:
             TypeError: If `texts` is anything else.
         """
-        found = self._predictions(self.logits(as_list(texts)))
+        found = self._predictions(self.raw_logits(as_list(texts)))
         return found[0] if isinstance(texts, str) else found
 
     def all_scores(self, texts: str | Iterable[str]) -> Any:
@@ -140,7 +176,7 @@ class SpamClassifier:
         Raises:
             TypeError: See `__call__`.
         """
-        found = [dict(zip(self.labels, row, strict=True)) for row in self.scores(self.logits(as_list(texts))).tolist()]
+        found = [dict(zip(self.labels, row, strict=True)) for row in self.score(texts).tolist()]
         return found[0] if isinstance(texts, str) else found
 
     def decide(self, texts: str | Iterable[str]) -> Any:
@@ -152,26 +188,26 @@ class SpamClassifier:
         """
         if self.operating_point is None:
             raise UserError("expected a model that hf-spam calibrate made, found no operating point. Calibrate it.")
-        found = self.operating_point.decide_all(self.scores(self.logits(as_list(texts))).tolist(), self.labels)
+        found = self.operating_point.decide_all(self.score(texts).tolist(), self.labels)
         return found[0] if isinstance(texts, str) else found
 
     @property
     def operating_point(self) -> OperatingPoint | None:
         """What `hf-spam calibrate` folded into the model, if it did."""
-        values = getattr(self.model.config, "operating_point", None)
+        values = getattr(self.config, "operating_point", None)
         return None if values is None else OperatingPoint(**values)
 
     @property
     def labels(self) -> list[str]:
         """The labels' names in the order of their ids."""
-        return list(task_of_config(self.model.config).names)
+        return list(task_of_config(self.config).names)
 
     @property
     def max_length(self) -> int:
         """The most tokens that are read of a text."""
-        return int(min(self.tokenizer.model_max_length, self.model.config.max_text_length))
+        return int(min(self._tokenizer.model_max_length, self.config.max_text_length))
 
-    def scores(self, logits: Tensor) -> Tensor:
+    def scores(self, logits: "Tensor") -> "Tensor":
         """Turn logits into scores, as the pipeline does: softmax, sigmoid with several labels, or as they are.
 
         Args:
@@ -180,24 +216,32 @@ class SpamClassifier:
         Returns:
             *Shape:* `[N, num_labels]`.
         """
-        kind = task_of_config(self.model.config).problem_type
+        kind = task_of_config(self.config).problem_type
         return logits if kind == REGRESSION else logits.sigmoid() if kind == MULTI else logits.softmax(dim=1)
+
+    def score(self, texts: str | Iterable[str]) -> Logits:
+        """Return the score of every label for each text, as an array. *Shape:* `[N, num_labels]`.
+
+        Raises:
+            TypeError: See `__call__`.
+        """
+        return self.to_scores(self.raw_logits(as_list(texts)))
 
     def stream(self, chunks: Iterable[Sequence[str]]) -> Iterator[list[Prediction]]:
         """Yield the labels and scores of each chunk. The next chunk is read and tokenized in the meantime."""
         for ids in prefetch(self.tokenize(chunk) for chunk in chunks):
             yield self._predictions(self.score_ids(ids))
 
-    def stream_scores(self, chunks: Iterable[Sequence[str]]) -> Iterator[Tensor]:
+    def stream_scores(self, chunks: Iterable[Sequence[str]]) -> Iterator[Logits]:
         """Yield the scores of every label for each chunk; see `stream`.
 
         Yields:
             *Shape:* `[len(chunk), num_labels]`.
         """
         for ids in prefetch(self.tokenize(chunk) for chunk in chunks):
-            yield self.scores(self.score_ids(ids))
+            yield self.to_scores(self.score_ids(ids))
 
-    def logits(self, texts: str | Iterable[str]) -> Tensor:
+    def logits(self, texts: str | Iterable[str]) -> "Tensor":
         """Return the class scores of each text before the softmax, in float32 on the CPU.
 
         Texts longer than the tokenizer's `model_max_length` are truncated, with one warning. Very many texts are
@@ -209,91 +253,55 @@ class SpamClassifier:
         Raises:
             TypeError: If `texts` is neither a string nor strings in order.
         """
-        if isinstance(texts, str):
-            return self.logits([texts])[0]
-        texts = as_list(texts)
-        if len(texts) <= _WINDOW:
-            return self.score_ids(self.tokenize(texts))
-        windows = (self.tokenize(texts[start : start + _WINDOW]) for start in range(0, len(texts), _WINDOW))
-        return torch.cat([self.score_ids(ids) for ids in prefetch(windows)])
+        import torch
+
+        logits = torch.from_numpy(self.raw_logits(as_list(texts)))
+        return logits[0] if isinstance(texts, str) else logits
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text as they are scored: with special tokens, and truncated."""
         if not texts:
             return []
-        _, after = special_counts(self.tokenizer)
-        return truncate(encode(self.tokenizer, list(texts), self.max_length), self.max_length, after)
+        encoder = self.encoder
+        _, after = special_counts(encoder)
+        return truncate(encode(encoder, list(texts), self.max_length), self.max_length, after)
 
-    def score_ids(self, ids: list[list[int]], max_padding: int | None = None) -> Tensor:
+    def score_ids(self, ids: list[list[int]], max_padding: int | None = None) -> Logits:
         """Return what the head makes of N rows of ids, none longer than `max_length`; for `max_padding` see
         `token_batches`. Equal rows are scored once, here and in later calls. *Shape:* `[N, num_labels]`.
         """
-        return self.repeats.score(ids, self.model, lambda rows: self._score([ids[row] for row in rows], max_padding))
+        version = self._engine.version()
+        return self.repeats.score(ids, version, lambda rows: self._score([ids[row] for row in rows], max_padding))
 
-    @torch.inference_mode()
-    def _score(self, ids: list[list[int]], max_padding: int | None) -> Tensor:
-        config, device = self.model.config, self.model.device
-        length = config.row_length
-        logits = torch.empty(len(ids), config.num_labels)
+    def raw_logits(self, texts: list[str]) -> Logits:
+        """Do what `logits` does, without torch."""
+        if len(texts) <= _WINDOW:
+            return self.score_ids(self.tokenize(texts))
+        windows = (self.tokenize(texts[start : start + _WINDOW]) for start in range(0, len(texts), _WINDOW))
+        return np.concatenate([self.score_ids(ids) for ids in prefetch(windows)])
+
+    def _score(self, ids: list[list[int]], max_padding: int | None) -> Logits:
+        length = self.config.row_length
+        logits = np.empty((len(ids), self.config.num_labels), np.float32)
         for batch in token_batches([length or len(row) for row in ids], self.token_budget, None, max_padding):
-            rows = [torch.tensor(ids[text], dtype=torch.long) for text in batch]
-            input_ids = pad_sequence(rows, batch_first=True, padding_value=config.pad_token_id)  # [B, T]
-            attention_mask = mask_after(torch.tensor([len(row) for row in rows]), input_ids.shape[1])  # [B, T]
-            output = self.model(input_ids.to(device), attention_mask.to(device))
-            found = output.logits.float().cpu()
+            found = self._engine.score([ids[text] for text in batch])
             if logits.shape[1] != found.shape[1]:  # another head is in place
-                logits = logits.new_empty(len(ids), found.shape[1])
+                logits = np.empty((len(ids), found.shape[1]), np.float32)
             logits[batch] = found
-        if not torch.isfinite(logits).all():
-            wrong = int((~torch.isfinite(logits)).any(dim=1).sum())
+        if not np.isfinite(logits).all():
+            wrong = int((~np.isfinite(logits)).any(axis=1).sum())
             raise UserError(
                 f"expected finite scores, found {wrong:,} of {len(ids):,} texts without: the model's weights are "
                 f"damaged, or too large for this precision. Train or download it again, or use --precision fp32."
             )
         return logits
 
-    def _predictions(self, logits: Tensor) -> list[Prediction]:
-        scores, ids = self.scores(logits).max(dim=1)
-        labels = self.labels
-        return [Prediction(labels[id_], score) for id_, score in zip(ids.tolist(), scores.tolist(), strict=True)]
+    def to_scores(self, logits: Logits) -> Logits:
+        """Do what `scores` does, in numpy."""
+        kind = task_of_config(self.config).problem_type
+        return logits if kind == REGRESSION else sigmoid(logits) if kind == MULTI else softmax(logits)
 
-
-def find_model(checkpoint: str | os.PathLike[str]) -> Path:
-    """Return the folder of a checkpoint: `checkpoint` itself, or the download of that repository on the Hub.
-
-    Raises:
-        UserError: If there is neither such a folder nor such a repository.
-    """
-    if is_folder(checkpoint):
-        return Path(checkpoint)
-    try:
-        return download_repository(str(checkpoint), CHECKPOINT_FILES)
-    except UserError as error:
-        raise UserError(f"{checkpoint}: found no such folder, and {error}") from None
-
-
-def _choose_device(device: str | torch.device | None) -> torch.device | None:
-    try:
-        chosen = None if device is None else torch.device(device)
-        if chosen is not None:
-            torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError):
-        raise UserError(f"device: expected a device of this machine, such as cpu, found {device!r}.") from None
-    return chosen
-
-
-def _load(checkpoint: Checkpoint, precision: Precision, device: torch.device | None = None) -> Backend:
-    folder, config = checkpoint.folder, checkpoint.config
-    if checkpoint.kind == "onnx":
-        if precision != "fp32":
-            raise UserError(f"{folder}: an ONNX export has the precision it was exported in. Leave out {precision}.")
-        if device is not None and device.type != "cpu":
-            raise UserError(f"{folder}: an ONNX export runs on the CPU. Leave out the device {device}.")
-        return OnnxModel(folder, config)
-    loaded = load_model(checkpoint, _DTYPES[precision])
-    model = GPT2Classifier(loaded, config) if isinstance(loaded, GPT2ForSequenceClassification) else loaded
-    if device is not None:
-        return model.to(device)  # type: ignore[arg-type]
-    # CUDA alone, not every `torch.accelerator`: on Apple's MPS an operator may be missing or inexact, and no test of
-    # ours runs there. A Mac gets the CPU, which is slower and right.
-    return model.to("cuda") if torch.cuda.is_available() else model  # type: ignore[arg-type]
+    def _predictions(self, logits: Logits) -> list[Prediction]:
+        scores = self.to_scores(logits)
+        ids, labels = scores.argmax(axis=1).tolist(), self.labels
+        return [Prediction(labels[id_], row[id_]) for id_, row in zip(ids, scores.tolist(), strict=True)]

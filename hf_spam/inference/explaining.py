@@ -8,10 +8,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from ..data.labels import MULTI, REGRESSION, Task
+from ..engines.engine import Logits
 from ..errors import UserError, one_line
 from .classifier import SpamClassifier
 
@@ -67,7 +68,7 @@ def explain(classifier: SpamClassifier, text: str, task: Task) -> Explanation:
         UserError: If the text has too many words.
     """
     words = find_words(text)
-    return weigh(words, classifier.logits([text, *leave_out(text, words)]), task)
+    return weigh(words, classifier.raw_logits([text, *leave_out(text, words)]), task)
 
 
 def leave_out(text: str, words: Sequence[re.Match[str]]) -> list[str]:
@@ -75,7 +76,7 @@ def leave_out(text: str, words: Sequence[re.Match[str]]) -> list[str]:
     return [text[: word.start()] + text[word.end() :].lstrip() for word in words]
 
 
-def weigh(words: Sequence[re.Match[str]], logits: Tensor, task: Task) -> Explanation:
+def weigh(words: Sequence[re.Match[str]], logits: Logits, task: Task) -> Explanation:
     """Return what each word does, from what the model makes of the text and of the text without each.
 
     Args:
@@ -104,7 +105,7 @@ def find_words(text: str) -> list[re.Match[str]]:
     return words
 
 
-def log_odds(logits: Tensor, id_: int, task: Task) -> Tensor:
+def log_odds(logits: Logits, id_: int, task: Task) -> NDArray[np.float64]:
     """Return the log-odds of a label against all others; of a regression the number. *Shape:* `[N]`.
 
     Args:
@@ -112,11 +113,11 @@ def log_odds(logits: Tensor, id_: int, task: Task) -> Tensor:
         id_: The label.
         task: The labels.
     """
-    logits = logits.double()
+    exact = np.asarray(logits, np.float64)
     if task.problem_type in (MULTI, REGRESSION):  # each label is against its absence
-        return logits[:, id_]
-    rest = torch.cat([logits[:, :id_], logits[:, id_ + 1 :]], dim=1)
-    return logits[:, id_] - rest.logsumexp(dim=1)
+        return exact[:, id_]
+    rest = np.delete(exact, id_, axis=1)
+    return exact[:, id_] - np.logaddexp.reduce(rest, axis=1)
 
 
 def describe_weights(found: Explanation) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.labels import Task
+from ..data.labels import MULTI, REGRESSION, Task
 from ..errors import UserError
 from .classifier import SpamClassifier
-from .explaining import Explanation, Weight, find_words, log_odds
+from .explaining import Explanation, Weight, find_words
 
 _STEPS = (32, 128, 512)
 _TOLERANCE = 0.01  # of the difference, or absolute where that is smaller than 1
@@ -53,7 +53,7 @@ def integrate(classifier: SpamClassifier, text: str, task: Task) -> Explanation:
     def odds(embeddings: Tensor) -> Tensor:
         mask = torch.ones(embeddings.shape[:2], dtype=torch.long, device=embeddings.device)
         output: Any = model(inputs_embeds=embeddings, attention_mask=mask)
-        return log_odds(output.logits, id_, task)
+        return _log_odds(output.logits, id_, task)
 
     embeddings = model.get_input_embeddings()(ids).detach()  # [1, T, C]
     with torch.no_grad():
@@ -79,3 +79,12 @@ def integrate(classifier: SpamClassifier, text: str, task: Task) -> Explanation:
         Weight(one.word, one.start, one.end, float(value)) for one, value in zip(weights, of_word[:-1], strict=True)
     ]
     return Explanation(task.names[id_], ends[0], weights, rest=ends[1] + float(of_word[-1]))
+
+
+def _log_odds(logits: Tensor, id_: int, task: Task) -> Tensor:
+    """Do what `explaining.log_odds` does, with gradients."""
+    logits = logits.double()
+    if task.problem_type in (MULTI, REGRESSION):
+        return logits[:, id_]
+    rest = torch.cat([logits[:, :id_], logits[:, id_ + 1 :]], dim=1)
+    return logits[:, id_] - rest.logsumexp(dim=1)

@@ -3,12 +3,12 @@
 import threading
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+
+from ..engines.engine import Logits, Rows, Version
 
 CAPACITY = 131_072  # logits that are remembered: of two labels, those of 65,536 texts, in about 15 MB
 
@@ -27,26 +27,25 @@ class Repeats:
         self._capacity = capacity
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, tuple[float, ...]] = OrderedDict()
-        self._version: list[tuple[Any, int]] = []
+        self._version: Version = []
 
-    def score(self, ids: Sequence[Sequence[int]], model: Any, score: Callable[[list[int]], Tensor]) -> Tensor:
+    def score(self, ids: Rows, version: Version | None, score: Callable[[list[int]], Logits]) -> Logits:
         """Return the logits of N rows of token ids, each computed once and remembered.
 
         Args:
             ids: The rows.
-            model: What computes them, for whether it has changed.
+            version: The state of the model that computes them; `None` where no two calls are alike.
             score: Computes the logits of the rows with these numbers. *Shape:* `[len(rows), num_labels]`.
 
         Returns:
             *Shape:* `[N, num_labels]`.
         """
-        if getattr(model, "training", False) or not ids:
-            return score(list(range(len(ids))))  # dropout: no two are alike
+        if version is None or not ids:
+            return score(list(range(len(ids))))
         keys = [blake2b(array("q", row).tobytes(), digest_size=16).digest() for row in ids]
         first: dict[bytes, int] = {}
         for row, key in enumerate(keys):
             first.setdefault(key, row)
-        version = _version_of(model)
         with self._lock:
             if not _same(version, self._version):
                 self._known.clear()
@@ -55,27 +54,20 @@ class Repeats:
             for key in found:
                 self._known.move_to_end(key)
         missing = [row for key, row in first.items() if key not in found]
-        if len(missing) == len(ids):
-            logits = fresh = score(missing)
-        else:
-            fresh = score(missing) if missing else torch.empty(0, 0)
-            rows = dict(zip((keys[row] for row in missing), fresh.tolist(), strict=True))
-            logits = torch.tensor([found.get(key) or rows[key] for key in keys])
+        fresh: dict[bytes, tuple[float, ...]] = {}
+        if missing:
+            computed = score(missing)
+            fresh = dict(zip((keys[row] for row in missing), map(tuple, computed.tolist()), strict=True))
+            logits = computed
+        if len(missing) < len(ids):
+            logits = np.array([found.get(key) or fresh[key] for key in keys], np.float32)
         with self._lock:
             if _same(version, self._version):
-                for row, values in zip(missing, fresh.tolist(), strict=True):
-                    self._known[keys[row]] = tuple(values)
+                self._known |= fresh
                 while len(self._known) * logits.shape[1] > self._capacity:
                     self._known.popitem(last=False)
         return logits
 
 
-def _version_of(model: Any) -> list[tuple[Any, int]]:
-    """Return a model's tensors and how often each was changed; nothing for an export, which cannot change."""
-    if not isinstance(model, nn.Module):
-        return []
-    return [(tensor, -1 if tensor.is_inference() else tensor._version) for tensor in model.parameters()]
-
-
-def _same(one: list[tuple[Any, int]], other: list[tuple[Any, int]]) -> bool:
+def _same(one: Version, other: Version) -> bool:
     return len(one) == len(other) and all(a is b and m == n for (a, m), (b, n) in zip(one, other, strict=True))

@@ -1,10 +1,13 @@
-"""Texts as a list, whatever holds them, and work that goes on while the next ones are read."""
+"""Texts as a list, whatever holds them, or in chunks, and work that goes on while the next ones are read."""
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, cast
 
 T = TypeVar("T")
+
+CHUNK = 1024  # texts per chunk
+_CHARACTERS = 2**24  # per chunk, so that long texts do not fill the memory
 
 
 def as_list(texts: object) -> list[str]:
@@ -27,6 +30,20 @@ def as_list(texts: object) -> list[str]:
         if not isinstance(text, str):
             raise TypeError(f"{expected}, found {type(text).__name__} at position {number}.")
     return [str(text) for text in found]  # numpy has strings of its own
+
+
+def chunked(items: Iterable[T], size: int, length: Callable[[T], int] = len) -> Iterator[list[T]]:  # type: ignore[assignment]
+    """Yield lists of up to `size` texts, and of fewer where they are long."""
+    chunk: list[T] = []
+    characters = 0
+    for item in items:
+        chunk.append(item)
+        characters += length(item)
+        if len(chunk) == size or characters >= _CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
 
 
 def prefetch(items: Iterable[T]) -> Iterator[T]:

@@ -6,7 +6,7 @@ as transformers does. Ids alone go the way of `gpt`.
 
 import copy
 from collections.abc import Callable
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 from .configuration_spam_gpt import SpamGPTConfig
 from .gpt import GPTBackbone, LayerNorm, TransformerBlock
 from .pooling_spam_gpt import check_mask
+
+if TYPE_CHECKING:  # see modeling_spam_gpt
+    from .fields_spam_gpt import FieldRules  # noqa: F401
 
 # Where each Auto class finds its model in the code beside the weights.
 _AUTO_MAP = {

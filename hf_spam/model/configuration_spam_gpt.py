@@ -1,6 +1,7 @@
 """The configuration saved with the weights: sizes, labels, and the positions where a text's scores are read."""
 
-from typing import Any, ClassVar, Literal, TypeGuard, get_args
+from dataclasses import asdict
+from typing import Any, ClassVar, Self
 
 import transformers
 
@@ -12,12 +13,10 @@ if [int(number) for number in transformers.__version__.split(".")[:2]] < [5, 2]:
 
 from transformers import PreTrainedConfig
 
-Pooling = Literal["first_token", "last_token", "last_position", "mean", "mean_positions"]
-READS_PADDING = ("last_position", "mean_positions")  # rows of one width, padding included, as in the book
-_ENDOFTEXT = 50256  # GPT-2's only special token
+from .fields_spam_gpt import FieldRules, Pooling, SpamGPTFields
 
 
-class SpamGPTConfig(PreTrainedConfig):
+class SpamGPTConfig(FieldRules, PreTrainedConfig):
     """Configuration of a from-scratch GPT that scores texts.
 
     The fields have the book's names; `attribute_map` translates transformers' and GPT-2's names for the same things.
@@ -63,71 +62,37 @@ class SpamGPTConfig(PreTrainedConfig):
         "n_positions": "context_length",
     }
 
-    vocab_size: int = 50257
-    context_length: int = 1024
-    emb_dim: int = 768
-    n_heads: int = 12
-    n_layers: int = 12
-    drop_rate: float = 0.0
-    qkv_bias: bool = True
-    initializer_range: float = 0.02
-    pooling: Pooling = "last_token"
-    pad_to_length: int | None = None
-    causal: bool = True
-    ignore_index: int = -100
-    operating_point: dict[str, Any] | None = None
-    pad_token_id: int | None = _ENDOFTEXT
-    bos_token_id: int | None = _ENDOFTEXT
-    eos_token_id: int | None = _ENDOFTEXT
-    tie_word_embeddings: bool = True
+    vocab_size: int = SpamGPTFields.vocab_size
+    context_length: int = SpamGPTFields.context_length
+    emb_dim: int = SpamGPTFields.emb_dim
+    n_heads: int = SpamGPTFields.n_heads
+    n_layers: int = SpamGPTFields.n_layers
+    drop_rate: float = SpamGPTFields.drop_rate
+    qkv_bias: bool = SpamGPTFields.qkv_bias
+    initializer_range: float = SpamGPTFields.initializer_range
+    pooling: Pooling = SpamGPTFields.pooling
+    pad_to_length: int | None = SpamGPTFields.pad_to_length
+    causal: bool = SpamGPTFields.causal
+    ignore_index: int = SpamGPTFields.ignore_index
+    operating_point: dict[str, Any] | None = SpamGPTFields.operating_point
+    pad_token_id: int | None = SpamGPTFields.pad_token_id
+    bos_token_id: int | None = SpamGPTFields.bos_token_id
+    eos_token_id: int | None = SpamGPTFields.eos_token_id
+    tie_word_embeddings: bool = SpamGPTFields.tie_word_embeddings
     use_cache: bool = True
 
     def __post_init__(self, **kwargs: object) -> None:
         super().__post_init__(**kwargs)
-        for name in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers"):
-            if not _is_whole(getattr(self, name)) or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
-        if self.emb_dim % self.n_heads:
-            raise ValueError(f"emb_dim must be a multiple of n_heads, got {self.emb_dim} and {self.n_heads}")
-        if not 0.0 <= self.drop_rate < 1.0:
-            raise ValueError(f"drop_rate must be in [0, 1), got {self.drop_rate}")
-        if self.pooling not in get_args(Pooling):
-            raise ValueError(f"pooling must be one of {', '.join(get_args(Pooling))}, got {self.pooling!r}")
-        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
-            if getattr(self, name) == _ENDOFTEXT >= self.vocab_size:
-                setattr(self, name, None)
-        pad = self.pad_token_id
-        if pad is not None and (not _is_whole(pad) or not 0 <= pad < self.vocab_size):
-            raise ValueError(f"pad_token_id must be an id below {self.vocab_size}, got {pad!r}")
-        if pad is None and self.pooling in READS_PADDING:
-            raise ValueError(f"pooling {self.pooling} pads every row: it needs a pad_token_id, got None")
-        if self.pooling in READS_PADDING and self.pad_to_length is None:
-            self.pad_to_length = self.context_length
-        if self.pad_to_length is not None and not (
-            _is_whole(self.pad_to_length) and 1 <= self.pad_to_length <= self.context_length
-        ):
-            raise ValueError(
-                f"pad_to_length must be between 1 and context_length ({self.context_length}), "
-                f"got {self.pad_to_length!r}"
-            )
-        if not isinstance(self.causal, bool):
-            raise ValueError(f"causal must be true or false, got {self.causal!r}")
-        if not _is_whole(self.ignore_index) or 0 <= self.ignore_index < (self.num_labels or 0):
-            raise ValueError(f"ignore_index must be an integer that is no label's id, got {self.ignore_index!r}")
+        self.check_fields()
+
+    @classmethod
+    def from_fields(cls, fields: SpamGPTFields) -> Self:
+        """Return the configuration that has these fields."""
+        return cls(**asdict(fields))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, under the book's names; asked for by GPT-2's names, the dictionary knows them as well."""
         return _Fields(super().to_dict())
-
-    @property
-    def row_length(self) -> int | None:
-        """Length in tokens of every row, where padding is read; else `None`: rows may have any."""
-        return self.pad_to_length if self.pooling in READS_PADDING else None
-
-    @property
-    def max_text_length(self) -> int:
-        """Maximum text length in tokens that the model scores without truncation."""
-        return self.row_length or self.context_length
 
 
 class _Fields(dict[str, Any]):
@@ -140,8 +105,3 @@ class _Fields(dict[str, Any]):
         if name in SpamGPTConfig.attribute_map:
             return self[SpamGPTConfig.attribute_map[name]]
         raise KeyError(name)
-
-
-def _is_whole(value: object) -> TypeGuard[int]:
-    """Tell whether a value is a whole number; a JSON may hold anything."""
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -11,14 +11,16 @@ alone. This is the same function with the same gradients, without the positions 
 `layers_spam_gpt` and `modeling_spam_gpt`, which derive from the classes here.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional as F
 
-from .configuration_spam_gpt import SpamGPTConfig
+if TYPE_CHECKING:
+    from .configuration_spam_gpt import SpamGPTConfig
+    from .fields_spam_gpt import SpamGPTFields
 
 
 class LayerNorm(nn.LayerNorm):
@@ -59,7 +61,7 @@ class MultiHeadAttention(nn.Module):
     `attn_implementation="eager"` is the book's explicit masked softmax; any other value uses torch's fused kernel.
     """
 
-    def __init__(self, config: SpamGPTConfig) -> None:
+    def __init__(self, config: "SpamGPTConfig | SpamGPTFields") -> None:
         super().__init__()
         self.config = config
         self.num_heads = config.n_heads
@@ -139,7 +141,7 @@ def _beyond(lengths: Tensor, width: int) -> Tensor:
 class FeedForward(nn.Module):
     """Two linear layers, four times as wide in between, with GPT-2's tanh approximation of GELU."""
 
-    def __init__(self, config: SpamGPTConfig) -> None:
+    def __init__(self, config: "SpamGPTConfig | SpamGPTFields") -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(config.emb_dim, 4 * config.emb_dim),
@@ -156,7 +158,7 @@ class TransformerBlock(nn.Module):
 
     attention: type[MultiHeadAttention] = MultiHeadAttention
 
-    def __init__(self, config: SpamGPTConfig) -> None:
+    def __init__(self, config: "SpamGPTConfig | SpamGPTFields") -> None:
         super().__init__()
         self.att = self.attention(config)
         self.ff = FeedForward(config)
@@ -176,7 +178,7 @@ class GPTBackbone(nn.Module):
 
     config: Any
 
-    def build(self, config: SpamGPTConfig, block: type[TransformerBlock] = TransformerBlock) -> None:
+    def build(self, config: "SpamGPTConfig | SpamGPTFields", block: type[TransformerBlock] = TransformerBlock) -> None:
         """Create the modules. A method, because `__init__` is transformers' own in one of the subclasses."""
         self.tok_emb = nn.Embedding(config.vocab_size, config.emb_dim)
         self.pos_emb = nn.Embedding(config.context_length, config.emb_dim)
@@ -267,7 +269,7 @@ class GPTModel(GPTBackbone):
             head over the vocabulary (without bias).
     """
 
-    def __init__(self, config: SpamGPTConfig, num_labels: int | None = None) -> None:
+    def __init__(self, config: "SpamGPTConfig | SpamGPTFields", num_labels: int | None = None) -> None:
         super().__init__()
         self.config = config
         self.build(config)

@@ -19,6 +19,7 @@ from .gpt import score_at
 from .pooling_spam_gpt import find_position, find_real, mean_logits, to_rows
 
 if TYPE_CHECKING:  # older releases of transformers copy only those files from a folder that this one names
+    from .fields_spam_gpt import FieldRules  # noqa: F401
     from .layers_spam_gpt import SpamGPTBlock  # noqa: F401
 
 

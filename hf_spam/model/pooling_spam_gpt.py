@@ -5,10 +5,14 @@ positions count from 0 and causal attention never sees the padding, so that one 
 padding is read like text (`config.row_length`), every position of the padded row counts as real.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
-from .configuration_spam_gpt import SpamGPTConfig
+if TYPE_CHECKING:
+    from .configuration_spam_gpt import SpamGPTConfig
+    from .fields_spam_gpt import SpamGPTFields
 
 
 def check_mask(attention_mask: Tensor, shape: torch.Size) -> None:
@@ -48,7 +52,7 @@ def align_left(input_ids: Tensor, attention_mask: Tensor, pad_token_id: int | No
 
 
 def to_rows(
-    config: SpamGPTConfig, input_ids: Tensor, attention_mask: Tensor | None, pad: int | None = None
+    config: "SpamGPTConfig | SpamGPTFields", input_ids: Tensor, attention_mask: Tensor | None, pad: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return ids with padding on the right alone, and which of their positions are real.
 
@@ -85,7 +89,7 @@ def to_rows(
     return input_ids, _count(input_ids) <= last[:, None]
 
 
-def find_real(config: SpamGPTConfig, rows: Tensor, attention_mask: Tensor | None) -> Tensor:
+def find_real(config: "SpamGPTConfig | SpamGPTFields", rows: Tensor, attention_mask: Tensor | None) -> Tensor:
     """Return which positions of rows are real tokens, wherever they stand.
 
     Args:
@@ -110,7 +114,7 @@ def find_real(config: SpamGPTConfig, rows: Tensor, attention_mask: Tensor | None
     raise ValueError("expected an attention_mask: padding in a batch is not recognised without a pad_token_id")
 
 
-def find_position(config: SpamGPTConfig, real: Tensor) -> Tensor | None:
+def find_position(config: "SpamGPTConfig | SpamGPTFields", real: Tensor) -> Tensor | None:
     """Return the position of each row that alone is read: *shape* `[B]`; `None` where a mean is read.
 
     Args:

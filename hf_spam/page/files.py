@@ -61,7 +61,8 @@ async def score_file(
             for chunk in chunks:
                 check()
                 logits, _ = asyncio.run_coroutine_threadsafe(messages.score(chunk), loop).result()
-                found = map(rounded, answers(messages.classifier.scores(logits), messages.task, wish, messages.point))
+                scores = messages.classifier.to_scores(logits)
+                found = map(rounded, answers(scores, messages.task, wish, messages.point))
                 done += len(chunk)
                 progress(done, total)
                 yield [flatten(answer, wish) for answer in found] if by_columns else list(found)

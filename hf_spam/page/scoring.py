@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from ..checkpoint.operating_point import Decision
 from ..data.labels import MULTI, REGRESSION, Task, task_of_config
+from ..engines.engine import Logits
 from ..errors import UserError
 from ..inference.classifier import SpamClassifier
 from ..inference.explaining import Explanation, find_words, leave_out, log_odds, weigh
@@ -73,11 +73,11 @@ class Messages:
     def __init__(self, classifier: SpamClassifier, scorer: Scorer, limits: Limits) -> None:
         self.classifier = classifier
         self.point = classifier.operating_point
-        self.task: Task = task_of_config(classifier.model.config, self.point.positive if self.point else None)
+        self.task: Task = task_of_config(classifier.config, self.point.positive if self.point else None)
         self.limits = limits
         self._scorer = scorer
 
-    async def score(self, texts: Sequence[str]) -> tuple[Tensor, int]:
+    async def score(self, texts: Sequence[str]) -> tuple[Logits, int]:
         """Return logits, and how many of the texts are longer than the model reads.
 
         While too much waits, it waits, too: those who ask the API go first.
@@ -88,7 +88,7 @@ class Messages:
         Raises:
             UserError: If it would wait too long.
         """
-        parts: list[Tensor] = []
+        parts: list[Logits] = []
         longer = start = 0
         until = time.monotonic() + _PATIENCE
         while start < len(texts):
@@ -104,7 +104,7 @@ class Messages:
             longer += found.longer
             start += len(piece)
             until = time.monotonic() + _PATIENCE
-        return torch.cat(parts), longer
+        return np.concatenate(parts), longer
 
     def check(self, message: str) -> str:
         """Return a message.
@@ -123,7 +123,7 @@ class Messages:
     async def judge(self, message: str) -> Verdict:
         """Return what the model says of a message."""
         logits, longer = await self.score([self.check(message)])
-        row = self.classifier.scores(logits)[0].tolist()
+        row = self.classifier.to_scores(logits)[0].tolist()
         order = sorted(range(len(row)), key=lambda id_: -row[id_])
         decision = None if self.point is None else self.point.decide_all([row], self.task.names)[0]
         return Verdict([(self.task.names[id_], row[id_]) for id_ in order], decision, longer > 0)

@@ -74,13 +74,13 @@ async def validate(messages: Messages, model: str, folder: Path) -> Validation:
     """
     if messages.task.problem_type == REGRESSION:
         raise UserError("expected a model of labels, found one that returns a number.")
-    config: Any = messages.classifier.model.config
+    config: Any = messages.classifier.config
     chosen = await anyio.to_thread.run_sync(choose_messages, model, folder, config, {}, "validation")
     if not chosen.texts:
         raise UserError(f"{chosen.name}: expected messages, found none.")
     logits, _ = await messages.score(chosen.texts)
     return Validation(
-        messages.task.names, messages.classifier.scores(logits).tolist(), _true(chosen.labels, chosen.task)
+        messages.task.names, messages.classifier.to_scores(logits).tolist(), _true(chosen.labels, chosen.task)
     )
 
 

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
-
 from ..checkpoint.operating_point import OperatingPoint
+from ..engines.engine import Logits, sigmoid, softmax
 from ..inference.classifier import SpamClassifier
 from .shapes import Classified
 
 
-def transform(logits: Tensor, function: str | None, classifier: SpamClassifier) -> Tensor:
+def transform(logits: Logits, function: str | None, classifier: SpamClassifier) -> Logits:
     """Turn logits into scores by a named function, or by that which suits the model.
 
     Args:
@@ -22,8 +21,8 @@ def transform(logits: Tensor, function: str | None, classifier: SpamClassifier) 
         *Shape:* `[N, num_labels]`.
     """
     if function is None:
-        return classifier.scores(logits)
-    return {"softmax": logits.softmax(dim=1), "sigmoid": logits.sigmoid(), "none": logits}[function]
+        return classifier.to_scores(logits)
+    return {"softmax": softmax, "sigmoid": sigmoid, "none": lambda rows: rows}[function](logits)
 
 
 def ranked(row: Sequence[float], labels: Sequence[str], top_k: int | None) -> list[dict[str, Any]]:

@@ -107,7 +107,7 @@ class _Routes:
         self._settings = settings
         self._scorer = scorer
         self._metrics = metrics
-        self._task = task_of_config(classifier.model.config)
+        self._task = task_of_config(classifier.config)
         self._labels = classifier.labels
 
     def add_to(self, app: FastAPI) -> None:
@@ -172,7 +172,7 @@ class _Routes:
             id=f"classify-{uuid.uuid4().hex}",
             created=int(time.time()),
             model=self._settings.name,
-            data=classified(self._classifier.scores(found.logits).tolist(), self._labels),
+            data=classified(self._classifier.to_scores(found.logits).tolist(), self._labels),
             usage=shapes.Usage(prompt_tokens=tokens, total_tokens=tokens),
         )
         return _json(answer)
@@ -184,7 +184,7 @@ class _Routes:
         if point is None:
             raise HTTPException(424, "expected a model that hf-spam calibrate made, found another. Ask / for scores.")
         found = await self._score(asked.inputs)
-        return JSONResponse(decided(self._classifier.scores(found.logits).tolist(), self._labels, point))
+        return JSONResponse(decided(self._classifier.to_scores(found.logits).tolist(), self._labels, point))
 
     async def health(self) -> Response:
         """200 while texts are scored, else 503."""

@@ -16,8 +16,7 @@ from multiprocessing.context import ForkProcess
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import torch
-
+from ..engines.threads import count_threads, set_threads
 from ..errors import UserError, install_hint
 from ..inference.classifier import SpamClassifier
 from .settings import Settings
@@ -178,16 +177,16 @@ def serve_together(
     Raises:
         UserError: If the model is on a GPU, or workers end as soon as they start.
     """
-    threads = max(1, torch.get_num_threads() // workers)
-    torch.set_num_threads(1)
+    threads = max(1, count_threads() // workers)
+    set_threads(1)
     classifier = load() if shared else None
-    if classifier is not None and classifier.model.device.type != "cpu":
+    if classifier is not None and not classifier.on_cpu:
         raise UserError(f"--workers: expected 1 for a model on a GPU, which one process keeps busy, found {workers}.")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the library would warn of the fork
     parent = os.getpid()
 
     def work() -> None:
-        torch.set_num_threads(threads)
+        set_threads(threads)
         serve_alone(classifier or load(), settings, listening, access_log, parent=parent)
 
     with tempfile.TemporaryDirectory(prefix="hf-spam-serve-") as figures:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from ..engines.engine import Logits
 from ..inference.classifier import SpamClassifier
 from ..tokens.encoding import cut, encode, special_counts
 from .metrics import Metrics
@@ -39,7 +39,7 @@ class Scored:
         longer: How many texts were longer than the model reads, and cut.
     """
 
-    logits: Tensor
+    logits: Logits
     lengths: list[int]
     longer: int
 
@@ -83,8 +83,8 @@ class Scorer:
         self._budget = _CHARACTERS * classifier.token_budget  # characters of a batch
         self._most = self._budget  # of what is taken at once
         self._max_length = classifier.max_length
-        self._max_padding = _MAX_PADDING if classifier.model.device.type == "cpu" else None
-        _, self._after = special_counts(classifier.tokenizer)
+        self._max_padding = _MAX_PADDING if classifier.on_cpu else None
+        _, self._after = special_counts(classifier.encoder)
         self._jobs: deque[_Job] = deque()
         self._waiting = 0  # texts
         self._changed = threading.Condition()
@@ -173,7 +173,7 @@ class Scorer:
     def _score(self, pieces: Sequence[_Piece]) -> None:
         began = time.perf_counter()
         texts = [text for job, start, end in pieces for text in job.texts[start:end]]
-        ids = encode(self._classifier.tokenizer, texts, self._max_length)
+        ids = encode(self._classifier.encoder, texts, self._max_length)
         longer = [len(row) > self._max_length for row in ids]
         rows = [cut(row, self._max_length, self._after) for row in ids]
         logits = self._classifier.score_ids(rows, self._max_padding)
@@ -202,4 +202,4 @@ def _join(parts: Sequence[Scored]) -> Scored:
     if len(parts) == 1:
         return parts[0]
     lengths = [length for part in parts for length in part.lengths]
-    return Scored(torch.cat([part.logits for part in parts]), lengths, sum(part.longer for part in parts))
+    return Scored(np.concatenate([part.logits for part in parts]), lengths, sum(part.longer for part in parts))

@@ -1,6 +1,6 @@
 """Coordinate the processes that a launcher started: join them, order them, share work, gather results.
 
-Of a single process nothing here starts `torch.distributed` or constructs accelerate's state.
+Of a single process nothing here starts `torch.distributed`, constructs accelerate's state or imports either.
 """
 
 import os
@@ -8,14 +8,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TypeVar
-
-import torch
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, gather_object
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 
@@ -56,7 +54,11 @@ def _launched(name: str, default: int, at_least: int = 0, environment: Mapping[s
 
 def on_cpu() -> bool:
     """Tell whether several processes run on CPUs. accelerate must be told so, or each would train on its own."""
-    return world_size() > 1 and not torch.accelerator.is_available()
+    if world_size() == 1:
+        return False
+    import torch
+
+    return not torch.accelerator.is_available()
 
 
 def join() -> None:
@@ -67,6 +69,8 @@ def join() -> None:
     """
     check_launch(os.environ)
     if world_size() > 1:
+        from accelerate import PartialState
+
         try:
             state = PartialState(cpu=on_cpu())
         except (ValueError, RuntimeError) as error:  # RuntimeError: those of torch.distributed
@@ -134,6 +138,8 @@ def wait_for_all() -> None:
         UserError: If another process has failed.
     """
     if world_size() > 1:
+        from accelerate import PartialState
+
         try:
             PartialState().wait_for_everyone()
         except RuntimeError as error:
@@ -144,6 +150,8 @@ def broadcast(value: int) -> int:
     """Return the main process's value in every process."""
     if world_size() == 1:
         return value
+    from accelerate.utils import broadcast_object_list
+
     values = [value]
     broadcast_object_list(values)
     return values[0]
@@ -158,7 +166,7 @@ def shard(rows: Sequence[T]) -> Sequence[T]:
     return rows[rank() :: world_size()]
 
 
-def gather_shards(own: Tensor, rows: int) -> Tensor:
+def gather_shards(own: "Tensor", rows: int) -> "Tensor":
     """Gather the results for the rows of `shard` from all processes, in the order of the rows.
 
     Args:
@@ -170,7 +178,9 @@ def gather_shards(own: Tensor, rows: int) -> Tensor:
     """
     if world_size() == 1:
         return own
-    gathered: list[Tensor] = gather_object([own])
+    from accelerate.utils import gather_object
+
+    gathered: list[Any] = gather_object([own])
     whole = own.new_empty(rows, *own.shape[1:])
     for process, part in enumerate(gathered):
         whole[process :: world_size()] = part

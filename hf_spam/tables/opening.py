@@ -16,8 +16,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import pyarrow as pa
-
 from ..errors import UserError
 from ..system.reading import check_regular
 
@@ -219,6 +217,8 @@ def _decompress(file: BinaryIO, kind: str) -> Iterator[bytes]:
         yield from _streams(file, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY), padding=b"\0")
     elif kind == "zstd":
         # libzstd refuses windows of more than 128 MiB, so memory is bounded.
+        import pyarrow as pa  # a tenth of a second, for this format alone
+
         with pa.CompressedInputStream(pa.PythonFile(_Unclosed(file), mode="r"), "zstd") as stream:
             yield from iter(lambda: stream.read(PIECE), b"")
     else:

@@ -40,7 +40,7 @@ def describe_for_browser(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
             f"expected GPT-2's byte-level BPE without special tokens around a text, which is what the page can do, "
             f"found {kind} after {before}. {_REMEDY}"
         )
-    if content.get("normalizer") is not None and find_our_normalizer(tokenizer) is None:
+    if content.get("normalizer") is not None and find_our_normalizer(tokenizer.backend_tokenizer) is None:
         raise UserError(
             f"expected a tokenizer without a normalizer, or with one of --normalize, found "
             f"{content['normalizer'].get('type')}. {_REMEDY}"

@@ -5,15 +5,17 @@ It is a part of the tokenizer, in `tokenizer.json`, so it travels to `AutoTokeni
 
 import json
 from functools import cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import BPE
 from tokenizers.normalizers import NFKC, Normalizer, Replace, Sequence
-from transformers import PreTrainedTokenizerFast
 
 from ..errors import UserError
 from .look_alikes import LOOK_ALIKES
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 Normalization = Literal["none", "unicode", "all"]
 
@@ -56,7 +58,7 @@ def build_normalizer(kind: Normalization) -> Normalizer | None:
     return Sequence(steps)
 
 
-def normalize_before(tokenizer: PreTrainedTokenizerFast, kind: Normalization) -> PreTrainedTokenizerFast:
+def normalize_before(tokenizer: "PreTrainedTokenizerFast", kind: Normalization) -> "PreTrainedTokenizerFast":
     """Return a tokenizer that normalises a text first; the same tokenizer for `none`.
 
     The result is of transformers' general class: its `GPT2Tokenizer` keeps vocabulary and merges alone when it loads.
@@ -72,6 +74,8 @@ def normalize_before(tokenizer: PreTrainedTokenizerFast, kind: Normalization) ->
             f"--normalize {kind}: expected weights whose tokenizer does not normalise, found one that does. Leave it "
             f"out: the tokenizer goes on as it is."
         )
+    from transformers import PreTrainedTokenizerFast
+
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     backend.normalizer = normalizer
     return PreTrainedTokenizerFast(
@@ -88,9 +92,8 @@ def normalize_before(tokenizer: PreTrainedTokenizerFast, kind: Normalization) ->
     )
 
 
-def find_our_normalizer(tokenizer: PreTrainedTokenizerFast) -> Normalizer | None:
+def find_our_normalizer(backend: Tokenizer) -> Normalizer | None:
     """Return the normaliser of a tokenizer that is GPT-2's after one of ours; `None` if it is any other."""
-    backend = tokenizer.backend_tokenizer
     if backend.normalizer is None:
         return None
     words = json.loads(backend.pre_tokenizer.__getstate__()) if backend.pre_tokenizer is not None else {}

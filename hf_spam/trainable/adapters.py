@@ -16,7 +16,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..checkpoint.adapter import (
-    ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     HEAD,
     LARGEST_ALPHA,
@@ -29,7 +28,7 @@ from ..checkpoint.adapter import (
     require_peft,
     wrap,
 )
-from ..checkpoint.configuration import CONFIG
+from ..checkpoint.configuration import ADAPTER_CONFIG, CONFIG
 from ..checkpoint.files import find_file
 from ..checkpoint.opening import open_checkpoint
 from ..conversion.from_own import is_own
@@ -245,7 +244,7 @@ def own_base(source: str, repository: str | None, config: SpamGPTConfig) -> Base
     if not folder.is_dir() or find_file(folder, CONFIG) is None or not is_own(folder):
         return None
     opened = open_checkpoint(folder, ("checkpoint", "language model"))
-    if opened.kind != "checkpoint" or _facts(opened.config) != _facts(config):
+    if opened.kind != "checkpoint" or _facts(SpamGPTConfig.from_fields(opened.config)) != _facts(config):
         return None
     return Base(repository or str(folder.resolve()), folder)
 

@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 from ..conversion.from_gpt2 import SIZES
 from ..errors import UserError
 from ..evaluation.metrics import ALL_METRICS
-from ..model.configuration_spam_gpt import READS_PADDING, Pooling
+from ..model.fields_spam_gpt import READS_PADDING, Pooling
 from ..options import CHECKPOINTS, EVALUATION, MODEL, PUBLISHING, RECIPE, SPEED, THE_RUN, TRAINERS, option
 from ..tokens.normalization import Normalization
 from ..trainable.adapter_arguments import AdapterArguments

@@ -14,7 +14,8 @@ from ..conversion.to_book import as_book
 from ..data.labels import SINGLE, Task
 from ..data.splits import SPAM, task_of
 from ..errors import UserError, one_line
-from ..model.configuration_spam_gpt import READS_PADDING, SpamGPTConfig
+from ..model.configuration_spam_gpt import SpamGPTConfig
+from ..model.fields_spam_gpt import READS_PADDING
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..tokens.encoding import longest_text
 from ..tokens.normalization import Normalization, normalize_before

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..checkpoint.opening import OLD_NAMES
+from ..checkpoint.tensors import OLD_NAMES
 from ..errors import Interrupted, UserError
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..system.own_files import SEAL_FILE

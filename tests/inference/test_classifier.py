@@ -16,7 +16,7 @@ from support.strange_folders import write_model
 from transformers import GPT2Tokenizer
 
 from hf_spam import SpamClassifier, SpamGPTConfig, SpamGPTForSequenceClassification, UserError
-from hf_spam.inference.classifier import Precision
+from hf_spam.engines.loading import Precision
 from hf_spam.inference.repeats import Repeats
 from hf_spam.inference.texts import prefetch
 

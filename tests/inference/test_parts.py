@@ -11,8 +11,9 @@ import pytest
 
 from hf_spam import UserError
 from hf_spam.inference.answers import Answer
-from hf_spam.inference.batch_prediction import _CHARACTERS, chunked, predict_file
+from hf_spam.inference.batch_prediction import predict_file
 from hf_spam.inference.parts import Parts, fingerprint_model
+from hf_spam.inference.texts import _CHARACTERS, chunked
 
 TEXTS = [f"text number {number}" for number in range(10)]
 

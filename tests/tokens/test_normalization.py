@@ -112,8 +112,8 @@ def test_it_travels(saved: Path) -> None:
     assert opened.tokenizer is not None
     texts = [text for text in HARD if "\ud800" not in text]
     assert isinstance(theirs, PreTrainedTokenizerFast)
-    assert find_our_normalizer(theirs)
-    assert find_our_normalizer(opened.tokenizer)
+    assert find_our_normalizer(theirs.backend_tokenizer)
+    assert find_our_normalizer(opened.tokenizer.backend_tokenizer)
     assert theirs(texts)["input_ids"] == opened.tokenizer(texts)["input_ids"]
     assert encode(theirs, ["F R E E"]) == encode(theirs, ["FREE"])
     assert opened.config.pad_token_id not in encode(theirs, [texts[1]])[0]
@@ -141,8 +141,8 @@ def test_very_long_texts_are_begun_right(tokenizer: GPT2Tokenizer) -> None:
 
 def test_other_normalisers_are_not_ours(tokenizer: GPT2Tokenizer) -> None:
     ours = normalize_before(tokenizer, "unicode")
-    assert find_our_normalizer(ours) is not None
-    assert find_our_normalizer(tokenizer) is None
+    assert find_our_normalizer(ours.backend_tokenizer) is not None
+    assert find_our_normalizer(tokenizer.backend_tokenizer) is None
     assert normalize_before(ours, "unicode") is ours
     assert normalize_before(ours, "none") is ours
     with pytest.raises(UserError, match="--normalize all: expected weights whose tokenizer does not normalise"):

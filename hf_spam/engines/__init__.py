@@ -1,0 +1,1 @@
+"""Which library turns token ids into logits?"""
