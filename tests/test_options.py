@@ -15,6 +15,7 @@ from transformers import TrainingArguments
 
 from hf_spam import errors
 from hf_spam.commands import COMMANDS, module_name, train
+from hf_spam.dataclass_options import DataclassParser
 from hf_spam.errors import install_hint
 from hf_spam.options import OptionParser, option, read_config, to_argv
 from hf_spam.training.arguments import SpamTrainingArguments
@@ -157,7 +158,7 @@ def test_what_a_default_looks_like() -> None:
         rate: float = option(0.1, "How fast (default: as it comes).")
         name: str | None = option(None, "What.", metavar="NAME")
 
-    help = entries(OptionParser(Arguments, prog="x", description="").format_help())
+    help = entries(DataclassParser(Arguments, prog="x", description="").format_help())
     assert help["--share"] == "How much (default: 5 %)."
     assert help["--sure"].endswith("Whether (default: true).")
     assert help["--rate"].endswith("How fast (default: as it comes).")

@@ -19,7 +19,8 @@ from hf_spam.checkpoint import adapter as module
 from hf_spam.checkpoint import opening
 from hf_spam.checkpoint.adapter import Adapter, adapter_shapes
 from hf_spam.checkpoint.adapter_base import BASE_HASH, hash_weights
-from hf_spam.checkpoint.opening import load_model, open_checkpoint, read_weights
+from hf_spam.checkpoint.loading import load_model, read_weights
+from hf_spam.checkpoint.opening import open_checkpoint
 
 SIZES = {"context_length": 32, "emb_dim": 8, "n_heads": 2, "n_layers": 2, "vocab_size": 100}
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -28,7 +29,7 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 @pytest.fixture(autouse=True)
 def without_tokenizers(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are read like those of other checkpoints, which takes most of the time."""
-    monkeypatch.setattr(opening, "read_tokenizer", lambda folder, config: None)
+    monkeypatch.setattr(opening, "read_encoder", lambda folder, config: None)
 
 
 @pytest.fixture(scope="module")

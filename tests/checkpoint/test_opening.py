@@ -141,7 +141,7 @@ def test_a_changed_file_is_told(
     with caplog.at_level(logging.WARNING, logger="hf_spam"):
         SpamClassifier.from_pretrained(model)
     assert caplog.records == []
-    assert run("verify", model)[:2] == (0, f"{model}: 10 files as they were saved; a classifier of ham, spam\n")
+    assert run("verify", model)[:2] == (0, f"{model}: 11 files as they were saved; a classifier of ham, spam\n")
     change_json("config.json", {"id2label": {"0": "spam", "1": "ham"}, "label2id": {"spam": 0, "ham": 1}})(model)
     with caplog.at_level(logging.WARNING, logger="hf_spam"):
         SpamClassifier.from_pretrained(model)

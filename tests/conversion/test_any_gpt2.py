@@ -25,7 +25,8 @@ from transformers import (
 )
 
 from hf_spam import ModelArguments, SpamClassifier, SpamGPTConfig, SpamGPTForCausalLM, UserError
-from hf_spam.checkpoint.opening import Kind, load_model, open_checkpoint
+from hf_spam.checkpoint.loading import load_model
+from hf_spam.checkpoint.opening import Kind, open_checkpoint
 from hf_spam.conversion.finding import ALIASES
 from hf_spam.conversion.from_gpt2 import HUB_REPOSITORIES, fill, load_checkpoint
 from hf_spam.conversion.to_book import as_book

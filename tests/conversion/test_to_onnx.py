@@ -19,8 +19,9 @@ from support.places import ROOT
 from hf_spam import SpamClassifier, SpamGPTConfig, SpamGPTForSequenceClassification, UserError
 from hf_spam.conversion import to_onnx as onnx_model
 from hf_spam.conversion.agreement import measure_agreement
-from hf_spam.conversion.to_onnx import OnnxModel, to_onnx
+from hf_spam.conversion.to_onnx import to_onnx
 from hf_spam.data import sources
+from hf_spam.engines.onnx_engine import OnnxModel
 from hf_spam.tokens.tokenization import build_tokenizer
 
 Run = Callable[..., tuple[int, str, str]]

@@ -15,7 +15,8 @@ from torch import Tensor
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from hf_spam import SpamGPTConfig, SpamGPTForCausalLM, SpamGPTForSequenceClassification, SpamGPTModel
-from hf_spam.checkpoint.opening import load_model, open_checkpoint
+from hf_spam.checkpoint.loading import load_model
+from hf_spam.checkpoint.opening import open_checkpoint
 from hf_spam.conversion.to_book import as_book
 
 IDS = torch.arange(18).view(2, 9)

@@ -15,7 +15,7 @@ from torch import Tensor
 from hf_spam import SpamGPTConfig, SpamGPTForSequenceClassification
 from hf_spam.conversion.to_book import as_book
 from hf_spam.model.backbone_spam_gpt import CACHE
-from hf_spam.model.configuration_spam_gpt import READS_PADDING, Pooling
+from hf_spam.model.fields_spam_gpt import READS_PADDING, Pooling
 
 PAD, WIDTH = 99, 14
 RULES = [(pooling, causal) for pooling in get_args(Pooling) for causal in (True, False)]

@@ -83,7 +83,7 @@ def test_which_start_is_a_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         vocab_size=100, context_length=32, emb_dim=8, n_heads=2, n_layers=2, pad_token_id=99, **labels
     )
     SpamGPTForSequenceClassification(config).save_pretrained(folder)
-    monkeypatch.setattr(opening, "read_tokenizer", lambda folder, config: None)
+    monkeypatch.setattr(opening, "read_encoder", lambda folder, config: None)
     config.drop_rate, config.problem_type = 0.1, "single_label_classification"
     found = own_base(str(folder), None, config)
     assert found is not None

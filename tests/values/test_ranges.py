@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_spam import DataArguments, ModelArguments, SpamTrainingArguments, UserError
+from hf_spam.dataclass_options import DataclassParser
 from hf_spam.options import OptionParser, option
 from hf_spam.values.ranges import FILE, FOLDER, SEED, Range, check_text, check_values
 
@@ -65,7 +66,7 @@ class Arguments:
 
 
 def parser() -> OptionParser:
-    made = OptionParser(Arguments, prog="x", description="")
+    made = DataclassParser(Arguments, prog="x", description="")
     made.add_argument("--by_hand", type=float, range=UNIT, help="More.")
     made.add_argument("--file", type=Path, metavar=FILE, help="A file.")
     return made
