@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .data.arguments import DataArguments
     from .data.loading import load_splits
     from .equivalence.native_loop import load_state
-    from .inference.classifier import Prediction, SpamClassifier
+    from .inference.answers import Prediction
+    from .inference.classifier import SpamClassifier
     from .model.backbone_spam_gpt import SpamGPTModel
     from .model.configuration_spam_gpt import SpamGPTConfig
     from .model.gpt import GPTModel
@@ -31,7 +32,7 @@ else:  # hidden from type checkers, which would take any name for one of ours
         "DataArguments": "data.arguments",
         "GPTModel": "model.gpt",
         "ModelArguments": "training.arguments",
-        "Prediction": "inference.classifier",
+        "Prediction": "inference.answers",
         "Run": "training.run",
         "SpamClassifier": "inference.classifier",
         "SpamGPTConfig": "model.configuration_spam_gpt",

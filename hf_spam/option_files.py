@@ -1,18 +1,15 @@
 """Options in a file: read strictly, and turned into the words that would be typed."""
 
+import argparse
 import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .errors import UserError
 from .system.reading import describe, parse_json, read_regular
-from .system.yaml_files import parse_yaml
-
-if TYPE_CHECKING:
-    from .options import OptionParser
 
 LARGEST_CONFIG = 2**20  # bytes of a file of options
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([_-][A-Za-z0-9]+)*")
@@ -27,6 +24,8 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         UserError: If the file cannot be read, holds something else, or uses YAML that stands for something else:
             anchors, aliases, tags, several documents, a key twice.
     """
+    from .system.yaml_files import parse_yaml  # a runtime without torch does without it
+
     path = Path(path)
     try:
         text = read_regular(path, LARGEST_CONFIG)
@@ -41,7 +40,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UserError(f"{path}: {found}{reason}") from None
 
 
-def to_argv(options: Mapping[str, Any], parser: "OptionParser | None" = None) -> list[str]:
+def to_argv(options: Mapping[str, Any], parser: argparse.ArgumentParser | None = None) -> list[str]:
     """Options as they would be typed, so that a file's values pass the same checks as the command line's.
 
     Args:
@@ -71,7 +70,7 @@ def _to_word(value: object) -> str:
     return json.dumps(value) if isinstance(value, dict | bool) else str(value)
 
 
-def _check_value(name: str, value: object, parser: "OptionParser | None") -> None:
+def _check_value(name: str, value: object, parser: argparse.ArgumentParser | None) -> None:
     """Refuse a value that the option does not take, or that could be taken for another option.
 
     Raises:
@@ -99,9 +98,9 @@ def _check_value(name: str, value: object, parser: "OptionParser | None") -> Non
         raise UserError(f"--{name}: expected a text, found {describe(wrong[0])}. Put it in quotes.")
 
 
-def _takes_mapping(parser: "OptionParser", name: str) -> bool:
+def _takes_mapping(parser: argparse.ArgumentParser, name: str) -> bool:
     """Tell whether an option may be a mapping, as some of the Trainer's are."""
-    kinds = [base for type_ in parser.dataclass_types for base in type_.__mro__]
+    kinds = [base for type_ in getattr(parser, "dataclass_types", ()) for base in type_.__mro__]
     # Not from the fields: HfArgumentParser overwrites their types.
     return any("dict" in str(vars(kind).get("__annotations__", {}).get(name)) for kind in kinds)
 

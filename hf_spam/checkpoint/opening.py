@@ -30,6 +30,7 @@ Kind = Literal["checkpoint", "language model", "gpt2", "onnx", "adapter"]
 CLASSIFIERS: tuple[Kind, ...] = ("checkpoint", "gpt2", "onnx", "adapter")
 _BASES: tuple[Kind, ...] = ("checkpoint",)  # of adapters
 ONNX = "model.onnx"
+ONNX_INPUTS = ("input_ids", "attention_mask")
 
 KIND_NAMES: dict[Kind, str] = {
     "checkpoint": "a classifier",

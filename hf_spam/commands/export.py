@@ -17,6 +17,7 @@ from typing import Any
 from ..checkpoint.configuration import is_adapter
 from ..checkpoint.opening import ONNX
 from ..conversion.agreement import MAX_CHANGED, measure_agreement
+from ..conversion.browser import describe_for_browser
 from ..conversion.to_gpt2 import to_gpt2
 from ..conversion.to_onnx import require_extra, to_onnx
 from ..conversion.to_web import (
@@ -40,7 +41,6 @@ from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import merge
 from ..system.reading import is_folder, read_json
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE, check_writable, staged
-from ..tokens.browser import describe_for_browser
 from ..values.ranges import FOLDER, SHARE
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoint.opening import ONNX as MODEL
-from ..engines.onnx_engine import INPUTS
+from ..checkpoint.opening import ONNX_INPUTS as INPUTS
 from ..errors import UserError, install_hint
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..checkpoint.opening import ONNX as MODEL
+from ..checkpoint.opening import ONNX_INPUTS as INPUTS
 from ..errors import UserError, install_hint
 from .engine import Logits, Rows, Version, pad
 from .threads import count_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-INPUTS = ("input_ids", "attention_mask")
 
 
 class Scores(NamedTuple):

@@ -30,7 +30,7 @@ from .results import results_of
 _MODEL = Path(__file__).parents[1] / "model"
 _LARGEST_TEXT = 64 * 2**20  # bytes
 CODE = (
-    *("configuration_spam_gpt.py", "gpt.py", "layers_spam_gpt.py"),
+    *("configuration_spam_gpt.py", "fields_spam_gpt.py", "gpt.py", "layers_spam_gpt.py"),
     *("pooling_spam_gpt.py", "backbone_spam_gpt.py", "modeling_spam_gpt.py"),
 )
 # In the order of a listing. Anything else in the folder is not pushed: checkpoints, caches, the user's own files.

@@ -17,6 +17,22 @@ _DIGITS = 6
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """A label of a text and its score, as in `pipeline("text-classification")`.
+
+    The score is the label's probability: softmax where a text has one label, sigmoid where it may have several. With
+    regression it is the number itself.
+    """
+
+    label: str
+    score: float
+
+    def to_dict(self) -> dict[str, str | float]:
+        """Return label and score as the pipeline returns them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Wish:
     """What is asked for.
 

@@ -7,7 +7,6 @@ checkpoint of ours without transformers.
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -21,6 +20,7 @@ from ..errors import UserError
 from ..tokens.batching import token_batches
 from ..tokens.encoding import Encoder, encode, special_counts, to_encoder, truncate
 from ..values.ranges import TOKENS
+from .answers import Prediction
 from .repeats import Repeats
 from .texts import as_list, prefetch
 
@@ -41,29 +41,11 @@ EXAMPLES = (
 )
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """A label of a text and its score, as in `pipeline("text-classification")`.
-
-    The score is the label's probability: softmax where a text has one label, sigmoid where it may have several. With
-    regression it is the number itself.
-    """
-
-    label: str
-    score: float
-
-    def to_dict(self) -> dict[str, str | float]:
-        """Return label and score as the pipeline returns them."""
-        return asdict(self)
-
-
 class SpamClassifier:
     """A model and its tokenizer. Texts are scored in batches of similar length, and results keep their order.
 
-    Public are `from_pretrained`, a call, `all_scores`, `decide`, `logits`, `score_ids`, `scores`, `stream`, `config`,
-    `labels`, `max_length`, `operating_point`, `model`, `tokenizer` and `repeats`; what begins with an underscore may
-    change. Calls from several threads at once give each its own results, as long as none changes `model` or
-    `tokenizer`. Processes load one each.
+    What begins with an underscore may change. Calls from several threads at once give each its own results, as long as
+    none changes `model` or `tokenizer`. Processes load one each.
 
     Args:
         model: The model, which stays on its device and is put in evaluation mode; or an `Engine` that runs it.

@@ -7,8 +7,7 @@ under causal attention a position never sees what is to its right, so rows padde
 Most classifiers read one position of each text. `at` names that position, and the last block is then computed for it
 alone. This is the same function with the same gradients, without the positions that are never read.
 
-`GPTModel` is the book's model. transformers' side of it, with its own heads, a key-value cache and masks, is in
-`layers_spam_gpt` and `modeling_spam_gpt`, which derive from the classes here.
+`GPTModel` is the book's model; `layers_spam_gpt` and `modeling_spam_gpt` derive transformers' side of it from it.
 """
 
 from typing import TYPE_CHECKING, Any

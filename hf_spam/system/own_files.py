@@ -26,7 +26,7 @@ _FILES = re.compile(
     r"((generation|adapter)_)?config\.json|(adapter_)?model(-\d+-of-\d+)?\.safetensors(\.index\.json)?"
     r"|model\.onnx(\.data)?|tokenizer(_config)?\.json|special_tokens_map\.json|added_tokens\.json|vocab\.json|merges\.txt"
     r"|page(-(bpe|table|model|runtime))?\.(js|css)|ort\.wasm\.min\.js|onnxruntime-(LICENSE|ThirdPartyNotices)\.txt"
-    r"|((configuration|layers|pooling|backbone|modeling)_spam_gpt|gpt)\.py|(loss|accuracy)-plot\.(png|pdf)",
+    r"|((configuration|fields|layers|pooling|backbone|modeling)_spam_gpt|gpt)\.py|(loss|accuracy)-plot\.(png|pdf)",
     re.ASCII,
 )
 _TEMPORARY_FILES = re.compile(r"\.[\w.-]+\.[0-9a-f]{8}\.partial", re.ASCII)

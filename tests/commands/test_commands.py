@@ -55,7 +55,7 @@ def test_what_a_run_leaves(checkpoints: dict[str, Path]) -> None:
     for folder in checkpoints.values():
         assert {path.name for path in folder.iterdir()} == {
             "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
-            "configuration_spam_gpt.py", "gpt.py", "layers_spam_gpt.py", "pooling_spam_gpt.py", "backbone_spam_gpt.py", "modeling_spam_gpt.py",
+            "configuration_spam_gpt.py", "fields_spam_gpt.py", "gpt.py", "layers_spam_gpt.py", "pooling_spam_gpt.py", "backbone_spam_gpt.py", "modeling_spam_gpt.py",
             "arguments.json", "metrics.json", "manifest.json",
             "loss-plot.pdf", "loss-plot.png", "accuracy-plot.pdf", "accuracy-plot.png",
             "confusion-plot.pdf", "confusion-plot.png",

@@ -38,6 +38,7 @@ REPOSITORY = "alice/spam"
 TWO_STEPS = ["train", "--preset", "quickstart", "--model_size", "tiny", "--max_steps", "2", "--disable_tqdm", "true"]
 CODE = {
     "configuration_spam_gpt.py",
+    "fields_spam_gpt.py",
     "gpt.py",
     "layers_spam_gpt.py",
     "pooling_spam_gpt.py",

@@ -11,7 +11,6 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from support.places import ROOT
 from support.warm_process import WarmProcess
 from torch import Tensor
 
@@ -382,6 +381,7 @@ def test_loaded_where_the_package_is_not_installed(
     saved.save_pretrained(tmp_path / "model")
     assert {path.name for path in (tmp_path / "model").glob("*.py")} == {
         "configuration_spam_gpt.py",
+        "fields_spam_gpt.py",
         "gpt.py",
         "layers_spam_gpt.py",
         "pooling_spam_gpt.py",
@@ -415,7 +415,7 @@ def test_the_code_says_which_transformers_it_needs(monkeypatch: pytest.MonkeyPat
             match=rf"^this model needs transformers 5.2 or newer, found {release}: pip install -U transformers$",
         )
     ):
-        runpy.run_path(str(ROOT / "hf_spam" / "model" / "configuration_spam_gpt.py"))
+        runpy.run_module("hf_spam.model.configuration_spam_gpt")
 
 
 @pytest.mark.filterwarnings("ignore:.gradient_checkpointing_:FutureWarning")  # the names in older releases

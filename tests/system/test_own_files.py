@@ -13,7 +13,7 @@ from hf_spam.system.own_files import is_empty, lasting_files, list_strange, remo
 OURS = [
     "config.json", "generation_config.json", "model.safetensors", "model-00001-of-00002.safetensors",
     "model.safetensors.index.json", "model.onnx", "model.onnx.data", "tokenizer.json", "tokenizer_config.json",
-    "configuration_spam_gpt.py", "gpt.py", "layers_spam_gpt.py", "pooling_spam_gpt.py", "backbone_spam_gpt.py", "modeling_spam_gpt.py", "loss-plot.png", "accuracy-plot.pdf",
+    "configuration_spam_gpt.py", "fields_spam_gpt.py", "gpt.py", "layers_spam_gpt.py", "pooling_spam_gpt.py", "backbone_spam_gpt.py", "modeling_spam_gpt.py", "loss-plot.png", "accuracy-plot.pdf",
     "prefix-0123456789abcdef.bin", "prefix-0123456789abcdef.lock", ".arguments.json.0123abcd.partial",
     "checkpoint-5/model.safetensors", "superseded-checkpoint-7/x", ".run-abc_1234/config.json",
     "runs/Nov26_host/events.out.tfevents.1.host.2.0",

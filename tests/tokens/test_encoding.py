@@ -2,6 +2,7 @@
 
 import copy
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,11 @@ from hypothesis import strategies as st
 from tokenizers.processors import TemplateProcessing
 from transformers import AddedToken, GPT2Tokenizer
 
+from hf_spam.checkpoint.tokenizer import read_encoder, read_tokenizer
+from hf_spam.model.fields_spam_gpt import SpamGPTFields
 from hf_spam.tokens.encoding import begin, encode, special_counts, truncate
+from hf_spam.tokens.normalization import normalize_before
+from hf_spam.tokens.tokenization import build_tokenizer, load_bpe
 
 words = st.sampled_from(
     ["word", "it's", "I'LL", " ", "  ", "\n", "\t", "\r\n", "\u00a0", "\u3000", "\u2028", "\x1c", "\x85", "\u180e", "\u200b",
@@ -66,3 +71,36 @@ def test_ten_megabytes(tokenizer: GPT2Tokenizer, words: str) -> None:
 @pytest.mark.parametrize("text", ["a" * 3000, "!" * 3000, " " * 3000, "你好" * 2000])
 def test_no_word_ends(tokenizer: GPT2Tokenizer, text: str) -> None:
     assert begin(tokenizer, text, 5) == text
+
+
+def test_an_encoder_gives_transformers_ids(tokenizer: GPT2Tokenizer, tmp_path: Path) -> None:
+    """As a folder's tokenizer is read without transformers; where that is not simple, with it."""
+    kinds = {
+        "gpt2": tokenizer,
+        "unicode": normalize_before(tokenizer, "unicode"),
+        "all": normalize_before(tokenizer, "all"),
+    }
+    kinds["one more"] = build_tokenizer(max_length=64)
+    kinds["one more"].add_tokens(["[URL]"])
+    kinds["spaced"] = GPT2Tokenizer(*load_bpe(), add_prefix_space=True, model_max_length=64)
+    kinds["begun"] = GPT2Tokenizer(*load_bpe(), add_bos_token=True, model_max_length=64)
+    texts = [
+        "",
+        " ",
+        "WIN £1000 [URL] now",
+        "<|endoftext|>",
+        "a<|endoftext|>b",
+        "\u200bfree\u200b",
+        "F R E E",
+        "東京🎉",
+    ]
+    for name, theirs in kinds.items():
+        theirs.save_pretrained(tmp_path / name)
+        config = SpamGPTFields(vocab_size=50300, pad_token_id=theirs.pad_token_id)
+        encoder, whole = read_encoder(tmp_path / name, config), read_tokenizer(tmp_path / name, config)
+        assert encode(encoder, texts) == whole(texts)["input_ids"] == encode(whole, texts), name
+        assert special_counts(encoder) == special_counts(whole), name
+        assert encoder.model_max_length == whole.model_max_length, name
+        assert type(encoder.tokenizer) is type(whole), name
+        long = "so free " * 5000
+        assert begin(encoder, long, 5) == begin(whole, long, 5), name

@@ -17,8 +17,8 @@ from support.places import ROOT
 from transformers import GPT2Tokenizer, PreTrainedTokenizerFast
 
 from hf_spam import UserError
+from hf_spam.conversion.browser import describe_for_browser
 from hf_spam.data.sources import read_file
-from hf_spam.tokens.browser import describe_for_browser
 from hf_spam.tokens.encoding import encode
 from hf_spam.tokens.normalization import normalize_before
 from hf_spam.tokens.tokenization import build_tokenizer

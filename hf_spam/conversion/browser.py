@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerFast
 
 from ..checkpoint.tokenizer import is_plain_bpe
 from ..errors import UserError
-from .encoding import special_counts
-from .normalization import find_our_normalizer
+from ..tokens.encoding import special_counts
+from ..tokens.normalization import find_our_normalizer
 
 Ranges = list[tuple[int, int]]  # the first and the last character of each
 
