@@ -88,7 +88,7 @@ def test_the_class_imports_three_packages(export: Path) -> None:
 def test_files_need_neither_torch_nor_transformers(export: Path, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("text\nhello\nwin a prize\n")
     lines = fresh(BY_COMMAND, export, "--input", tmp_path / "in.csv", "--output", tmp_path / "out.parquet")
-    assert not ABSENT & set(ast.literal_eval(lines[-1]))
+    assert not {"torch", "transformers"} & set(ast.literal_eval(lines[-1]))
 
 
 @pytest.mark.serve

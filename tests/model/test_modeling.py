@@ -1,7 +1,7 @@
 """The model: equal to GPT-2, blind to padding, loadable by anyone.   pytest tests/model/test_modeling.py"""
 
+import importlib.util
 import json
-import runpy
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -415,7 +415,10 @@ def test_the_code_says_which_transformers_it_needs(monkeypatch: pytest.MonkeyPat
             match=rf"^this model needs transformers 5.2 or newer, found {release}: pip install -U transformers$",
         )
     ):
-        runpy.run_module("hf_spam.model.configuration_spam_gpt")
+        spec = importlib.util.find_spec("hf_spam.model.configuration_spam_gpt")
+        assert spec is not None
+        assert spec.loader is not None
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
 @pytest.mark.filterwarnings("ignore:.gradient_checkpointing_:FutureWarning")  # the names in older releases
