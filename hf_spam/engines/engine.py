@@ -26,6 +26,14 @@ class Engine(Protocol):
     def on_cpu(self) -> bool:
         """Whether it runs on the processor."""
 
+    @property
+    def token_budget(self) -> int:
+        """The largest batch by default, in positions, padding included."""
+
+    @property
+    def lanes(self) -> int:
+        """How many threads may score batches at once, each with one core; 1 if all cores work on each batch."""
+
     def score(self, rows: Rows) -> Logits:
         """Return the logits of a batch of texts.
 

@@ -22,6 +22,7 @@ from .engine import Logits, Rows, Version, pad
 if TYPE_CHECKING:
     from ..conversion.backend import Backend
 
+CPU_BUDGET, GPU_BUDGET = 2048, 65536
 _ALIGNMENT = 64  # bytes, as torch allocates on a CPU
 
 
@@ -31,6 +32,8 @@ class TorchEngine:
     Args:
         model: The model. It is put in evaluation mode.
     """
+
+    lanes = 1
 
     def __init__(self, model: "Backend") -> None:
         self._model: Any = model.eval()
@@ -49,6 +52,11 @@ class TorchEngine:
     def on_cpu(self) -> bool:
         """Whether it runs on the processor."""
         return bool(self._model.device.type == "cpu")
+
+    @property
+    def token_budget(self) -> int:
+        """The largest batch by default."""
+        return CPU_BUDGET if self.on_cpu else GPU_BUDGET
 
     @torch.inference_mode()
     def score(self, rows: Rows) -> Logits:
@@ -77,6 +85,8 @@ class PlainEngine:
         UserError: If its weights are not those of its configuration.
     """
 
+    lanes = 1
+
     def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> None:
         self.config: Any = checkpoint.config
         self._checkpoint = checkpoint
@@ -102,6 +112,11 @@ class PlainEngine:
     def on_cpu(self) -> bool:
         """Whether it runs on the processor."""
         return self._device.type == "cpu"
+
+    @property
+    def token_budget(self) -> int:
+        """The largest batch by default."""
+        return CPU_BUDGET if self.on_cpu else GPU_BUDGET
 
     @torch.inference_mode()
     def score(self, rows: Rows) -> Logits:

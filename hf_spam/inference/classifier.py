@@ -7,6 +7,7 @@ checkpoint of ours without transformers.
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from ..conversion.backend import Backend
 
-_CPU_BUDGET, _GPU_BUDGET = 2048, 65536
+_SHARE = 64  # positions of a batch that is worth a core of its own
 _WINDOW = 16384  # texts that are tokenized and sorted by length together
 
 # The chapter's two examples: spam, then ham.
@@ -66,11 +67,11 @@ class SpamClassifier:
     ) -> None:
         if token_budget is not None:
             TOKENS.check("token_budget", token_budget, whole=True)
-        self._engine = as_engine(model)
+        self.engine = as_engine(model)
         self._tokenizer = to_encoder(tokenizer) and tokenizer
         self._lock = threading.Lock()
         self.repeats = Repeats()
-        self.token_budget = token_budget or (_CPU_BUDGET if self._engine.on_cpu else _GPU_BUDGET)
+        self.token_budget = token_budget or self.engine.token_budget
 
     @classmethod
     def from_pretrained(
@@ -104,11 +105,11 @@ class SpamClassifier:
     @property
     def model(self) -> Any:
         """The model: a `SpamGPTForSequenceClassification`, which is built when it is first asked for, or an export."""
-        return self._engine.model
+        return self.engine.model
 
     @model.setter
     def model(self, model: "Backend | Engine") -> None:
-        self._engine = as_engine(model)
+        self.engine = as_engine(model)
 
     @property
     def tokenizer(self) -> "PreTrainedTokenizerBase":
@@ -128,14 +129,9 @@ class SpamClassifier:
         return to_encoder(self._tokenizer)
 
     @property
-    def on_cpu(self) -> bool:
-        """Whether the model runs on the processor."""
-        return self._engine.on_cpu
-
-    @property
     def config(self) -> Any:
         """The model's sizes and labels: the fields of a `SpamGPTConfig`."""
-        return self._engine.config
+        return self.engine.config
 
     @overload
     def __call__(self, texts: str) -> Prediction: ...  # type: ignore[overload-overlap]
@@ -252,7 +248,7 @@ class SpamClassifier:
         """Return what the head makes of N rows of ids, none longer than `max_length`; for `max_padding` see
         `token_batches`. Equal rows are scored once, here and in later calls. *Shape:* `[N, num_labels]`.
         """
-        version = self._engine.version()
+        version = self.engine.version()
         return self.repeats.score(ids, version, lambda rows: self._score([ids[row] for row in rows], max_padding))
 
     def raw_logits(self, texts: list[str]) -> Logits:
@@ -263,10 +259,12 @@ class SpamClassifier:
         return np.concatenate([self.score_ids(ids) for ids in prefetch(windows)])
 
     def _score(self, ids: list[list[int]], max_padding: int | None) -> Logits:
-        length = self.config.row_length
+        lengths = [self.config.row_length or len(row) for row in ids]
+        # Where cores score a batch each, a few texts are enough for all of them.
+        share = max(_SHARE, -(-sum(lengths) // self.engine.lanes)) if self.engine.lanes > 1 else self.token_budget
+        batches = list(token_batches(lengths, min(self.token_budget, share), None, max_padding))
         logits = np.empty((len(ids), self.config.num_labels), np.float32)
-        for batch in token_batches([length or len(row) for row in ids], self.token_budget, None, max_padding):
-            found = self._engine.score([ids[text] for text in batch])
+        for batch, found in zip(batches, self._score_batches(ids, batches), strict=True):
             if logits.shape[1] != found.shape[1]:  # another head is in place
                 logits = np.empty((len(ids), found.shape[1]), np.float32)
             logits[batch] = found
@@ -277,6 +275,14 @@ class SpamClassifier:
                 f"damaged, or too large for this precision. Train or download it again, or use --precision fp32."
             )
         return logits
+
+    def _score_batches(self, ids: list[list[int]], batches: list[list[int]]) -> Iterator[Logits]:
+        rows = ([ids[text] for text in batch] for batch in batches)
+        if self.engine.lanes == 1 or len(batches) == 1:
+            yield from map(self.engine.score, rows)
+        else:
+            with ThreadPoolExecutor(self.engine.lanes) as pool:
+                yield from pool.map(self.engine.score, rows)
 
     def to_scores(self, logits: Logits) -> Logits:
         """Do what `scores` does, in numpy."""

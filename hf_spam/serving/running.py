@@ -180,7 +180,7 @@ def serve_together(
     threads = max(1, count_threads() // workers)
     set_threads(1)
     classifier = load() if shared else None
-    if classifier is not None and not classifier.on_cpu:
+    if classifier is not None and not classifier.engine.on_cpu:
         raise UserError(f"--workers: expected 1 for a model on a GPU, which one process keeps busy, found {workers}.")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the library would warn of the fork
     parent = os.getpid()

@@ -80,10 +80,12 @@ class Scorer:
         self._max_queue = max_queue
         self._max_latency = max_latency
         self._metrics = metrics
-        self._budget = _CHARACTERS * classifier.token_budget  # characters of a batch
+        self._budget = (
+            _CHARACTERS * classifier.token_budget * classifier.engine.lanes
+        )  # characters of a batch for each core
         self._most = self._budget  # of what is taken at once
         self._max_length = classifier.max_length
-        self._max_padding = _MAX_PADDING if classifier.on_cpu else None
+        self._max_padding = _MAX_PADDING if classifier.engine.on_cpu else None
         _, self._after = special_counts(classifier.encoder)
         self._jobs: deque[_Job] = deque()
         self._waiting = 0  # texts

@@ -44,9 +44,9 @@ def test_the_same_scores(
     model = save(tmp_path, tokenizer, pooling=pooling, causal=causal)
     expected = SpamClassifier(model.to(torch.bfloat16 if precision == "bf16" else torch.float32), tokenizer)
     plain = SpamClassifier.from_pretrained(tmp_path, precision=precision)
-    assert isinstance(plain._engine, PlainEngine)
+    assert isinstance(plain.engine, PlainEngine)
     logits = plain.logits(TEXTS)
-    assert plain._engine._whole is None
+    assert plain.engine._whole is None
     assert torch.equal(logits, expected.logits(TEXTS))
     assert type(plain.model) is SpamGPTForSequenceClassification
     assert type(plain.config) is SpamGPTConfig
@@ -63,7 +63,7 @@ def test_what_is_changed_in_the_model_counts(tokenizer: GPT2Tokenizer, tmp_path:
     torch.testing.assert_close(classifier.logits(TEXTS), before + 1)
     other = SpamClassifier.from_pretrained(tmp_path)
     classifier.model = other.model
-    assert isinstance(classifier._engine, TorchEngine)
+    assert isinstance(classifier.engine, TorchEngine)
     assert torch.equal(classifier.logits(TEXTS), before)
 
 
