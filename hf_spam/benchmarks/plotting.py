@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter
@@ -14,13 +15,17 @@ _LINES = 6  # of names in the band, below each other
 
 
 def plot_alternatives(rows: Sequence[dict[str, Any]]) -> bytes:
+    """Return what `draw_alternatives` draws as a PNG."""
+    buffer = io.BytesIO()
+    draw_alternatives(rows).savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()
+
+
+def draw_alternatives(rows: Sequence[dict[str, Any]]) -> Figure:
     """Draw each system's accuracy over its messages per second, and those without accuracy in a band below.
 
     Args:
         rows: Of the report's table `alternatives`.
-
-    Returns:
-        A PNG.
     """
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     axes = figure.add_subplot()
@@ -38,6 +43,8 @@ def plot_alternatives(rows: Sequence[dict[str, Any]]) -> bytes:
     axes.set_ylim(bottom - _BAND * height, bottom + (1 - _BAND) * height)
     axes.axhspan(bottom - _BAND * height, bottom, color="0.94")
     axes.text(0.01, _BAND - 0.01, "random weights: speed alone", transform=axes.transAxes, va="top", color="0.4")
+    FigureCanvasAgg(figure).draw()  # places the axes, without which names have no extent
+    figure.set_layout_engine("none")
     taken: list[Any] = []
     without = sorted((row for row in rows if "accuracy" not in row), key=lambda row: float(row["all"]))
     for number, row in enumerate(without):
@@ -48,9 +55,7 @@ def plot_alternatives(rows: Sequence[dict[str, Any]]) -> bytes:
         if "accuracy" in row:
             axes.plot(row["all"], row["accuracy"], marker="o", color=_colour(row))
             _name(axes, row, row["accuracy"], _PLACES, taken)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    return buffer.getvalue()
+    return figure
 
 
 def _colour(row: dict[str, Any]) -> str:
@@ -59,7 +64,6 @@ def _colour(row: dict[str, Any]) -> str:
 
 def _name(axes: Any, row: dict[str, Any], y: float, places: Sequence[tuple[int, int]], taken: list[Any]) -> None:
     """Write a system's name beside its mark, at the first place where no other name stands."""
-    figure = axes.figure
     for x_offset, y_offset in places:
         side = "left" if x_offset > 0 else "right"
         name: Annotation = axes.annotate(
@@ -67,8 +71,7 @@ def _name(axes: Any, row: dict[str, Any], y: float, places: Sequence[tuple[int, 
             **{"xytext": (x_offset, y_offset), "textcoords": "offset points", "ha": side, "color": _colour(row)},
             fontsize=9,
         )
-        figure.draw_without_rendering()
-        box = name.get_window_extent()
+        box = name.get_window_extent(axes.figure.canvas.get_renderer())
         inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
         if inside and not any(box.overlaps(other) for other in taken):
             break

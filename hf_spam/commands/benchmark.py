@@ -80,8 +80,8 @@ def make_parser() -> OptionParser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="Take about two minutes: --model_size mini, 3 steps, 50 messages and 20,000 for five alternatives, unless "
-        "they are given; ours does not train for them.",
+        help="Take about two minutes: --model_size mini, 3 steps, 50 messages, and 20,000 for five alternatives, "
+        "unless they are given; ours does not train for them.",
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="What to measure (default: everything).")
     parser.add_argument(
