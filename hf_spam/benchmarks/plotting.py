@@ -8,9 +8,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter
+from matplotlib.transforms import Bbox
 
 _PLACES = [(8, 6), (8, -14), (-8, 6), (-8, -14), (8, 20), (8, -28), (-8, 20), (-8, -28), (8, 34), (8, -42)]  # points
 _BAND = 0.3  # of the height, below: systems whose labels mean nothing have a speed and no accuracy
+_MARK = 5  # pixels from a mark's middle to its edge
 _LINES = 6  # of names in the band, below each other
 
 
@@ -32,20 +34,21 @@ def draw_alternatives(rows: Sequence[dict[str, Any]]) -> Figure:
     axes.set_xscale("log")
     axes.set_xlabel(f"messages per second, {rows[0]['messages']:,} at once (logarithmic)")
     axes.set_ylabel("accuracy on the chapter's test split")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}" if value <= 1 else ""))
     axes.grid(alpha=0.3)
+    axes.set_axisbelow(True)
     speeds = [row["all"] for row in rows]
-    axes.set_xlim(min(speeds) / 2, max(speeds) * 4)
+    axes.set_xlim(min(speeds) / 2, max(speeds) * 16)
     accuracies = [row["accuracy"] for row in rows if "accuracy" in row] or [1.0]
     span = max(max(accuracies) - min(accuracies), 0.02)
     bottom = min(accuracies) - 0.3 * span
     height = (max(accuracies) + 0.3 * span - bottom) / (1 - _BAND)
     axes.set_ylim(bottom - _BAND * height, bottom + (1 - _BAND) * height)
-    axes.axhspan(bottom - _BAND * height, bottom, color="0.94")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.1%}" if bottom <= value <= 1 else ""))
+    axes.axhspan(bottom - _BAND * height, bottom, color="0.94", zorder=1)
     axes.text(0.01, _BAND - 0.01, "random weights: speed alone", transform=axes.transAxes, va="top", color="0.4")
     FigureCanvasAgg(figure).draw()  # places the axes, without which names have no extent
     figure.set_layout_engine("none")
-    taken: list[Any] = []
+    taken = [_around(axes, row["all"], row["accuracy"]) for row in rows if "accuracy" in row]
     without = sorted((row for row in rows if "accuracy" not in row), key=lambda row: float(row["all"]))
     for number, row in enumerate(without):
         y = bottom - _BAND * height * (0.25 + 0.7 * (number % _LINES) / _LINES)
@@ -56,6 +59,12 @@ def draw_alternatives(rows: Sequence[dict[str, Any]]) -> Figure:
             axes.plot(row["all"], row["accuracy"], marker="o", color=_colour(row))
             _name(axes, row, row["accuracy"], _PLACES, taken)
     return figure
+
+
+def _around(axes: Any, x: float, y: float) -> Bbox:
+    """Return the place of a mark, in pixels."""
+    (at,) = axes.transData.transform([(x, y)])
+    return Bbox([at - _MARK, at + _MARK])
 
 
 def _colour(row: dict[str, Any]) -> str:

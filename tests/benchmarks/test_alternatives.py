@@ -235,6 +235,8 @@ def test_no_name_of_the_plot_covers_another() -> None:
     figure.draw_without_rendering()
     names = [text for text in figure.axes[0].texts if "long name" in text.get_text()]
     assert len(names) == 8
+    marks = figure.axes[0].transData.transform([(row["all"], row["accuracy"]) for row in rows[:4]])
+    assert not any(name.get_window_extent().contains(*mark) for name in names for mark in marks)
     for one, other in itertools.combinations(names, 2):
         assert not one.get_window_extent().overlaps(other.get_window_extent())
     assert plot_alternatives(rows[:1]).startswith(b"\x89PNG")
