@@ -42,7 +42,7 @@ CONTENDERS: tuple[Contender, ...] = (
     *own.CONTENDERS,
 )
 _QUICK = {"model_size": "mini", "steps": 3, "some": 50, "many": 20_000}
-_QUICK_CONTENDERS = {"words", "fasttext", "bert-tiny", own.CHECKPOINT, own.EXPORT}  # by their folders
+_QUICK_CONTENDERS = {"words", "fasttext", own.CHECKPOINT, own.EXPORT}  # by their folders
 _LIMITS = (60.0, 2.0)  # seconds that a contender may take for all messages or many, and with --quick
 _STARTS = (3, 1)  # cold starts of each
 
@@ -80,7 +80,7 @@ def make_parser() -> OptionParser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="Take about two minutes: --model_size mini, 3 steps, 50 messages, and 20,000 for five alternatives, "
+        help="Take about two minutes: --model_size mini, 3 steps, 50 messages, and 20,000 for four alternatives, "
         "unless they are given; ours does not train for them.",
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="What to measure (default: everything).")
