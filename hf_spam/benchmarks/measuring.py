@@ -1,57 +1,10 @@
-"""Measure the time and peak memory of a piece of work, in a process of its own."""
+"""Measure the time of a piece of work, and what the machine's matrix product does in it."""
 
-import contextlib
-import multiprocessing
-import os
 import statistics
-import subprocess
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import torch
-
-
-def in_own_process(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """Run `work` in a fork of this process, without output.
-
-    This process must not have computed anything yet: threads do not survive a fork. What `work` raises is raised here,
-    with the traceback of the process as its cause.
-
-    Args:
-        work: A function of a module, because it is pickled.
-        *arguments: Passed to `work`.
-
-    Returns:
-        What `work` returns and `peak_mb`: how far the process's memory rose above its size at the start, in MB
-        (10^6 bytes).
-
-    Raises:
-        BrokenProcessPool: If the process was killed.
-    """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
-        return pool.submit(_measure, work, arguments).result()
-
-
-def _measure(work: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) -> dict[str, Any]:
-    import resource  # not on Windows, where the command refuses before it gets here
-
-    before = _resident_bytes()
-    with (
-        Path(os.devnull).open("w") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-    ):
-        found = work(*arguments)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kibibytes
-    return found | {"peak_mb": (peak - before) / 1e6}
-
-
-def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def seconds(work: Callable[[], object], repeat: int = 1) -> float:
@@ -64,11 +17,6 @@ def seconds(work: Callable[[], object], repeat: int = 1) -> float:
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
-
-
-def start_seconds(argv: Sequence[str], repeat: int = 3) -> float:
-    """Return the shortest wall time of a command in a new process, in seconds."""
-    return min(seconds(lambda: subprocess.run(argv, check=True, capture_output=True)) for _ in range(repeat))
 
 
 def matrix_product_rate(dtype: torch.dtype, device: torch.device) -> float:

@@ -5,30 +5,46 @@ them. Each system's figure is told when it is there, and the tables at the end; 
 after each system, so that a run that is stopped loses none.
 """
 
+import importlib.util
 import json
-import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
-from ..benchmarks import inference, training
-from ..benchmarks.measuring import in_own_process, start_seconds
+from ..benchmarks import encoders, inference, linear, own, training, word_vectors
+from ..benchmarks.contest import FIRST, Contender, Contest, measure
+from ..benchmarks.describing import describe, describe_row
+from ..benchmarks.plotting import plot_alternatives
+from ..benchmarks.processes import cold_start, in_own_process
 from ..conversion.from_gpt2 import SIZES
+from ..data.labels import HAM_SPAM
 from ..data.sources import COLLECTION, DATA_VARIABLE, read_at_hand
-from ..errors import UserError
+from ..equivalence.native_loop import split_messages
+from ..errors import UserError, install_hint
 from ..options import OptionParser
 from ..system.environment import environment
 from ..system.files import write_atomically
 from ..system.place import find_place, prove_writable
 from ..values.ranges import COUNT, FILE
 
-PARTS = ("start", "training", "inference")
-_QUICK = {"model_size": "mini", "steps": 3, "some": 50}
-_GIGA = 1e9
+PARTS = ("start", "training", "inference", "alternatives")
+CONTENDERS: tuple[Contender, ...] = (
+    *linear.CONTENDERS,
+    *word_vectors.CONTENDERS,
+    *encoders.CONTENDERS,
+    *own.CONTENDERS,
+)
+_QUICK = {"model_size": "mini", "steps": 3, "some": 50, "many": 20_000}
+_QUICK_CONTENDERS = {"words", "fasttext", own.CHECKPOINT, own.EXPORT}  # by their folders
+_LIMITS = (60.0, 2.0)  # seconds that a contender may take for all messages or many, and with --quick
+_STARTS = (3, 1)  # cold starts of each
 
 
 @dataclass(frozen=True)
@@ -59,13 +75,20 @@ def make_parser() -> OptionParser:
     )
     parser.add_argument("--some", type=int, range=COUNT, help="Messages for the peers to classify (default: 200).")
     parser.add_argument(
+        "--many", type=int, range=COUNT, help="Messages for the alternatives to label (default: 1,000,000)."
+    )
+    parser.add_argument(
         "--quick",
         action="store_true",
-        help="Take about two minutes: --model_size mini, 3 steps and 50 messages, unless they are given.",
+        help="Take about two minutes: --model_size mini, 3 steps, 50 messages, and 20,000 for four alternatives, "
+        "unless they are given; ours does not train for them.",
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="What to measure (default: everything).")
     parser.add_argument(
-        "--output", help="Write the report to NAME.md and NAME.json, after each system again.", metavar="NAME"
+        "--output",
+        metavar="NAME",
+        help="Write the report to NAME.md and NAME.json, after each system again; and a plot of the alternatives to "
+        "NAME.png.",
     )
     return parser
 
@@ -73,7 +96,7 @@ def make_parser() -> OptionParser:
 def parse(argv: Sequence[str]) -> dict[str, Any]:
     """Return the options given, and the defaults of the others."""
     given = make_parser().given(argv)
-    defaults = {"model_size": "small", "steps": 12, "some": 200, "parts": list(PARTS)}
+    defaults = {"model_size": "small", "steps": 12, "some": 200, "many": 1_000_000, "parts": list(PARTS)}
     return {**defaults, **(_QUICK if given.get("quick") else {}), **given}
 
 
@@ -91,39 +114,80 @@ def main(options: dict[str, Any]) -> None:
     if output:
         prove_writable(find_place(output))
     messages = read_at_hand(options.get("data_file"))
-    size, parts = options["model_size"], options["parts"]
+    with tempfile.TemporaryDirectory() as folder:
+        _measure_all(options, messages, Path(folder))
+
+
+def _measure_all(options: dict[str, Any], messages: pd.DataFrame, folder: Path) -> None:
+    output, size, parts = options.get("output"), options["model_size"], options["parts"]
     job = training.Job(messages, size, options["steps"])
     task = inference.Task(messages["Text"].tolist(), size, options["some"])
+    quick = options.get("quick", False)
+    contest = make_contest(messages, options["many"], folder, quick, not quick and "alternatives" in parts)
     units: list[Unit] = []
+    left_out: list[str] = []
     if "start" in parts:
-        units += start_units()
+        units += start_units(contest)
     if "training" in parts:
         units += training_units(job)
     if "inference" in parts:
         units += inference_units(task)
+    if "alternatives" in parts:
+        chosen = [one for one in CONTENDERS if not quick or one.folder in _QUICK_CONTENDERS]
+        units += alternative_units(contest, [one for one in chosen if not missing(one)])
+        left_out += [note for one in chosen if (note := describe_missing(one))]
     facts = environment(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     report: dict[str, Any] = {"model_size": size, "messages": len(messages), "environment": facts}
+    if left_out:
+        report["left out"] = left_out
+    for reason in left_out:
+        print(f"left out: {reason}", file=sys.stderr, flush=True)
     for number, unit in enumerate(units, start=1):
         report["measured"] = f"{number} of {len(units)}"
         report.setdefault(unit.table, []).append({**unit.row, **unit.measure()})
         if output:
             write_atomically(Path(f"{output}.md"), f"{describe(report)}\n".encode())
             write_atomically(Path(f"{output}.json"), json.dumps(report, indent=2).encode())
+            if unit.table == "alternatives":
+                write_atomically(Path(f"{output}.png"), plot_alternatives(report["alternatives"]))
         print(f"[{number}/{len(units)}] {describe_row(report[unit.table][-1])}", file=sys.stderr, flush=True)
     print(describe(report))
 
 
-def start_units() -> Iterator[Unit]:
-    """Yield what imports the libraries, and starts the command."""
+def make_contest(messages: pd.DataFrame, many: int, folder: Path, quick: bool, train_ours: bool) -> Contest:
+    """Return what is asked of the alternatives: the chapter's splits to learn and be judged on, and all messages."""
+    splits = split_messages(messages)
+    train, test = (
+        (frame["Text"].tolist(), [HAM_SPAM[label] for label in frame["Label"]])
+        for frame in (splits["train"], splits["test"])
+    )
+    texts, labels = messages["Text"].tolist(), messages["Label"].tolist()
+    return Contest(texts, labels, train, test, many, _LIMITS[quick], train_ours, _STARTS[quick], folder)
 
-    def unit(name: str, argv: Sequence[str]) -> Unit:
-        return Unit("start", {"system": name}, lambda: {"seconds": start_seconds(argv)})
+
+def start_units(contest: Contest) -> Iterator[Unit]:
+    """Yield what imports the libraries, starts the command, and labels a text from a cold shell."""
+
+    def unit(name: str, argv: Callable[[], Sequence[str]]) -> Unit:
+        return Unit("start", {"system": name}, lambda: _started(argv(), contest.starts))
 
     for statement in ("import torch", "import transformers", "import hf_spam", "from hf_spam import SpamClassifier"):
-        yield unit(statement, [sys.executable, "-c", statement])
-    command = shutil.which("hf-spam", path=str(Path(sys.executable).parent))
-    if command is not None:
-        yield unit("hf-spam --help", [command, "--help"])
+        yield unit(statement, partial(list, (sys.executable, "-c", statement)))
+    yield unit("hf-spam --help", lambda: [*own.command(), "--help"])
+    for ours, name, saved in zip(
+        own.CONTENDERS, ("CHECKPOINT", "ONNX-INT8"), (own.checkpoint, own.export), strict=True
+    ):
+        if not missing(ours):
+            yield unit(f"hf-spam predict {name} TEXT", partial(_predict, ours, saved, contest))
+
+
+def _predict(ours: Contender, saved: Callable[[Contest], Path], contest: Contest) -> list[str]:
+    return [*ours.start(saved(contest)), FIRST]
+
+
+def _started(argv: Sequence[str], repeat: int) -> dict[str, Any]:
+    started = cold_start(argv, repeat)
+    return {name: started[name] for name in ("seconds", "memory_mb")}
 
 
 def training_units(job: training.Job) -> Iterator[Unit]:
@@ -164,85 +228,19 @@ def _unit(table: str, name: str, precision: str, work: Callable[..., dict[str, A
     return Unit(table, {"system": name, "precision": precision}, lambda: in_own_process(work, *arguments))
 
 
-# --- the report ------------------------------------------------------------------------------------------------------
+def alternative_units(contest: Contest, contenders: Sequence[Contender]) -> Iterator[Unit]:
+    """Yield the systems that users might pick instead, and ours beside them."""
+    for contender in contenders:
+        yield Unit("alternatives", {"system": contender.name}, partial(measure, contender, contest))
 
 
-def describe_row(row: dict[str, Any]) -> str:
-    """Return a system's figure in a clause: `ours, fp32: 57.3 messages/s`."""
-    name = ", ".join(row[key] for key in ("system", "precision") if key in row)
-    if "rate" in row and "seconds" not in row:
-        return f"{name}: {row['rate']:,.1f} messages/s"
-    return f"{name}: {row['milliseconds']:.1f} ms" if "milliseconds" in row else f"{name}: {row['seconds']:,.2f} s"
+def missing(contender: Contender) -> list[str]:
+    """Return the modules that a system needs and that are not installed."""
+    return [name for name in contender.needs if importlib.util.find_spec(name) is None]
 
 
-def describe(report: dict[str, Any]) -> str:
-    """Return the report in Markdown, as far as it was measured."""
-    facts = report["environment"]
-    machine = f"{facts['device']}, {facts['threads']} threads; torch {facts['torch']}, "
-    machine += f"transformers {facts['transformers']}, Python {facts['python']}"
-    sizes = SIZES[report["model_size"]]
-    lines = [f"{machine}; {report['messages']:,} messages; GPT of {sizes['n_layers']} layers × {sizes['emb_dim']}"]
-    if (done := report["measured"].split(" of "))[0] != done[1]:
-        lines += ["", f"So far {report['measured']} systems were measured."]
-    for name, tell in (("training", _describe_training), ("inference", _describe_inference)):
-        if name in report:
-            lines += ["", *tell(report[name])]
-    for row in report.get("one message", []):
-        bare = row["milliseconds"] / row["bare"]
-        lines += ["", f"{describe_row(row)}, {row['tokens']} tokens; {bare:.2f} of the bare forward pass"]
-    lines += [line for row in report.get("load", []) for line in ("", describe_row(row))]
-    if "start" in report:
-        starts = [(row["system"], f"{row['seconds']:.2f} s") for row in report["start"]]
-        lines += ["", *_table(["start", "takes"], starts)]
-    return "\n".join(lines)
-
-
-def _describe_training(rows: list[dict[str, Any]]) -> Iterator[str]:
-    passes = {row["precision"]: row for row in rows if "share" in row}
-    peers = {row["precision"]: row["seconds"] for row in rows if row["system"].startswith("transformers")}
-    table = []
-    for row in rows:
-        taken, precision = row["seconds"], row["precision"]
-        one_pass = passes.get(precision, {}).get("seconds")
-        ratios = (_times(rows[0]["seconds"], taken, 1), _times(peers.get(precision), taken, 1))
-        cells = (
-            f"{taken:.1f} s",
-            *ratios,
-            _times(taken, one_pass).rstrip("×"),
-            f"{row['peak_mb']:,.0f} MB",
-            row["how"],
-        )
-        table.append((row["system"], precision, *cells))
-    head = ["five epochs and all evaluations", "", "takes", "native loop / it", "Trainer / it", "it / one pass"]
-    yield from _table([*head, "peak memory", "measured"], table)
-    for precision, row in passes.items():
-        yield (
-            f"\nmatrix product {precision}: {row['rate'] / _GIGA:,.0f} GFLOP/s, "
-            f"of which the pass reaches {row['share']:.0%}"
-        )
-
-
-def _describe_inference(rows: list[dict[str, Any]]) -> Iterator[str]:
-    chapter = rows[0]["rate"]
-    best: dict[str, float] = {}
-    for row in rows:
-        if row["system"].startswith("pipeline"):
-            best[row["precision"]] = max(row["rate"], best.get(row["precision"], 0.0))
-    table = [
-        (
-            *(row["system"], row["precision"], f"{row['rate']:.1f}", _times(row["rate"], chapter, 1)),
-            *(_times(row["rate"], best.get(row["precision"])), f"{row['peak_mb']:,.0f} MB", row["how"]),
-        )
-        for row in rows
-    ]
-    head = ["classifying", "", "messages/s", "it / chapter's", "it / best pipeline()", "peak memory", "measured"]
-    yield from _table(head, table)
-
-
-def _times(upper: float | None, lower: float | None, digits: int = 2) -> str:
-    """Return a ratio; nothing where a part of it is not measured yet."""
-    return "" if upper is None or lower is None else f"{upper / lower:.{digits}f}×"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield from (f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+def describe_missing(contender: Contender) -> str:
+    """Return what a system needs that is not installed, and what installs it; nothing where all is there."""
+    if not (names := missing(contender)):
+        return ""
+    return f"{contender.name} needs {', '.join(names)}: {install_hint(contender.needs[names[0]])}"

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 from support.warm_process import WarmProcess
 
-from hf_spam.benchmarks.measuring import in_own_process
+from hf_spam.benchmarks.describing import describe
+from hf_spam.benchmarks.processes import in_own_process
 from hf_spam.benchmarks.training import Counts
 from hf_spam.commands import benchmark
-from hf_spam.commands.benchmark import describe
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -113,17 +113,25 @@ def test_what_was_measured_stays(
 
 def test_quick() -> None:
     assert benchmark.parse(["--quick", "--some", "7"]) == {
-        **{"model_size": "mini", "steps": 3, "some": 7, "quick": True},
-        "parts": ["start", "training", "inference"],
+        **{"model_size": "mini", "steps": 3, "some": 7, "many": 20_000, "quick": True},
+        "parts": ["start", "training", "inference", "alternatives"],
     }
 
 
 @pytest.mark.long
 def test_the_whole_benchmark(warm: WarmProcess, tmp_path: Path) -> None:
-    argv = ["benchmark", "--model_size", "tiny", "--steps", 2, "--some", 10]
+    argv = ["benchmark", "--model_size", "tiny", "--steps", 2, "--some", 10, "--many", 2000]
     warm.run([*argv, "--output", tmp_path / "report"], tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
     assert {row["system"] for row in report["training"]} >= {"ours", "ours, preset book", "ours without the cache"}
     assert len(report["inference"]) == 9
     starts = {row["system"]: row["seconds"] for row in report["start"]}
     assert starts["import hf_spam"] < starts["import torch"]
+    assert starts["hf-spam --help"] < starts["hf-spam predict CHECKPOINT TEXT"]
+    alternatives = {row["system"]: row for row in report["alternatives"]}
+    trained, linear = alternatives["ours, quickstart, fp32"], alternatives["word TF-IDF + LR"]
+    assert min(trained["accuracy"], linear["accuracy"]) > 0.9
+    assert trained["fit"] > linear["fit"] > 0
+    assert "accuracy" not in alternatives["DistilBERT, pipeline()"]
+    assert linear["many_of"] == 2000
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
