@@ -142,7 +142,8 @@ def require_shared(place: Path, option: str = "output_dir") -> None:
     if processes.rank() == 0:
         probe.unlink(missing_ok=True)
     if apart:
+        cache = "; --prefix_cache_dir may be on each machine's own" if option == "output_dir" else ""
         raise UserError(
             f"--{option} {place}: expected a folder that all machines share, found one that is another on each. "
-            f"Name one on a shared disk; --prefix_cache_dir may be on each machine's own."
+            f"Name one on a shared disk{cache}."
         )
