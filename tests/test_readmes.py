@@ -80,6 +80,7 @@ SLOW = {
     "outputs/another-report": "tests/reporting has the report",
     "hf-spam pretrain": "two steps of a vocabulary's width; tests/pretraining has the command",
     "outputs/pretrained": "it starts from what the command before it leaves",
+    "by-two.parquet": "it launches; test_batch_prediction.py has several processes",
     "outputs/mix": "two more steps; test_imbalance.py has priors",
 }
 
@@ -118,6 +119,10 @@ def marks(step: Step) -> list[pytest.MarkDecorator]:
         return [pytest.mark.peft]
     if "hf-spam search" in step.command:
         return [pytest.mark.search]
+    if "--engine ray" in step.command:
+        return [pytest.mark.ray]
+    if "pyspark" in step.command:
+        return [pytest.mark.spark]
     if "hf-spam serve" in step.command or "127.0.0.1:8000" in step.command:
         return [pytest.mark.serve]
     again = any(step.command == other.command for other in RUN[: RUN.index(step)])
@@ -391,7 +396,9 @@ def test_programs_import_public_names_only(readme: str) -> None:
     programs = [step.command for step in find_steps(readme) if step.kind == "python"]
     for node in (node for program in programs for node in ast.walk(ast.parse(program))):
         if isinstance(node, ast.ImportFrom):
-            assert node.module in ("hf_spam", "transformers", "datasets", "torch", "huggingface_hub", "gradio_client")
+            assert (node.module or "").split(".")[0] in (
+                *("hf_spam", "transformers", "datasets", "torch", "huggingface_hub", "gradio_client", "pyspark"),
+            )
             assert node.module != "hf_spam" or {alias.name for alias in node.names} <= set(hf_spam.__all__)
         elif isinstance(node, ast.Import):
             assert {alias.name for alias in node.names} <= {"hf_spam", "transformers", "datasets", "torch"}
@@ -439,6 +446,7 @@ def test_every_option_exists() -> None:
     """Whatever the READMEs call `--name` is an option of ours, of a script, or of a launcher."""
     known = {"--help", "--help_all", "--version", "--cpu", "--num_processes", "--config_file", "--nproc_per_node"}
     known |= {"--inplace"}  # of jupyter execute
+    known |= {"--nnodes", "--node_rank", "--master_addr", "--master_port", "--machine_rank", "--main_process_ip"}
     for command in COMMANDS:
         module = importlib.import_module(f"hf_spam.commands.{command.replace('-', '_')}")
         if hasattr(module, "make_parser"):

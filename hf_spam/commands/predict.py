@@ -3,7 +3,8 @@
 It prints label, score and text, separated by tabs, in the order of the texts; what is no plain character stands as an
 escape. With --json it prints them as JSON. Lines of standard input are answered as they arrive. With --input and
 --output it writes a CSV, TSV, JSONL or Parquet, as the name of the output says, with the columns of the input, the
-label and the score, for files of any size. If it is interrupted, run the same command again to continue.
+label and the score, for files of any size. If it is interrupted, run the same command again to continue. --engine ray
+does it on a cluster, from Parquet files to a folder of Parquet files.
 """
 
 import json
@@ -34,6 +35,8 @@ from ..inference.repeats import Repeats
 from ..inference.texts import CHUNK, chunked
 from ..options import OptionParser
 from ..system import processes
+from ..system.place import require_shared
+from ..system.reading import is_folder
 from ..tables.opening import LARGEST_ROW, check_stream
 from ..values.ranges import COUNT, FILE, SHARE, TOKENS
 
@@ -93,6 +96,19 @@ def make_parser() -> OptionParser:
         "--text_column", help="Column of the texts in --input, or several: a,b (default: recognised by its name)."
     )
     parser.add_argument("--encoding", help="Encoding of text in --input (default: recognised).")
+    parser.add_argument(
+        "--engine",
+        choices=["own", "ray"],
+        default="own",
+        help="ray: on a cluster, that of $RAY_ADDRESS or one on this machine, from Parquet to a folder of Parquet; "
+        "needs the extra [ray].",
+    )
+    parser.add_argument(
+        "--num_processes",
+        type=int,
+        range=COUNT,
+        help="With --engine ray: how many hold the model (default: one for each GPU, or each CPU but one).",
+    )
     add_scoring_options(parser)
     return parser
 
@@ -116,16 +132,42 @@ def parse(argv: Sequence[str]) -> Namespace:
         raise UserError("--explain: expected TEXT or standard input, found --input. Leave it out.")
     if args.explain_method != "occlusion" and not args.explain:
         raise UserError("--explain_method: expected --explain beside it. Add it.")
-    if args.output is not None:
+    if args.engine == "ray":
+        _check_ray(args)
+    elif args.num_processes is not None:
+        raise UserError("--num_processes: expected --engine ray beside it, found none. Use torchrun, or add it.")
+    elif args.output is not None:
         from ..inference.outputs import format_of
 
         format_of(args.output)
     return args
 
 
+def _check_ray(args: Namespace) -> None:
+    if args.input is None:
+        raise UserError("--engine ray: expected --input and --output, found none. Name Parquet files and a folder.")
+    if args.encoding is not None:
+        raise UserError("--encoding: expected text, found --engine ray, which reads Parquet. Leave it out.")
+    if processes.world_size() > 1:
+        raise UserError(
+            f"--engine ray: expected one process, found {processes.world_size()}: Ray starts its own. Leave out the "
+            f"launcher, and give --num_processes."
+        )
+    from ..inference.ray_prediction import require_ray
+
+    require_ray()
+
+
 def main(args: Namespace) -> None:
     """Classify the texts and print or write the results."""
     processes.join()
+    if args.output is not None:
+        require_shared(args.output, "output")
+    files: list[str] = []
+    if args.engine == "ray":
+        from ..inference.ray_prediction import list_parquet
+
+        files = list_parquet(args.input)
     with processes.main_first():
         folder = find_model(args.model)
         classifier = SpamClassifier.from_pretrained(folder, args.token_budget, args.precision)
@@ -133,6 +175,8 @@ def main(args: Namespace) -> None:
     wish = Wish(args.top_k, args.all_scores, args.threshold, args.decision).check(task, classifier.operating_point)
     if args.input is None:
         print_answers(args, classifier, task, wish)
+    elif args.engine == "ray":
+        predict_with_ray(args, files, task, wish)
     else:
         write_answers(args, classifier, task, wish, folder)
 
@@ -180,9 +224,28 @@ def write_answers(args: Namespace, classifier: SpamClassifier, task: Task, wish:
         encoding=args.encoding,
         wish=wish.to_dict() | ({"positive_label": args.positive_label} if args.positive_label else {}),
         fields=flat_fields(task, wish) if by_columns else answer_fields(task, wish),
-        note=lambda line: print(one_line(f"note   {line}"), file=sys.stderr),
+        note=_note,
     )
     print(f"{count:,} texts classified: {one_line(args.output)}")
+
+
+def predict_with_ray(args: Namespace, files: Sequence[str], task: Task, wish: Wish) -> None:
+    """Classify the rows of Parquet files on a cluster."""
+    from ..inference.ray_prediction import Request, name_fields, predict_on_ray, read_columns
+
+    table = read_columns(files, args.text_column)
+    names = name_fields(table, task, wish)
+    _note(f"{table.name}: {'; '.join(table.notes)}")
+    if changed := {field: name for field, name in names.items() if field != name}:
+        _note(f"the input has columns {', '.join(changed)}; predictions are in {', '.join(changed.values())}")
+    model = str(Path(args.model).absolute()) if is_folder(args.model) else args.model
+    request = Request(model, args.precision, args.token_budget, wish, args.positive_label, table.text_columns, names)
+    count = predict_on_ray(request, files, args.output, task, args.num_processes)
+    print(f"{count:,} texts classified: {one_line(args.output)}")
+
+
+def _note(line: str) -> None:
+    print(one_line(f"note   {line}"), file=sys.stderr)
 
 
 def to_line(text: str, answer: Answer) -> str:

@@ -30,7 +30,7 @@ from ..starting.job import (
 )
 from ..starting.stored_options import stored_options
 from ..system import processes
-from ..system.place import check_new_folder, find_place
+from ..system.place import check_new_folder, find_place, require_shared
 from ..system.reading import read_json
 from ..system.run_folder import METRICS_FILE, check_finished, partial_folder, recover, staged
 from ..tokens.encoding import longest_text
@@ -165,6 +165,7 @@ def main(options: dict[str, Any]) -> None:
     # The token is stored nowhere, and a report is not repeated when a run is.
     options = {name: value for name, value in options.items() if name not in ("hub_token", "report")}
     job = make_job(options)
+    require_shared(job.place)
     with processes.main_first():
         done = processes.rank() == 0 and is_done(job, token)
     if processes.broadcast(int(done)):

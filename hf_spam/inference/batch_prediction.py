@@ -89,7 +89,7 @@ class _Rows:
     def __init__(self, table: Table, fields: tuple[str, ...]) -> None:
         self.table = table
         self.columns = dict.fromkeys(table.columns)  # objects of JSON may have more, which are added when seen
-        self.names = {field: _free_name(field, table.columns) for field in fields}
+        self.names = {field: free_name(field, table.columns) for field in fields}
 
     @property
     def notes(self) -> Iterator[str]:
@@ -119,7 +119,8 @@ class _Rows:
         convert(lines, target, format_, [*self.columns, *self.names.values()])
 
 
-def _free_name(field: str, columns: Iterable[str]) -> str:
+def free_name(field: str, columns: Iterable[str]) -> str:
+    """Return the name of a column of predictions: the field's, or `predicted_...` where the input has one of it."""
     taken = {column.strip().lower() for column in columns}
     name = field if field not in taken else f"predicted_{field}"
     number = 2

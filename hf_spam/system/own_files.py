@@ -30,7 +30,7 @@ _FILES = re.compile(
     re.ASCII,
 )
 _TEMPORARY_FILES = re.compile(r"\.[\w.-]+\.[0-9a-f]{8}\.partial", re.ASCII)
-_CACHE_FILES = re.compile(r"prefix-[0-9a-f]{16}\.(bin|partial|lock)")
+_CACHE_FILES = re.compile(r"prefix-[0-9a-f]{16}(-\d+)?\.(bin|partial|lock)", re.ASCII)
 _TEMPORARY_FOLDERS = re.compile(r"\.run-\w{8}", re.ASCII)
 _CHECKPOINTS = re.compile(r"(superseded-)?checkpoint-\d{1,18}", re.ASCII)
 _LOGS = "runs"  # TensorBoard's

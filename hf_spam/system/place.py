@@ -1,10 +1,13 @@
 """Where a result goes: checked before any work, so that the last step of hours of it cannot fail."""
 
 import os
+import secrets
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import UserError, one_line
+from . import processes
 from .files import free_space, nearest_existing
 
 SUFFIXES = (".partial", ".replaced", ".lock")  # of what stands beside a result
@@ -110,3 +113,37 @@ def check_new_folder(option: str, folder: Path) -> None:
     taken = folder.is_symlink() or (folder.exists() and not (folder.is_dir() and not any(folder.iterdir())))
     if taken:
         raise UserError(f"--{option} {folder}: exists already, and nothing is overwritten. Choose another folder.")
+
+
+def require_shared(place: Path, option: str = "output_dir") -> None:
+    """Refuse a place that the processes' machines do not share, before any work; call it in every process.
+
+    The main process writes a run and its checkpoints, and all of them read and complete checkpoints. Each would
+    otherwise find other files under the same name.
+
+    Args:
+        place: Where the result goes.
+        option: The option that names it, for messages.
+
+    Raises:
+        UserError: In every process, if one of the machines does not see what the main process writes.
+    """
+    if not processes.on_several_machines():
+        return
+    token = processes.broadcast(secrets.randbits(48) if processes.rank() == 0 else 0)
+    probe = place.absolute().parent / f".hf-spam-{token:012x}"
+    with suppress(OSError):  # why it cannot be written `prove_writable` says
+        if processes.rank() == 0:
+            probe.parent.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+    # The others look only after it was written: a network file system remembers that a file was not there.
+    written = processes.broadcast(int(probe.exists()) if processes.rank() == 0 else 0)
+    apart = processes.any_of(bool(written) and not probe.exists())
+    if processes.rank() == 0:
+        probe.unlink(missing_ok=True)
+    if apart:
+        cache = "; --prefix_cache_dir may be on each machine's own" if option == "output_dir" else ""
+        raise UserError(
+            f"--{option} {place}: expected a folder that all machines share, found one that is another on each. "
+            f"Name one on a shared disk{cache}."
+        )

@@ -36,6 +36,16 @@ def rank() -> int:
     return _launched("RANK", 0)
 
 
+def local_rank() -> int:
+    """Return this process's number on its machine; 0 is the machine's first process."""
+    return _launched("LOCAL_RANK", rank() if world_size() == local_world_size() else 0)
+
+
+def on_several_machines() -> bool:
+    """Tell whether the processes run on more than one machine."""
+    return world_size() != local_world_size()
+
+
 def _launched(name: str, default: int, at_least: int = 0, environment: Mapping[str, str] | None = None) -> int:
     """Return a number that the launcher announced in the environment.
 
@@ -121,14 +131,39 @@ def launch_configs() -> dict[str, Path]:
 def main_first() -> Iterator[None]:
     """Run the block in the main process first, then in the others: it downloads, they find the files.
 
+    The first process of each other machine comes between them: that machine may have a disk of its own.
+
     If the main process fails, the launcher ends the waiting ones. (`PartialState.main_process_first` does the same,
     but a process that waits for a failed one would show its traceback.)
     """
-    if rank() > 0:
+    turns = 3 if on_several_machines() else 2
+    turn = 0 if rank() == 0 else 1 if local_rank() == 0 else turns - 1
+    for _ in range(turn):
         wait_for_all()
     yield
-    if rank() == 0:
+    for _ in range(turns - 1 - turn):
         wait_for_all()
+
+
+@contextmanager
+def locked_on_each_machine(path: Path) -> Iterator[None]:
+    """Hold the lock of a file in the first process of each machine, waiting for other runs, as long as the block runs.
+
+    They take it one after the other in the order of their ranks: two runs on the same machines could otherwise each
+    hold one lock and wait for the other's.
+    """
+    from filelock import FileLock
+
+    lock = FileLock(path)
+    for number in range(world_size()):
+        if number == rank() and local_rank() == 0:
+            lock.acquire()
+        if on_several_machines():
+            wait_for_all()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def wait_for_all() -> None:
@@ -155,6 +190,25 @@ def broadcast(value: int) -> int:
     values = [value]
     broadcast_object_list(values)
     return values[0]
+
+
+def broadcast_on_machine(value: int) -> int:
+    """Return the value of its machine's first process in every process."""
+    return _values(value)[rank() - local_rank()]
+
+
+def any_of(condition: bool) -> bool:
+    """Tell in every process whether a condition holds in one of them."""
+    return any(_values(int(condition)))
+
+
+def _values(value: int) -> list[int]:
+    if world_size() == 1:
+        return [value]
+    from accelerate.utils import gather_object
+
+    found: list[int] = gather_object([value])
+    return found
 
 
 def shard(rows: Sequence[T]) -> Sequence[T]:

@@ -1,8 +1,8 @@
 """Compute the frozen blocks' output once for each distinct text, not at every step and every evaluation.
 
 If nothing trains before some block, and without dropout, the input of that block never changes. It is kept in a
-memory-mapped file, which the processes of a machine fill and share. Training and evaluation then run only the rest of
-the model (`GPTModel.forward`'s `prefix_states`).
+memory-mapped file, which the processes of a machine fill and share; each machine has its own. Training and evaluation
+then run only the rest of the model (`GPTModel.forward`'s `prefix_states`).
 
 `datasets.map` could hold the same values, but it stores no bf16, and it would keep each repeated text again.
 """
@@ -10,14 +10,13 @@ the model (`GPTModel.forward`'s `prefix_states`).
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import DatasetDict
-from filelock import FileLock
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DataCollatorWithPadding
@@ -66,7 +65,7 @@ class PrefixCache:
         """Delete the file and the lock beside it."""
         self.states = torch.empty(0)  # Windows keeps a file that is mapped
         self.file.unlink()
-        _lock(self.file).unlink()
+        _lock(self.file).unlink(missing_ok=True)
 
 
 @dataclass
@@ -98,8 +97,6 @@ def why_not_cacheable(model: SpamGPTForSequenceClassification, sharded: bool) ->
         return f"dropout ({model.config.drop_rate}) changes what the frozen blocks compute at every step"
     if sharded:
         return "the weights are divided among the processes"
-    if processes.world_size() != processes.local_world_size():
-        return "the processes are on several machines"
     return None
 
 
@@ -149,7 +146,8 @@ def load_or_fill(
     """Return the planned cache, from a file of an earlier run in `folder`, or else computed by all processes.
 
     The file is named by a hash of what it depends on: weights, ids, precision and pooling rule. It gets that name once
-    it is complete. If several runs want the same file, the first computes it and the others wait.
+    it is complete. If several runs want the same file, the first computes it and the others wait. Of several machines
+    each computes its own, named by its first process too, because they may share the disk or not.
 
     Args:
         model: The weights, on the device that computes.
@@ -160,22 +158,24 @@ def load_or_fill(
     """
     shape = (planned.size // planned.dtype.itemsize // model.config.emb_dim, model.config.emb_dim)
     key = processes.broadcast(_key(model, planned, precision) if processes.rank() == 0 else 0)
-    file = folder / f"prefix-{key:016x}.bin"
-    is_main = processes.rank() == 0
-    if is_main:
+    machine = f"-{processes.rank() - processes.local_rank()}" if processes.on_several_machines() else ""
+    file = folder / f"prefix-{key:016x}{machine}.bin"
+    is_first = processes.local_rank() == 0
+    if is_first:
         folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(_lock(file)) if is_main else nullcontext():
-        if processes.broadcast(int(file.is_file() and file.stat().st_size == planned.size)) == 0:
-            partial = file.with_suffix(".partial")
-            if is_main:
-                partial.write_bytes(b"")
-            processes.wait_for_all()
+    with processes.locked_on_each_machine(_lock(file)):
+        there = processes.broadcast_on_machine(int(file.is_file() and file.stat().st_size == planned.size))
+        partial = file.with_suffix(".partial")
+        if not there and is_first:
+            partial.write_bytes(b"")
+        processes.wait_for_all()
+        if not there:
             with autocast:
                 _fill(model, planned, partial)
-            processes.wait_for_all()
-            if is_main:
-                os.replace(partial, file)
-            processes.wait_for_all()
+        processes.wait_for_all()
+        if not there and is_first:
+            os.replace(partial, file)
+        processes.wait_for_all()
     mapped = torch.from_file(str(file), shared=False, size=shape[0] * shape[1], dtype=planned.dtype)
     return PrefixCache(mapped.view(shape), planned.spans, model.model.frozen_blocks, model.dtype, file)
 
@@ -190,7 +190,7 @@ def _fill(model: SpamGPTForSequenceClassification, planned: PrefixPlan, file: Pa
     training = model.training
     model.eval()
     row_size = model.config.emb_dim * planned.dtype.itemsize
-    batches = processes.shard(list(_batches(model, planned.texts)))
+    batches = list(_batches(model, planned.texts))[processes.local_rank() :: processes.local_world_size()]
     bar = progress(sum(map(len, batches)), "Frozen blocks", "texts", shown=processes.rank() == 0)
     with file.open("r+b") as target, bar:
         for texts in batches:

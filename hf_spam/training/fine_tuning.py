@@ -109,7 +109,7 @@ def fine_tune(
             correct_prior(trained_head(model), learned_shares(texts, balance), prior)
         scored = {name: score_split(trainer, tokenized[name]) for name in judged}
     processes.wait_for_all()
-    if cache is not None and arguments.prefix_cache_dir is None and not keep_cache and processes.rank() == 0:
+    if cache is not None and arguments.prefix_cache_dir is None and not keep_cache and processes.local_rank() == 0:
         cache.remove()
     return Run(
         model=model,
@@ -216,7 +216,7 @@ def use_prefix_cache(
         size = f"{len(planned.texts):,} distinct texts, {planned.size / 1e9:.2g} GB"
         if planned.size > arguments.prefix_cache_limit * 1e9:
             obstacle = f"{size}, more than --prefix_cache_limit {arguments.prefix_cache_limit:g} GB"
-        elif processes.broadcast(int(free_space(folder) < planned.size)):
+        elif processes.any_of(free_space(folder) < planned.size):
             obstacle = one_line(f"{size}, more than is free in {folder}")
     if obstacle is not None:
         if arguments.prefix_cache == "on":

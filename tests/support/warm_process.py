@@ -53,15 +53,24 @@ class WarmProcess:
         self, argv: Sequence[object], folder: Path, processes: int, program: str | None = None
     ) -> list[int]:
         """Start a command on so many processes that know each other, as a launcher would, and return their ids."""
+        if processes == 1:
+            return [self.start(argv, folder, program)]
+        return self.start_machines(argv, [folder], processes, program)
+
+    def start_machines(
+        self, argv: Sequence[object], folders: Sequence[Path], processes: int, program: str | None = None
+    ) -> list[int]:
+        """Start a command on so many processes of each machine, which has a folder of its own, as a launcher would."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         started = []
-        for rank in range(processes):
-            environment = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            environment |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
-            environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-            started.append(self.start(argv, folder, program, **(environment if processes > 1 else {})))
+        for machine, folder in enumerate(folders):
+            for local in range(processes):
+                environment = {"RANK": str(machine * processes + local), "LOCAL_RANK": str(local)}
+                environment |= {"WORLD_SIZE": str(len(folders) * processes), "LOCAL_WORLD_SIZE": str(processes)}
+                environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+                started.append(self.start(argv, folder, program, **environment))
         return started
 
     def wait(self, process: int) -> int:
