@@ -29,10 +29,14 @@ from .onnx_graph import (
 )
 
 INPUTS = ("input_ids", "attention_mask")
+_HEADROOM = 1.2  # a fixed scale reaches this much further than the largest value seen
+_LEAST = 1e-5  # of what is seen and of weights, where shares between them are taken
 _HIDDEN = np.float32(-1e30)  # added to the score of a position that is not seen
 
 
-def build_graph(config: SpamGPTConfig, weights: Mapping[str, Array], int8: bool = False) -> Any:
+def build_graph(
+    config: SpamGPTConfig, weights: Mapping[str, Array], int8: bool = False, largest: Mapping[str, Array] | None = None
+) -> Any:
     """Return a classifier as a graph, an `onnx.ModelProto`.
 
     Its inputs are `input_ids` and `attention_mask` (int64, `[batch, length]`), its output is `logits`
@@ -42,13 +46,15 @@ def build_graph(config: SpamGPTConfig, weights: Mapping[str, Array], int8: bool 
         config: The sizes.
         weights: Its state dict, in float32.
         int8: Whether the large matrices and the token embedding are stored in int8.
+        largest: The largest absolute outputs of the blocks' norms, by their names, to fix the scales of their outputs
+            in int8. *Shape:* `[C]`.
 
     Raises:
         ValueError: If there are other tensors than a classifier's.
     """
     from onnx import TensorProto, helper
 
-    builder = _Builder(config, weights, int8)
+    builder = _Builder(config, weights, int8, largest or {})
     builder.build()
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"]) for name in INPUTS]
     output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", config.num_labels])
@@ -58,9 +64,11 @@ def build_graph(config: SpamGPTConfig, weights: Mapping[str, Array], int8: bool 
 
 
 class _Builder(OnnxGraph):
-    def __init__(self, config: SpamGPTConfig, weights: Mapping[str, Array], int8: bool) -> None:
+    def __init__(
+        self, config: SpamGPTConfig, weights: Mapping[str, Array], int8: bool, largest: Mapping[str, Array]
+    ) -> None:
         super().__init__()
-        self.config, self.int8 = config, int8
+        self.config, self.int8, self.largest = config, int8, largest
         self.weights = dict(weights)  # what is not used yet
 
     def build(self) -> None:
@@ -139,12 +147,10 @@ class _Builder(OnnxGraph):
     def _block(self, x: str, name: str) -> str:
         """Return the states after a block, `[T·B, C]`."""
         heads = self._shape(self.config.n_heads, self.config.emb_dim // self.config.n_heads)  # [T, B, H, D]
-        inputs = Rows(self, self._norm(x, f"{name}.norm1"), self.int8)
         output = self._output(name)  # before the values' weights are taken
-        queries, keys, values = (
-            self.add("Reshape", self._linear(f"{name}.att.W_{it}").apply(self, inputs), heads)
-            for it in ("query", "key", "value")
-        )
+        layers = [self._linear(f"{name}.att.W_{it}") for it in ("query", "key", "value")]
+        inputs = self._read_norm(x, f"{name}.norm1", layers)
+        queries, keys, values = (self.add("Reshape", layer.apply(self, inputs), heads) for layer in layers)
         queries = self.add("Transpose", queries, perm=[1, 2, 0, 3])  # [B, H, T, D]
         keys = self.add("Transpose", keys, perm=[1, 2, 3, 0])  # [B, H, D, T]
         values = self.add("Transpose", values, perm=[1, 2, 0, 3])
@@ -158,15 +164,16 @@ class _Builder(OnnxGraph):
         """Return the states at the positions `at` `[B, 1]` alone: `[B, C]`. See `MultiHeadAttention._attend_from`."""
         C, H = self.config.emb_dim, self.config.n_heads
         D = C // H
-        normed = self._norm(x, f"{name}.norm1")
+        output = self._output(name)
+        query, key, value = layers = [self._linear(f"{name}.att.W_{it}") for it in ("query", "key", "value")]
+        normed, largest = self._norm_for(x, f"{name}.norm1", layers)
         texts = self.add("Range", integer(0), self.add("Squeeze", self.rows), integer(1))  # [B]
         places = self.add("Add", self.add("Mul", self.add("Squeeze", at, axes(1)), self.rows), texts)
-        output = self._output(name)
-        query = Rows(self, self.add("Gather", normed, places), self.int8)
-        queries = self._linear(f"{name}.att.W_query").apply(self, query)
+        read = Rows(self, self.add("Gather", normed, places), self.int8, largest=largest)
+        queries = query.apply(self, read)
         queries = self.add("Transpose", self.add("Reshape", queries, axes(-1, H, D)), perm=[1, 0, 2])  # [H, B, D]
-        keys = self._take(f"{name}.att.W_key.weight").reshape(H, D, C)
-        values = self._take(f"{name}.att.W_value.weight").reshape(H, D, C).transpose(0, 2, 1)
+        keys = key.weight.reshape(H, D, C)
+        values = value.weight.reshape(H, D, C).transpose(0, 2, 1)
         reach = self.add("Transpose", self.add("MatMul", queries, keys), perm=[1, 0, 2])  # [B, H, C]
         all_states = self.add("Reshape", normed, self._shape(C))  # [T, B, C]
         scores = self.add("MatMul", reach, self.add("Transpose", all_states, perm=[1, 2, 0]))  # [B, H, T]
@@ -181,8 +188,8 @@ class _Builder(OnnxGraph):
         return self._feed_forward(x, name)
 
     def _feed_forward(self, x: str, name: str) -> str:
-        inputs = Rows(self, self._norm(x, f"{name}.norm2"), self.int8)
-        inner = self._linear(f"{name}.ff.layers.0").apply(self, inputs, gelu=True)
+        layer = self._linear(f"{name}.ff.layers.0")
+        inner = layer.apply(self, self._read_norm(x, f"{name}.norm2", [layer]), gelu=True)
         output = self._linear(f"{name}.ff.layers.2").apply(self, Rows(self, inner, self.int8, after_gelu=True))
         return self.add("Add", output, x)
 
@@ -202,6 +209,29 @@ class _Builder(OnnxGraph):
             share = np.float32((self.config.emb_dim // self.config.n_heads) ** -0.5)
             weight, bias = weight * share, None if bias is None else bias * share
         return Linear(weight, bias)
+
+    def _read_norm(self, x: str, name: str, layers: list[Linear]) -> Rows:
+        """Return the outputs of a norm as the layers read them."""
+        normed, largest = self._norm_for(x, name, layers)
+        return Rows(self, normed, self.int8, largest=largest)
+
+    def _norm_for(self, x: str, name: str, layers: list[Linear]) -> tuple[str, float | None]:
+        """Return the outputs of a norm that the layers alone read, and how far a fixed scale must reach.
+
+        With one scale for all, a column that is much larger than the others would leave them few of the 255 steps. So
+        each is divided by a number that its weights are multiplied by, halfway between what would be best for either
+        (SmoothQuant, arXiv 2211.10438, equation 4).
+        """
+        largest = self.largest.get(name)
+        if not self.int8 or largest is None:
+            return self._norm(x, name), None
+        weights = np.max([np.abs(layer.weight).max(axis=0) for layer in layers], axis=0)  # [C]
+        share = np.sqrt(np.maximum(largest, _LEAST) / np.maximum(weights, _LEAST)).astype(np.float32)
+        for layer in layers:
+            layer.weight = layer.weight * share
+        for part in ("scale", "shift"):
+            self.weights[f"{name}.{part}"] = self.weights[f"{name}.{part}"] / share
+        return self._norm(x, name), float((largest / share).max()) * _HEADROOM
 
     def _norm(self, x: str, name: str) -> str:
         scale, shift = self._take(f"{name}.scale"), self._take(f"{name}.shift")

@@ -1,8 +1,8 @@
 """Parts of an ONNX graph: nodes and constants, activations, linear layers in float32 or int8.
 
-In int8 each row of activations gets a scale at run time, and each column of a matrix has one: what is made of a row
-does not depend on the other rows. A weight has seven bits, because CPUs without VNNI saturate on sums of two products
-of eight.
+In int8 each column of a matrix has a scale, and each row of activations gets one at run time unless it is fixed: what
+is made of a row does not depend on the other rows. A weight has seven bits, because CPUs without VNNI saturate on sums
+of two products of eight.
 """
 
 from typing import Any
@@ -66,6 +66,46 @@ class OnnxGraph:
         return outputs
 
 
+class Rows:
+    """Activations that linear layers read, `[N, C]`: in float32, or in eight bits.
+
+    In eight bits each row has a scale of its own, found at run time, or all have one that is fixed.
+
+    Args:
+        graph: The graph.
+        values: Their name.
+        int8: Whether to quantize them.
+        after_gelu: Whether they come from a GELU, so that they hardly go below 0.
+        largest: The largest absolute value, if it is known: the scale is then fixed, and what is larger is cut off.
+    """
+
+    def __init__(
+        self, graph: OnnxGraph, values: str, int8: bool, after_gelu: bool = False, largest: float | None = None
+    ) -> None:
+        self.values, self.int8, self.zero = values, int8, 64 if after_gelu else 128
+        self.row_scales: str | None = None  # [N, 1]
+        self.scale = np.float32(1)  # of all rows
+        if int8 and largest is not None:
+            self.scale = np.float32(max(largest / (255 - self.zero), float(_TINY)))
+            self.values = graph.add("QuantizeLinear", values, self.scale, np.uint8(self.zero))
+        elif int8:
+            self._quantize_rows(graph, after_gelu)
+
+    def _quantize_rows(self, graph: OnnxGraph, after_gelu: bool) -> None:
+        values, least = self.values, float(_TINY)
+        largest = graph.add("ReduceMax", values, axes(1), keepdims=1)  # [N, 1]
+        if after_gelu:
+            least = _LOWEST_GELU / self.zero
+        else:
+            smallest = graph.add("Neg", graph.add("ReduceMin", values, axes(1), keepdims=1))
+            largest = graph.add("Max", largest, smallest)
+        scale = graph.add("Mul", largest, np.float32(1 / (255 - self.zero)))
+        self.row_scales = graph.add("Max", scale, np.float32(least))
+        flat = graph.add("Squeeze", self.row_scales, axes(1))  # [N]
+        zeros = graph.add("Expand", np.array([self.zero], dtype=np.uint8), graph.add("Shape", flat))
+        self.values = graph.add("QuantizeLinear", values, flat, zeros, axis=0)
+
+
 class Linear:
     """A linear layer, in float32 or int8.
 
@@ -77,51 +117,23 @@ class Linear:
     def __init__(self, weight: Array, bias: Array | None = None) -> None:
         self.weight, self.bias = weight, bias
 
-    def apply(self, graph: OnnxGraph, rows: "Rows", gelu: bool = False) -> str:
+    def apply(self, graph: OnnxGraph, rows: Rows, gelu: bool = False) -> str:
         """Return the layer's output, `[N, out]`, or what the GELU makes of it."""
-        if rows.scale is None:
-            bias = [] if self.bias is None else [self.bias]
+        bias = [] if self.bias is None else [self.bias]
+        if not rows.int8:
             output = graph.add("Gemm" if bias else "MatMul", rows.values, self.weight.T, *bias)
             return graph.add("Gelu", output, approximate="tanh") if gelu else output
         whole, scales = round_rows(self.weight, _LEVELS)
         zeros = np.zeros(len(whole), dtype=np.int8)
-        factors = (np.float32(1), scales[:, 0], np.uint8(rows.zero), zeros)
-        output = graph.add_contrib("MatMulIntegerToFloat", rows.values, whole.T, *factors)
-        output = graph.add("Mul", output, rows.scale)
+        inputs: list[Value] = [rows.values, whole.T, rows.scale, scales[:, 0], np.uint8(rows.zero), zeros]
+        if rows.row_scales is None:
+            inputs, bias = [*inputs, *bias], []
+        output = graph.add_contrib("MatMulIntegerToFloat", *inputs)
+        if rows.row_scales is not None:
+            output = graph.add("Mul", output, rows.row_scales)
         if gelu:
-            return graph.add_contrib("FastGelu", output, *([] if self.bias is None else [self.bias]))
-        return output if self.bias is None else graph.add("Add", output, self.bias)
-
-
-class Rows:
-    """Activations that linear layers read, `[N, C]`: in float32, or in eight bits with a scale for each row.
-
-    Args:
-        graph: The graph.
-        values: Their name.
-        int8: Whether to quantize them.
-        after_gelu: Whether they come from a GELU, so that they hardly go below 0.
-    """
-
-    def __init__(self, graph: OnnxGraph, values: str, int8: bool, after_gelu: bool = False) -> None:
-        self.values, self.zero = values, 64 if after_gelu else 128
-        self.scale: str | None = None  # [N, 1]
-        if int8:
-            self._quantize(graph, after_gelu)
-
-    def _quantize(self, graph: OnnxGraph, after_gelu: bool) -> None:
-        values, least = self.values, float(_TINY)
-        largest = graph.add("ReduceMax", values, axes(1), keepdims=1)  # [N, 1]
-        if after_gelu:
-            least = _LOWEST_GELU / self.zero
-        else:
-            smallest = graph.add("Neg", graph.add("ReduceMin", values, axes(1), keepdims=1))
-            largest = graph.add("Max", largest, smallest)
-        scale = graph.add("Mul", largest, np.float32(1 / (255 - self.zero)))
-        self.scale = graph.add("Max", scale, np.float32(least))
-        flat = graph.add("Squeeze", self.scale, axes(1))  # [N]
-        zeros = graph.add("Expand", np.array([self.zero], dtype=np.uint8), graph.add("Shape", flat))
-        self.values = graph.add("QuantizeLinear", values, flat, zeros, axis=0)
+            return graph.add_contrib("FastGelu", output, *bias)
+        return graph.add("Add", output, *bias) if bias else output
 
 
 def round_rows(matrix: Array, levels: int) -> tuple[Array, Array]:

@@ -309,6 +309,39 @@ def test_int8_under_every_rule(tmp_path: Path, pooling: str, causal: bool, bias:
 
 
 @pytest.mark.onnx
+@pytest.mark.parametrize("pooling", ["last_token", "mean", "last_position"])
+def test_examples_fix_the_scales_after_norms(tmp_path: Path, pooling: str) -> None:
+    """A column fifty times as large as the others takes nothing from them; a score still has no neighbours."""
+    model = classifier(pooling=pooling, emb_dim=64, pad_to_length=24)
+    for block in model.model.trf_blocks:
+        for norm, layer in ((block.norm1, block.att.W_query), (block.norm2, block.ff.layers[0])):
+            norm.scale.data[3] *= 50
+            layer.weight.data[:, 3] /= 50
+        for other in (block.att.W_key, block.att.W_value):
+            other.weight.data[:, 3] /= 50
+    ids, mask = batch(16, 20, "right")
+    for name in ("examples", "none"):
+        (tmp_path / name).mkdir()
+    to_onnx(model, tmp_path / "none", int8=True)
+    to_onnx(model, tmp_path / "examples", int8=True, examples=torch.randint(0, PAD, (30, 20)).tolist())
+    assert not any(norm._forward_hooks for norm in model.modules())
+    none, examples = (OnnxModel(tmp_path / name, model.config) for name in ("none", "examples"))
+    with torch.inference_mode():
+        expected = model(ids, mask).logits
+    logits = examples(ids, mask).logits
+    assert 0 < (logits - expected).std() < 0.1 * expected.std()
+    assert (logits - expected).std() < 0.6 * (none(ids, mask).logits - expected).std()
+    torch.testing.assert_close(examples(ids[:1], mask[:1]).logits, logits[:1], rtol=0, atol=1e-5)
+    import onnx
+
+    rows = {}
+    for name in ("none", "examples"):
+        nodes = onnx.load(tmp_path / name / "model.onnx").graph.node
+        rows[name] = sum(node.op_type == "ReduceMax" for node in nodes)
+    assert rows["examples"] < 0.8 * rows["none"]
+
+
+@pytest.mark.onnx
 def test_any_runtime_can_run_float32(tmp_path: Path) -> None:
     """Its operators are ONNX's own, and the checker accepts the file."""
     import onnx
