@@ -174,7 +174,7 @@ def test_every_dependency_is_imported() -> None:
         "anyio",
         "gradio",
     }  # [serve]
-    implied |= {"onnx", "onnxruntime", "onnxscript"}  # the extra [onnx]
+    implied |= {"onnx", "onnxruntime"}  # the extra [onnx]
     assert {names.get(name, name) for name in asked} == imported - implied
 
 

@@ -7,15 +7,11 @@ as real. These are the same position unless the ids end with `<|endoftext|>`, wh
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import GPT2ForSequenceClassification
 
 from ..checkpoint.loading import to_gpt2_config
 from ..errors import UserError
-from ..model.configuration_spam_gpt import SpamGPTConfig
-from ..model.fields_spam_gpt import SpamGPTFields
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
-from .backend import mask_after, trim
 from .from_gpt2 import to_gpt2_names
 from .to_book import as_book
 
@@ -53,45 +49,3 @@ def to_gpt2(model: SpamGPTForSequenceClassification) -> GPT2ForSequenceClassific
     converted = GPT2ForSequenceClassification(to_gpt2_config(config))
     converted.load_state_dict(state)
     return converted.eval()
-
-
-class GPT2Classifier:
-    """A `Backend` that runs a `GPT2ForSequenceClassification`.
-
-    Args:
-        model: The model.
-        config: Its sizes and labels in our terms.
-    """
-
-    def __init__(self, model: GPT2ForSequenceClassification, config: SpamGPTConfig | SpamGPTFields) -> None:
-        self.model = model
-        self.config: Any = config
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the weights."""
-        return self.model.device
-
-    def to(self, device: str | torch.device) -> "GPT2Classifier":
-        """Move the weights to a device."""
-        self.model.to(device)  # type: ignore[arg-type]
-        return self
-
-    def eval(self) -> "GPT2Classifier":
-        """Turn dropout off."""
-        self.model.eval()
-        return self
-
-    def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
-        """Score a batch of texts.
-
-        Args:
-            input_ids: Token ids. *Shape:* `[B, T]`.
-            attention_mask: 1 for real tokens, 0 for padding, on either side. *Shape:* `[B, T]`.
-
-        Returns:
-            `logits` of *shape* `[B, num_labels]`.
-        """
-        input_ids, lengths = trim(input_ids, attention_mask, self.config.pad_token_id)
-        lengths = lengths.clamp(min=1)  # in our model, too, a text without tokens is a single pad id
-        return self.model(input_ids, attention_mask=mask_after(lengths, input_ids.shape[1]))

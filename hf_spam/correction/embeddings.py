@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from ..conversion.backend import mask_after
+from ..engines.backend import mask_after
 from ..errors import UserError
 from ..inference.classifier import SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification

@@ -12,7 +12,7 @@ from .engine import Engine
 if TYPE_CHECKING:
     import torch
 
-    from ..conversion.backend import Backend
+    from .backend import Backend
 
 Precision = Literal["fp32", "bf16"]
 _TYPES = {"fp32": "float32", "bf16": "bfloat16"}  # torch's names
@@ -76,7 +76,7 @@ def load_engine(
     if checkpoint.kind == "checkpoint":
         return PlainEngine(checkpoint, dtype, place)
     from ..checkpoint.loading import load_model
-    from ..conversion.to_gpt2 import GPT2Classifier
+    from .gpt2 import GPT2Classifier
 
     loaded: Any = load_model(checkpoint, dtype)
     return TorchEngine((GPT2Classifier(loaded, config) if checkpoint.kind == "gpt2" else loaded).to(place))

@@ -20,7 +20,7 @@ from ..model.pooling_spam_gpt import find_position, mean_logits, to_rows
 from .engine import Logits, Rows, Version, pad
 
 if TYPE_CHECKING:
-    from ..conversion.backend import Backend
+    from .backend import Backend
 
 CPU_BUDGET, GPU_BUDGET = 2048, 65536
 _ALIGNMENT = 64  # bytes, as torch allocates on a CPU

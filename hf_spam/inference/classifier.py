@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-    from ..conversion.backend import Backend
+    from ..engines.backend import Backend
 
 _SHARE = 64  # positions of a batch that is worth a core of its own
 _WINDOW = 16384  # texts that are tokenized and sorted by length together

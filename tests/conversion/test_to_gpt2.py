@@ -11,8 +11,9 @@ from transformers import GPT2ForSequenceClassification, GPT2Tokenizer, pipeline
 
 from hf_spam import SpamClassifier, SpamGPTConfig, SpamGPTForSequenceClassification, UserError
 from hf_spam.conversion.from_gpt2 import SIZES
-from hf_spam.conversion.to_gpt2 import GPT2Classifier, to_gpt2
+from hf_spam.conversion.to_gpt2 import to_gpt2
 from hf_spam.data import sources
+from hf_spam.engines.gpt2 import GPT2Classifier
 
 Run = Callable[..., tuple[int, str, str]]
 STOCK = ["--pooling", "last_token", "--causal", "true"]  # what transformers' own GPT-2 can do

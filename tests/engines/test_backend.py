@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_spam import SpamClassifier, SpamGPTForSequenceClassification
-from hf_spam.conversion.backend import mask_after, trim
-from hf_spam.conversion.to_gpt2 import GPT2Classifier
+from hf_spam.engines.backend import mask_after, trim
+from hf_spam.engines.gpt2 import GPT2Classifier
 from hf_spam.engines.onnx_engine import OnnxModel
 
 PAD = 99
