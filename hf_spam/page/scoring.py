@@ -139,7 +139,7 @@ class Messages:
             raise UserError(f"The words are weighed in messages of at most {MOST_EXPLAINED} words; this one has more.")
         logits, _ = await self.score([message, *leave_out(message, words), ""])
         found = weigh(words, logits[:-1], self.task)
-        nothing = float(log_odds(logits[-1:], self.task.names.index(found.label), self.task))
+        nothing = float(log_odds(logits[-1:], self.task.names.index(found.label), self.task)[0])
         return Reasons(found, nothing, found.label)
 
     @property

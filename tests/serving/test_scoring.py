@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 
 from hf_spam import SpamClassifier
+from hf_spam.engines.engine import Logits
 from hf_spam.serving.settings import Limits, Settings
 
 pytestmark = pytest.mark.serve
@@ -28,7 +29,7 @@ class Slow(SpamClassifier):
         self.sizes: list[int] = []
         self.fault: Exception | None = None
 
-    def score_ids(self, ids: list[list[int]], max_padding: int | None = None) -> torch.Tensor:
+    def score_ids(self, ids: list[list[int]], max_padding: int | None = None) -> Logits:
         """Score them when it may."""
         self.sizes.append(len(ids))
         assert self.leave.wait(20)
@@ -80,7 +81,7 @@ def test_what_waits_is_scored_together(whole: SpamClassifier) -> None:
 
     found = asyncio.run(ask())
     assert slow.sizes == [1, 20]
-    assert torch.allclose(torch.cat([scored.logits for scored in found]), whole.logits(texts), atol=1e-4)
+    assert np.allclose(np.concatenate([scored.logits for scored in found]), whole.logits(texts), atol=1e-4)
     assert all(len(scored.lengths) == 2 for scored in found)
 
 
@@ -103,7 +104,7 @@ def test_no_more_than_a_batch_is_taken(whole: SpamClassifier, monkeypatch: pytes
         found = await asyncio.gather(*tasks)
         scorer.close()
         for some, scored in zip(texts, found[1:], strict=True):
-            assert torch.allclose(scored.logits, whole.logits(some), atol=1e-4)
+            assert np.allclose(scored.logits, whole.logits(some), atol=1e-4)
             assert len(scored.lengths) == len(some)
         assert order == [0, 1, 2, 3, 5, 6, 4]
 
@@ -262,4 +263,4 @@ def test_get_at_the_root_is_free(whole: SpamClassifier) -> None:
 def test_scores_do_not_depend_on_it(whole: SpamClassifier) -> None:
     texts = ["a", "see you there " * 20, "see you", "win " * 50]
     ids = [whole.tokenizer(text)["input_ids"] for text in texts]
-    assert torch.allclose(whole.score_ids(ids), whole.score_ids(ids, max_padding=3), atol=1e-5)
+    assert np.allclose(whole.score_ids(ids), whole.score_ids(ids, max_padding=3), atol=1e-5)
