@@ -119,9 +119,9 @@ def test_which_files(rows: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"empty: expected a folder of Parquet files, found none in it\."):
         list_parquet(tmp_path / "empty")
-    pq.write_table(pa.table({"text": ["one"], "more": [1]}), rows / "d.parquet")
+    pq.write_table(pa.table({"text": ["one"], "label": ["ham"], "more": [1]}), rows / "d.parquet")
     with pytest.raises(UserError, match=r"d\.parquet: expected the columns .* Give files of the same columns\."):
-        read_columns(list_parquet(rows), "text")
+        read_columns(list_parquet(rows), None)
 
 
 def test_no_rows_and_what_is_in_the_way(tiny_run: Callable[[str], Path], tmp_path: Path) -> None:
