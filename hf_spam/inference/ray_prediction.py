@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -226,8 +227,10 @@ def _cluster(processes: int | None) -> Iterator[_Cluster]:
 
     address = os.environ.get("RAY_ADDRESS", "local")
     # One CPU more than there are processes: reading and writing must go on beside them.
-    own = {"num_cpus": (processes or max(1, (os.cpu_count() or 1) - 1)) + 1} if address == "local" else {}
-    quiet = {"include_dashboard": False} if address == "local" else {}
+    own: dict[str, Any] = (
+        {"num_cpus": (processes or max(1, (os.cpu_count() or 1) - 1)) + 1} if address == "local" else {}
+    )
+    quiet: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         with _silent():  # where it says that it says no more
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own, **quiet)
