@@ -233,7 +233,7 @@ def _cluster(processes: int | None) -> Iterator[_Cluster]:
     quiet: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         with _silent():  # where it says that it says no more
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own, **quiet)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise UserError(f"--engine ray: no cluster at {address}: {one_line(error)}") from None
     try:
