@@ -227,10 +227,8 @@ def _cluster(processes: int | None) -> Iterator[_Cluster]:
 
     address = os.environ.get("RAY_ADDRESS", "local")
     # One CPU more than there are processes: reading and writing must go on beside them.
-    own: dict[str, Any] = (
-        {"num_cpus": (processes or max(1, (os.cpu_count() or 1) - 1)) + 1} if address == "local" else {}
-    )
-    quiet: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    cpus = (processes or max(1, (os.cpu_count() or 1) - 1)) + 1
+    own: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": False} if address == "local" else {}
     try:
         with _silent():  # where it says that it says no more
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
