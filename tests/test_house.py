@@ -46,7 +46,7 @@ ROOMS = [
     {"training"},
     {"equivalence", "hub", "starting"},
     {"benchmarks", "cross_validation", "experiments", "pretraining", "searching"},
-    {"page"},
+    {"alternatives", "page"},
     {"commands"},
     {"cli", "__init__"},
     {"__main__"},

@@ -18,8 +18,9 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ..benchmarks import encoders, inference, linear, own, training, word_vectors
-from ..benchmarks.contest import FIRST, Contender, Contest, measure
+from ..alternatives import encoders, linear, own, word_vectors
+from ..alternatives.contest import FIRST, Contender, Contest, measure
+from ..benchmarks import inference, training
 from ..benchmarks.describing import describe, describe_row
 from ..benchmarks.plotting import plot_alternatives
 from ..benchmarks.processes import cold_start, in_own_process

@@ -1,4 +1,4 @@
-"""What users would pick instead: what is asked of each, and that each answers.   pytest tests/benchmarks/test_alternatives.py
+"""What users would pick instead: what is asked of each, and that each answers.   pytest tests/alternatives/test_alternatives.py
 
 Those that need the extra: pytest -m benchmark tests/benchmarks
 """
@@ -16,15 +16,15 @@ import pandas as pd
 import pytest
 import torch
 
-from hf_spam.benchmarks import contest, own
-from hf_spam.benchmarks.contest import FIRST, Contest, classify, distinct, measure, prepare
+from hf_spam.alternatives import contest, own
+from hf_spam.alternatives.contest import FIRST, Contest, classify, distinct, measure, prepare
+from hf_spam.alternatives.encoders import Compiled, Encoder, convert, scores_of
+from hf_spam.alternatives.linear import CONTENDERS as LINEAR
+from hf_spam.alternatives.linear import Linear
+from hf_spam.alternatives.word_vectors import FastText, StaticVectors
 from hf_spam.benchmarks.describing import describe, describe_row
-from hf_spam.benchmarks.encoders import Compiled, Encoder, convert, scores_of
-from hf_spam.benchmarks.linear import CONTENDERS as LINEAR
-from hf_spam.benchmarks.linear import Linear
 from hf_spam.benchmarks.plotting import draw_alternatives, plot_alternatives
 from hf_spam.benchmarks.processes import cold_start
-from hf_spam.benchmarks.word_vectors import FastText, StaticVectors
 from hf_spam.commands import benchmark
 from hf_spam.tokens.tokenization import build_tokenizer
 

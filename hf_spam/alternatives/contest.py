@@ -10,7 +10,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from .processes import cold_start, in_fresh_process
+from ..benchmarks.processes import cold_start, in_fresh_process
 
 FIRST = "Call me when you land"
 CHUNK = 10_000  # messages of the many that are held at once

@@ -1,0 +1,1 @@
+"""What would users pick instead?"""
