@@ -128,7 +128,7 @@ def plan(model: SpamGPTForSequenceClassification, tokenized: DatasetDict, precis
         tokenized: The splits.
         precision: accelerate's name for it: `no` (the model's own), `bf16` or `fp16`.
     """
-    config, pooled_alone = model.config, _is_pooled(model)
+    config, pooled_alone = model.config, is_pooled(model)
     distinct = {tuple(ids) for split in tokenized.values() for ids in split["input_ids"][:]}
     texts = sorted(distinct, key=lambda ids: (-len(ids), ids))
     spans, positions = {}, 0
@@ -209,13 +209,13 @@ def _compute(model: SpamGPTForSequenceClassification, texts: list[Ids]) -> Tenso
     mask = pad_sequence([torch.ones(len(ids)) for ids in texts], batch_first=True)
     in_idx, real = to_rows(config, ids.to(model.device), mask.to(model.device))  # [B, T]
     lengths = None if config.causal or config.row_length else real.sum(dim=1)
-    if not _is_pooled(model):
+    if not is_pooled(model):
         return gpt.states(in_idx, gpt.frozen_blocks, lengths)
     states = gpt.states(in_idx, config.n_layers - 1, lengths)
     return gpt.trf_blocks[-1](states, find_position(config, real), lengths)
 
 
-def _is_pooled(model: SpamGPTForSequenceClassification) -> bool:
+def is_pooled(model: SpamGPTForSequenceClassification) -> bool:
     """Tell whether one position of each text is all that is needed: no block trains, and no mean is read."""
     return model.model.frozen_blocks == model.config.n_layers and not model.config.pooling.startswith("mean")
 
@@ -229,7 +229,7 @@ def _key(model: SpamGPTForSequenceClassification, planned: PrefixPlan, precision
     """Return 64 bits of a hash of everything that the states depend on."""
     config, gpt = model.config, model.model
     facts = (_FORMAT, gpt.frozen_blocks, precision, str(model.dtype), config.n_heads, config._attn_implementation)
-    rule = (config.pooling if _is_pooled(model) else None, config.row_length, config.causal, config.pad_token_id)
+    rule = (config.pooling if is_pooled(model) else None, config.row_length, config.causal, config.pad_token_id)
     digest = hashlib.sha256(repr((facts, rule, planned.texts)).encode())
     used = sorted({config.pad_token_id or 0, *(id_ for ids in planned.texts for id_ in ids)})
     blocks = list(gpt.trf_blocks)[: gpt.frozen_blocks]

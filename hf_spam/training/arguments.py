@@ -218,6 +218,7 @@ class SpamTrainingArguments(TrainingArguments):
     prefix_cache_dir: str | None = option(
         None, "Keep that cache here for later runs (default: in the run, until it is finished).", SPEED, FOLDER
     )
+    cuda_graphs: bool = option(True, "With that cache and one GPU, replay each step as a CUDA graph.", SPEED)
     used_rows: bool = option(
         True, "With --trainable all, let AdamW update only the embeddings of tokens that occur.", SPEED
     )
