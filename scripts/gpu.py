@@ -1,7 +1,7 @@
 """Measure fine-tuning and classification on a GPU, and take steps with each launch configuration: about ten minutes.
 
     python scripts/gpu.py --output outputs/gpu
-    python scripts/gpu.py --output outputs/gpu --parts training --only "ours"
+    python scripts/gpu.py --output outputs/gpu --parts training --only "ours fp32" "ours bf16"
 
 Each system runs in a process of its own. A line is printed and NAME.json written when one is done, so that a run that
 is stopped keeps what it has. Without a GPU everything runs on the CPU, which --model_size tiny makes short.
@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model_size", default="small", help="Width and depth (default: small).")
     parser.add_argument("--steps", type=int, default=12, help="Steps to time of what is scaled (default: 12).")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="What to measure.")
-    parser.add_argument("--only", default="", help="Measure only systems whose name and precision begin like this.")
+    parser.add_argument("--only", nargs="+", help="Measure only these: 'ours fp32', 'classification bf16', ...")
     return parser
 
 
@@ -56,16 +56,8 @@ def launch(name: str, more: list[str], model_size: str, messages: pd.DataFrame) 
         messages.to_csv(table, index=False)
         command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
         command += [str(CONFIGURATIONS / f"{name}.yaml"), *more, "-m", "hf_spam", "train", "--weights", "random"]
-        command += [
-            "--model_size",
-            model_size,
-            "--max_steps",
-            "20",
-            "--eval_freq",
-            "10",
-            "--output_dir",
-            folder + "/run",
-        ]
+        command += ["--model_size", model_size, "--max_steps", "20", "--eval_freq", "10", "--balance", "true"]
+        command += ["--data_file", str(table), "--output_dir", f"{folder}/run"]
         start = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
         lines = (done.stdout + done.stderr).strip().splitlines()
@@ -85,7 +77,7 @@ def main(options: argparse.Namespace) -> None:
         print(json.dumps(found[-1]), flush=True)
 
     def measure(part: str, name: str, precision: str, work: Any, *arguments: Any, **keywords: Any) -> None:
-        if f"{name} {precision}".startswith(options.only):
+        if options.only is None or f"{name} {precision}" in options.only:
             try:
                 figures = in_own_process(work, *arguments, **keywords)
             except Exception as error:  # the others are worth having
@@ -100,6 +92,7 @@ def main(options: argparse.Namespace) -> None:
         task = inference.Task(messages["Text"].tolist(), options.model_size, 200)
         for precision in on_gpu.PRECISIONS:
             measure("inference", "classification", precision, on_gpu.classification, task, precision)
+        measure("inference", "without cuDNN", "bf16", on_gpu.classification, task, "bf16", plans=False)
     if "launch" in options.parts:
         with ThreadPoolExecutor() as pool:
             runs = [pool.submit(launch, name, more, options.model_size, messages) for name, more in LAUNCHES]

@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
+
 from ..inference.classifier import SpamClassifier
 from ..inference.repeats import Repeats
 from ..tokens.tokenization import build_tokenizer
@@ -38,14 +40,23 @@ def compiled(job: training.Job, precision: str, mode: str) -> dict[str, Any]:
     return training.ours(job, precision)
 
 
-def classification(task: inference.Task, precision: str, budgets: tuple[int, ...] = BUDGETS) -> dict[str, Any]:
+def classification(
+    task: inference.Task, precision: str, budgets: tuple[int, ...] = BUDGETS, plans: bool = True
+) -> dict[str, Any]:
     """Time `SpamClassifier` from text to label, and its batches alone, for each size of a batch.
+
+    Args:
+        task: The messages and the model's size.
+        precision: One of `PRECISIONS`.
+        budgets: The sizes.
+        plans: Whether attention may be cuDNN's, which plans anew for each shape.
 
     Returns:
         For each size messages a second and tokens a second, both from text to label, and `scored`: messages a second
         of texts that are tokenized already.
     """
     allow_tf32(precision)
+    torch.backends.cuda.enable_cudnn_sdp(plans)
     half: Any = "bf16" if precision == "bf16" else "fp32"
     model, tokenizer = inference.random_model(task, half), build_tokenizer()
     found = {}

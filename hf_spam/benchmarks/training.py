@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 import torch
 from datasets import DatasetDict
+from torch.nn.attention import sdpa_kernel
 from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     DataCollatorWithPadding,
@@ -36,6 +37,7 @@ from ..tokens.batching import token_batches
 from ..tokens.encoding import longest_text
 from ..tokens.tokenization import build_tokenizer, gpt2_encoding, tokenize
 from ..trainable.freezing import freeze
+from ..trainable.frozen_prefix import UNPLANNED
 from ..training.arguments import ModelArguments, SpamTrainingArguments
 from ..training.fine_tuning import build_trainer, fine_tune
 from ..training.initial_model import build_config, initialize_model
@@ -209,13 +211,13 @@ def frozen_pass(job: Job, precision: str) -> dict[str, Any]:
     rows = [torch.tensor(ids) for name in SPLITS for ids in tokenized[name]["input_ids"]]
 
     def run(batches: Iterator[list[int]]) -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), sdpa_kernel(UNPLANNED):
             for batch in batches:
                 ids = pad_sequence([rows[row] for row in batch], batch_first=True).to(device)
                 gpt.states(ids, gpt.frozen_blocks)
 
     lengths = list(map(len, rows))
-    run(islice(token_batches(lengths, 2048), 1))
+    run(islice(token_batches(lengths, 2048), None if gpt.device.type == "cuda" else 1))  # a GPU: every shape
     taken = seconds(lambda: run(token_batches(lengths, 2048)))
     operations = 2 * 12 * gpt.config.emb_dim**2 * gpt.frozen_blocks * sum(lengths)  # without attention's own products
     rate = matrix_product_rate(dtype, device)

@@ -29,7 +29,7 @@ from .texts import as_list, prefetch
 Precision = Literal["fp32", "bf16"]
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-_CPU_BUDGET, _GPU_BUDGET = 2048, 65536
+_CPU_BUDGET, _GPU_BUDGET = 2048, 16384
 _WINDOW = 16384  # texts that are tokenized and sorted by length together
 
 CHECKPOINT_FILES = ["*.json", "model*.safetensors", "model.onnx*", "adapter_model.safetensors"]

@@ -19,6 +19,7 @@ import torch
 from datasets import DatasetDict
 from filelock import FileLock
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DataCollatorWithPadding
 
@@ -30,6 +31,8 @@ from ..tokens.batching import token_batches
 
 TOKEN_BUDGET = 2048  # positions of a batch, padding included: the fastest matrix products on a CPU
 _FORMAT = 2  # of the file; part of its key
+# On a GPU cuDNN's attention plans anew for each shape, which takes longer than the batch.
+UNPLANNED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 Ids = tuple[int, ...]
 
@@ -61,6 +64,14 @@ class PrefixCache:
         spans = [self.spans[tuple(ids)] for ids in texts]
         rows = [self.states[start : start + length] for start, length in spans]
         return pad_sequence(rows, batch_first=True).to(self.dtype)
+
+    def move_to(self, device: torch.device) -> None:
+        """Hold the states on a GPU, where batches are made in less time than it takes to copy them there.
+
+        They stay in the file if they would take a quarter of the GPU's free memory.
+        """
+        if device.type == "cuda" and self.states.nbytes < torch.cuda.mem_get_info(device)[0] / 4:
+            self.states = self.states.to(device)
 
     def remove(self) -> None:
         """Delete the file and the lock beside it."""
@@ -192,7 +203,7 @@ def _fill(model: SpamGPTForSequenceClassification, planned: PrefixPlan, file: Pa
     row_size = model.config.emb_dim * planned.dtype.itemsize
     batches = processes.shard(list(_batches(model, planned.texts)))
     bar = progress(sum(map(len, batches)), "Frozen blocks", "texts", shown=processes.rank() == 0)
-    with file.open("r+b") as target, bar:
+    with file.open("r+b") as target, bar, sdpa_kernel(UNPLANNED):
         for texts in batches:
             for ids, states in zip(texts, _compute(model, texts), strict=True):
                 start, length = planned.spans[ids]

@@ -227,6 +227,8 @@ def use_prefix_cache(
     log(f"cache  output of the {model.model.frozen_blocks} frozen blocks: {size}")
     cache = load_or_fill(model, planned, folder, precision, trainer.accelerator.autocast())
     trainer.data_collator.cache = cache  # type: ignore[union-attr]
+    if not (arguments.dataloader_pin_memory or arguments.dataloader_num_workers):  # which want batches on the CPU
+        cache.move_to(trainer.accelerator.device)
     if replays(arguments, trainer.accelerator):
         trainer.step_graphs = StepGraphs(model, model.config, is_pooled(model))
     return cache
@@ -250,7 +252,7 @@ def train(trainer: SpamTrainer, interim: InterimEstimates, decay: Decay | None =
         with resuming_from(checkpoint, first):
             if _restore(trainer, checkpoint, interim, decay):
                 return
-    with OrderlyStop() as stop:
+    with OrderlyStop() as stop, processes.keeping_memory():
         for callback in (decay, SealedCheckpoints(checkpoint), stop, EpochEndCheckpoints(), first):
             if callback is not None:
                 trainer.add_callback(callback)
