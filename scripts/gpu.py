@@ -62,7 +62,7 @@ def launch(name: str, more: list[str], model_size: str, messages: pd.DataFrame) 
         done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
         lines = (done.stdout + done.stderr).strip().splitlines()
         said = [line for line in lines if line.startswith(("run ", "cache", "Ep ", "test "))]
-        failed = [] if done.returncode == 0 else lines[-15:]
+        failed = [] if done.returncode == 0 else lines[-60:]
         return {"seconds": time.perf_counter() - start, "rc": done.returncode, "said": said, "failed": failed}
 
 
