@@ -43,7 +43,7 @@ class Task:
 
 def chapters_function(task: Task) -> dict[str, Any]:
     """Time the chapter's function: one message at a time, padded to 120 tokens, in fp32."""
-    model = as_book(_model(task, "fp32", attn_implementation="eager"))
+    model = as_book(random_model(task, "fp32", attn_implementation="eager"))
     encoding, texts = gpt2_encoding(), task.sample[: max(1, task.some // 5)]
     native_loop.classify(SHORT, model, encoding, CHAPTERS_LENGTH)
     taken = seconds(lambda: [native_loop.classify(text, model, encoding, CHAPTERS_LENGTH) for text in texts])
@@ -62,7 +62,7 @@ def transformers_pipeline(task: Task, precision: Precision, batch_size: int) -> 
 
 def ours(task: Task, precision: Precision) -> dict[str, Any]:
     """Time `SpamClassifier` on all messages; of equal ones, 403 in the collection, the first is scored."""
-    classifier = SpamClassifier(_model(task, precision), build_tokenizer())
+    classifier = SpamClassifier(random_model(task, precision), build_tokenizer())
     classifier([SHORT])
     taken = seconds(lambda: classifier(task.texts))
     return {"rate": len(task.texts) / taken, "how": f"{len(task.texts):,} messages"}
@@ -70,7 +70,7 @@ def ours(task: Task, precision: Precision) -> dict[str, Any]:
 
 def one_message(task: Task, precision: Precision) -> dict[str, Any]:
     """Time one short message from text to label, and the bare forward pass on its ids, in turns."""
-    model, tokenizer = _model(task, precision), build_tokenizer()
+    model, tokenizer = random_model(task, precision), build_tokenizer()
     classifier = SpamClassifier(model, tokenizer)
     classifier.repeats = Repeats(0)
     ids = torch.tensor([tokenizer(SHORT)["input_ids"]], device=model.device)
@@ -86,12 +86,12 @@ def one_message(task: Task, precision: Precision) -> dict[str, Any]:
 def load(task: Task) -> dict[str, Any]:
     """Time loading a checkpoint from disk and classifying a first message."""
     with tempfile.TemporaryDirectory() as folder:
-        _model(task, "fp32").save_pretrained(folder)
+        random_model(task, "fp32").save_pretrained(folder)
         build_tokenizer().save_pretrained(folder)
         return {"seconds": seconds(lambda: SpamClassifier.from_pretrained(folder)([SHORT]), repeat=3)}
 
 
-def _model(task: Task, precision: Precision, **options: Any) -> SpamGPTForSequenceClassification:
+def random_model(task: Task, precision: Precision, **options: Any) -> SpamGPTForSequenceClassification:
     torch.manual_seed(123)
     sizes: dict[str, Any] = {**SIZES[task.model_size], "id2label": dict(enumerate(HAM_SPAM)), **options}
     return SpamGPTForSequenceClassification(SpamGPTConfig(**sizes)).eval().to(_device(), _dtype(precision))

@@ -25,7 +25,7 @@ print(json.dumps(found))
 """
 
 
-def in_own_process(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+def in_own_process(work: Callable[..., dict[str, Any]], *arguments: Any, **options: Any) -> dict[str, Any]:
     """Run `work` in a fork of this process, without output.
 
     This process must not have computed anything yet: threads do not survive a fork. What `work` raises is raised here,
@@ -34,16 +34,17 @@ def in_own_process(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict
     Args:
         work: A function of a module, because it is pickled.
         *arguments: Passed to `work`.
+        **options: Likewise.
 
     Returns:
         What `work` returns and `peak_mb`: how far the process's memory rose above its size at the start, in MB
-        (10^6 bytes).
+        (10^6 bytes). Where it computed on a GPU, `gpu_mb` is the most that torch reserved there.
 
     Raises:
         BrokenProcessPool: If the process was killed.
     """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
-        return pool.submit(_measure_growth, work, arguments).result()
+        return pool.submit(_measure_growth, work, arguments, options).result()
 
 
 def in_fresh_process(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
@@ -84,7 +85,9 @@ def cold_start(argv: Sequence[str], repeat: int = 3) -> dict[str, Any]:
     return {name: shortest[name] for name in ("seconds", "memory_mb", "output")}
 
 
-def _measure_growth(work: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) -> dict[str, Any]:
+def _measure_growth(
+    work: Callable[..., dict[str, Any]], arguments: tuple[Any, ...], options: dict[str, Any]
+) -> dict[str, Any]:
     import resource  # not on Windows, where the command refuses before it gets here
 
     before = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -93,9 +96,11 @@ def _measure_growth(work: Callable[..., dict[str, Any]], arguments: tuple[Any, .
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
-        found = work(*arguments)
+        found = work(*arguments, **options)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kibibytes
-    return found | {"peak_mb": (peak - before) / 1e6}
+    torch = sys.modules.get("torch")
+    on_gpu = {"gpu_mb": torch.cuda.max_memory_reserved() / 1e6} if torch and torch.cuda.is_initialized() else {}
+    return found | on_gpu | {"peak_mb": (peak - before) / 1e6}
 
 
 def _measure_size(work: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) -> dict[str, Any]:

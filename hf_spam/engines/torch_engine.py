@@ -22,7 +22,7 @@ from .engine import Logits, Rows, Version, pad
 if TYPE_CHECKING:
     from .backend import Backend
 
-CPU_BUDGET, GPU_BUDGET = 2048, 65536
+CPU_BUDGET, GPU_BUDGET = 2048, 16384
 _ALIGNMENT = 64  # bytes, as torch allocates on a CPU
 
 

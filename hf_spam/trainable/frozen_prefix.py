@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from datasets import DatasetDict
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DataCollatorWithPadding
 
@@ -29,6 +30,8 @@ from ..tokens.batching import token_batches
 
 TOKEN_BUDGET = 2048  # positions of a batch, padding included: the fastest matrix products on a CPU
 _FORMAT = 2  # of the file; part of its key
+# On a GPU cuDNN's attention plans anew for each shape, which takes longer than the batch.
+UNPLANNED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 Ids = tuple[int, ...]
 
@@ -60,6 +63,14 @@ class PrefixCache:
         spans = [self.spans[tuple(ids)] for ids in texts]
         rows = [self.states[start : start + length] for start, length in spans]
         return pad_sequence(rows, batch_first=True).to(self.dtype)
+
+    def move_to(self, device: torch.device) -> None:
+        """Hold the states on a GPU, where batches are made in less time than it takes to copy them there.
+
+        They stay in the file if they would take a quarter of the GPU's free memory.
+        """
+        if device.type == "cuda" and self.states.nbytes < torch.cuda.mem_get_info(device)[0] / 4:
+            self.states = self.states.to(device)
 
     def remove(self) -> None:
         """Delete the file and the lock beside it."""
@@ -125,7 +136,7 @@ def plan(model: SpamGPTForSequenceClassification, tokenized: DatasetDict, precis
         tokenized: The splits.
         precision: accelerate's name for it: `no` (the model's own), `bf16` or `fp16`.
     """
-    config, pooled_alone = model.config, _is_pooled(model)
+    config, pooled_alone = model.config, is_pooled(model)
     distinct = {tuple(ids) for split in tokenized.values() for ids in split["input_ids"][:]}
     texts = sorted(distinct, key=lambda ids: (-len(ids), ids))
     spans, positions = {}, 0
@@ -192,7 +203,7 @@ def _fill(model: SpamGPTForSequenceClassification, planned: PrefixPlan, file: Pa
     row_size = model.config.emb_dim * planned.dtype.itemsize
     batches = list(_batches(model, planned.texts))[processes.local_rank() :: processes.local_world_size()]
     bar = progress(sum(map(len, batches)), "Frozen blocks", "texts", shown=processes.rank() == 0)
-    with file.open("r+b") as target, bar:
+    with file.open("r+b") as target, bar, sdpa_kernel(UNPLANNED):
         for texts in batches:
             for ids, states in zip(texts, _compute(model, texts), strict=True):
                 start, length = planned.spans[ids]
@@ -209,13 +220,13 @@ def _compute(model: SpamGPTForSequenceClassification, texts: list[Ids]) -> Tenso
     mask = pad_sequence([torch.ones(len(ids)) for ids in texts], batch_first=True)
     in_idx, real = to_rows(config, ids.to(model.device), mask.to(model.device))  # [B, T]
     lengths = None if config.causal or config.row_length else real.sum(dim=1)
-    if not _is_pooled(model):
+    if not is_pooled(model):
         return gpt.states(in_idx, gpt.frozen_blocks, lengths)
     states = gpt.states(in_idx, config.n_layers - 1, lengths)
     return gpt.trf_blocks[-1](states, find_position(config, real), lengths)
 
 
-def _is_pooled(model: SpamGPTForSequenceClassification) -> bool:
+def is_pooled(model: SpamGPTForSequenceClassification) -> bool:
     """Tell whether one position of each text is all that is needed: no block trains, and no mean is read."""
     return model.model.frozen_blocks == model.config.n_layers and not model.config.pooling.startswith("mean")
 
@@ -229,7 +240,7 @@ def _key(model: SpamGPTForSequenceClassification, planned: PrefixPlan, precision
     """Return 64 bits of a hash of everything that the states depend on."""
     config, gpt = model.config, model.model
     facts = (_FORMAT, gpt.frozen_blocks, precision, str(model.dtype), config.n_heads, config._attn_implementation)
-    rule = (config.pooling if _is_pooled(model) else None, config.row_length, config.causal, config.pad_token_id)
+    rule = (config.pooling if is_pooled(model) else None, config.row_length, config.causal, config.pad_token_id)
     digest = hashlib.sha256(repr((facts, rule, planned.texts)).encode())
     used = sorted({config.pad_token_id or 0, *(id_ for ids in planned.texts for id_ in ids)})
     blocks = list(gpt.trf_blocks)[: gpt.frozen_blocks]

@@ -118,7 +118,7 @@ class SpamTrainingArguments(TrainingArguments):
 
     Defaults that differ from `TrainingArguments`: `output_dir` outputs/<preset>, `seed` 123, `num_train_epochs` 5,
     `weight_decay` 0.1, `lr_scheduler_type` constant, `max_grad_norm` 0 (no clipping),
-    `dataloader_drop_last` true (training only), `dataloader_pin_memory` false and `use_cpu` true without a GPU,
+    `dataloader_drop_last` true (training only), `dataloader_pin_memory` false, `use_cpu` true without a GPU,
     `per_device_eval_batch_size` 32, `eval_strategy` epoch, `save_strategy` epoch, `save_total_limit` 1,
     `logging_strategy` no, `restore_callback_states_from_checkpoint` true, `ddp_find_unused_parameters` false,
     `hub_strategy` end, `per_device_train_batch_size` unset. Weight decay applies to every parameter.
@@ -218,8 +218,12 @@ class SpamTrainingArguments(TrainingArguments):
     prefix_cache_dir: str | None = option(
         None, "Keep that cache here for later runs (default: in the run, until it is finished).", SPEED, FOLDER
     )
+    cuda_graphs: bool = option(True, "With that cache and one GPU, replay each step as a CUDA graph.", SPEED)
     used_rows: bool = option(
         True, "With --trainable all, let AdamW update only the embeddings of tokens that occur.", SPEED
+    )
+    dataloader_pin_memory: bool = option(
+        False, "Pin batches; with the prefix cache they are then made on the CPU.", SPEED
     )
     ddp_find_unused_parameters: bool | None = option(False, "DistributedDataParallel's option.", TRAINERS)
     push_to_hub: bool = option(False, "Push the finished run with its card, as `hf-spam push` does.", PUBLISHING)

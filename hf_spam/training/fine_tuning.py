@@ -28,8 +28,9 @@ from ..system import processes
 from ..system.files import free_space, is_disk_full
 from ..trainable.adapters import Lora, trained_head, wrap_classifier
 from ..trainable.freezing import freeze
-from ..trainable.frozen_prefix import PrefixCache, PrefixCollator, load_or_fill, plan, why_not_cacheable
+from ..trainable.frozen_prefix import PrefixCache, PrefixCollator, is_pooled, load_or_fill, plan, why_not_cacheable
 from ..trainable.sparse_embedding import Decay, used_rows
+from ..trainable.step_graphs import StepGraphs
 from .arguments import SpamTrainingArguments
 from .callbacks import EpochEndCheckpoints, InterimEstimates, Log, LogLines, ProgressBars
 from .checkpoints import SealedCheckpoints, list_checkpoints, remove_unsealed
@@ -38,7 +39,7 @@ from .interruption import OrderlyStop, describe_stop
 from .recording import describe_start, longest_first, record_training, score_split
 from .resuming import FirstStep, check_contents, is_finished, load_finished, load_state, resuming_from
 from .run import Run, choose_examples, classify_examples
-from .trainer import SpamTrainer
+from .trainer import SpamTrainer, replays
 
 _ADAMW = ("adamw_torch", "adamw_torch_fused")  # to a row without a gradient they do nothing but decay
 
@@ -226,6 +227,10 @@ def use_prefix_cache(
     log(f"cache  output of the {model.model.frozen_blocks} frozen blocks: {size}")
     cache = load_or_fill(model, planned, folder, precision, trainer.accelerator.autocast())
     trainer.data_collator.cache = cache  # type: ignore[union-attr]
+    if not (arguments.dataloader_pin_memory or arguments.dataloader_num_workers):  # which want batches on the CPU
+        cache.move_to(trainer.accelerator.device)
+    if replays(arguments, trainer.accelerator):
+        trainer.step_graphs = StepGraphs(model, model.config, is_pooled(model))
     return cache
 
 
@@ -247,7 +252,7 @@ def train(trainer: SpamTrainer, interim: InterimEstimates, decay: Decay | None =
         with resuming_from(checkpoint, first):
             if _restore(trainer, checkpoint, interim, decay):
                 return
-    with OrderlyStop() as stop:
+    with OrderlyStop() as stop, processes.keeping_memory():
         for callback in (decay, SealedCheckpoints(checkpoint), stop, EpochEndCheckpoints(), first):
             if callback is not None:
                 trainer.add_callback(callback)

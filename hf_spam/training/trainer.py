@@ -9,10 +9,13 @@ and fails when a release of transformers moves one.
   it is left out, which saves a tenth of a step's time when GPT-2 small trains its last block (two CPU cores).
 """
 
+import functools
 import math
 from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DynamoBackend
 from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, Sampler
@@ -24,6 +27,7 @@ from ..data.labels import task_of_config
 from ..errors import UserError
 from ..evaluation.metrics import mean_loss
 from ..tokens.epoch_order import SimilarLengthSampler, UnseededSampler
+from ..trainable.step_graphs import StepGraphs
 from .arguments import SpamTrainingArguments
 from .checkpoints import STABLE
 
@@ -37,9 +41,13 @@ class SpamTrainer(Trainer):
 
     Weight decay applies to every parameter. An epoch ends with the last whole `messages_per_step`. Evaluation counts
     every sample once, whatever the number of processes, and leaves the random stream of training alone.
+
+    Attributes:
+        step_graphs: Replay forward and backward pass as CUDA graphs; see `fine_tuning.use_prefix_cache`.
     """
 
     args: SpamTrainingArguments
+    step_graphs: StepGraphs | None = None
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
@@ -52,13 +60,19 @@ class SpamTrainer(Trainer):
             return None
         return super()._get_grad_norm(model, grad_norm)
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
         """Return the loss of a batch.
 
         Raises:
             NotFiniteLossError: If it is not finite: every later step would be lost.
         """
-        loss = super().training_step(*args, **kwargs)
+        step = functools.partial(super().training_step, model)
+        if self.step_graphs is None:
+            loss = step(inputs, num_items_in_batch)
+        else:
+            loss = self.step_graphs(step, inputs, num_items_in_batch)
         if not math.isfinite(loss.item()):
             raise NotFiniteLossError(
                 f"step {self.state.global_step + 1}: expected a finite loss, found {loss.item()}. Training has "
@@ -121,3 +135,20 @@ class SpamTrainer(Trainer):
         (loss,) = [name for name in metrics if name.endswith("_loss")]
         metrics[loss] = mean_loss(task_of_config(self.model.config), output.predictions, output.label_ids)  # type: ignore
         return output
+
+
+def replays(arguments: SpamTrainingArguments, accelerator: Accelerator) -> bool:
+    """Tell whether steps behind the prefix cache are replayed as CUDA graphs: on one GPU, where nothing reads a value.
+
+    A gradient scaler (fp16), accumulated gradients, recomputed activations and compiled code keep their own way.
+    """
+    return (
+        arguments.cuda_graphs
+        and accelerator.device.type == "cuda"
+        and accelerator.num_processes == 1
+        and arguments.n_gpu == 1
+        and arguments.gradient_accumulation_steps == 1
+        and accelerator.mixed_precision in ("no", "bf16")
+        and accelerator.state.dynamo_plugin.backend == DynamoBackend.NO
+        and not (arguments.gradient_checkpointing or arguments.torch_empty_cache_steps)
+    )
