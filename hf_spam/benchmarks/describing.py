@@ -66,6 +66,16 @@ def _describe_training(rows: list[dict[str, Any]]) -> Iterator[str]:
             f"\nmatrix product {precision}: {row['rate'] / _GIGA:,.0f} GFLOP/s, "
             f"of which the pass reaches {row['share']:.0%}"
         )
+    for row in rows:
+        if "parts" in row:
+            yield ""
+            head = [f"{row['system']}, {row['precision']}, by parts", "takes", "of the product's rate"]
+            yield from _table(head, list(_describe_parts(row)))
+
+
+def _describe_parts(row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for part, seconds in sorted(row["parts"].items(), key=lambda item: -item[1]):
+        yield part, f"{seconds:.1f} s", f"{row['shares'][part]:.0%}" if part in row["shares"] else ""
 
 
 def _describe_inference(rows: list[dict[str, Any]]) -> Iterator[str]:
