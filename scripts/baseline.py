@@ -13,12 +13,13 @@ from sklearn.pipeline import make_pipeline
 
 from hf_spam.data.arguments import DataArguments
 from hf_spam.data.loading import load_splits
-from hf_spam.options import OptionParser, build
+from hf_spam.dataclass_options import DataclassParser
+from hf_spam.options import build
 
 
-def make_parser() -> OptionParser:
+def make_parser() -> DataclassParser:
     """The data options of `hf-spam train`."""
-    return OptionParser(DataArguments, prog="baseline.py", description=__doc__)
+    return DataclassParser(DataArguments, prog="baseline.py", description=__doc__)
 
 
 def main(options: dict[str, Any]) -> dict[str, tuple[float, float]]:

@@ -164,8 +164,7 @@ def main(options: dict[str, Any]) -> None:
     report = options.get("report")
     # The token is stored nowhere, and a report is not repeated when a run is.
     options = {name: value for name, value in options.items() if name not in ("hub_token", "report")}
-    job = make_job(options)
-    require_shared(job.place)
+    require_shared((job := make_job(options)).place)
     with processes.main_first():
         done = processes.rank() == 0 and is_done(job, token)
     if processes.broadcast(int(done)):

@@ -1,8 +1,7 @@
 """Classify the rows of Parquet files on a Ray cluster: more rows than one machine has time for. Needs the extra `ray`.
 
-Ray Data streams blocks of rows to processes that hold the model each. Where one of them dies, or its machine, Ray
-starts another and gives it the block again. The output is written to a folder beside its place and renamed when it has
-as many rows as the input: it is complete or absent.
+Ray Data streams blocks of rows to processes that hold the model each, and gives a block again if one of them dies. The
+output is renamed to its name when it has as many rows as the input: it is complete or absent.
 """
 
 import importlib.util
@@ -107,7 +106,7 @@ def _column(field: str, found: Sequence[Answer], task: Task, wish: Wish) -> pa.A
 
 
 def require_ray() -> None:
-    """Refuse the engine without Ray.
+    """Refuse to go on without Ray.
 
     Raises:
         UserError: With the command that installs it.
@@ -253,8 +252,7 @@ def _run(request: Request, files: Sequence[str], folder: Path, count: int, clust
     context.execution_options.preserve_order = True
     context.enable_progress_bars = sys.stderr.isatty()
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    # So many that all processes are busy to the end. A process gets a whole block: Ray may put the batches of one in
-    # another order.
+    # So many that all are busy to the end; and whole blocks, as Ray may put the batches of one in another order.
     size = min(BLOCK, max(_FEWEST, math.ceil(count / (4 * cluster.processes))))
     try:
         rows = read_parquet([str(Path(file).absolute()) for file in files], partitioning=None, file_extensions=None)
@@ -292,10 +290,11 @@ def read_columns(files: Sequence[str], text_column: str | None) -> Table:
         UserError: If they are not recognised, or differ between files.
     """
     table = open_texts(files, text_column)
+    first = table.parts[0]
     for part in table.parts:
-        if part.columns != table.columns:
+        if part.columns != first.columns:
             raise UserError(
-                f"{part.name}: expected the columns {list_names(table.columns)} as in {table.parts[0].name}, found "
+                f"{part.name}: expected the columns {list_names(first.columns)} as in {first.name}, found "
                 f"{list_names(part.columns)}. Give files of the same columns."
             )
     return table

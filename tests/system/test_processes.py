@@ -265,7 +265,7 @@ def test_a_command_with_nonsense_in_the_environment(
 def test_processes_that_do_not_know_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """What accelerate makes of torchrun on a CPU if it is not told: each would train for itself."""
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr(processes, "PartialState", lambda cpu: SimpleNamespace(num_processes=1))
+    monkeypatch.setattr("accelerate.PartialState", lambda cpu: SimpleNamespace(num_processes=1))
     with pytest.raises(UserError, match="expected 2 connected processes, found 1"):
         processes.join()
 
