@@ -3,9 +3,7 @@
 Of a single process nothing here starts `torch.distributed`, constructs accelerate's state or imports either.
 """
 
-import ctypes
 import os
-import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -266,27 +264,3 @@ def describe_launch(
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-_DEFAULT, _NEVER = 128 * 1024, 2**31 - 1  # bytes
-
-
-@contextmanager
-def keeping_memory() -> Iterator[None]:
-    """Let malloc keep what is freed within the block, and give it back to the system at the end.
-
-    Each step of a training frees its gradients and takes them anew. The system hands out such memory page by page,
-    cleared: 552 page faults in a step of GPT-2 small behind the prefix cache. Only glibc can be asked to keep it.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        yield
-        return
-    libc = ctypes.CDLL(None)
-    for threshold in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
-        libc.mallopt(threshold, _NEVER)
-    try:
-        yield
-    finally:
-        for threshold in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
-            libc.mallopt(threshold, _DEFAULT)
-        libc.malloc_trim(0)

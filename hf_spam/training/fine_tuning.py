@@ -252,7 +252,7 @@ def train(trainer: SpamTrainer, interim: InterimEstimates, decay: Decay | None =
         with resuming_from(checkpoint, first):
             if _restore(trainer, checkpoint, interim, decay):
                 return
-    with OrderlyStop() as stop, processes.keeping_memory():
+    with OrderlyStop() as stop:
         for callback in (decay, SealedCheckpoints(checkpoint), stop, EpochEndCheckpoints(), first):
             if callback is not None:
                 trainer.add_callback(callback)

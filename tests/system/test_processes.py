@@ -5,9 +5,7 @@ The launchers are real; where only the processes matter they are started by hand
 
 import json
 import os
-import platform
 import re
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -296,19 +294,3 @@ def test_the_launchers_own_precision_is_said(workplace: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "run    1 process on cpu, bf16; " in result.stdout
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
-def test_memory_that_is_kept_costs_no_page_faults() -> None:
-    def faults() -> int:
-        """As in training steps: tensors that are freed together and taken anew."""
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        for _ in range(5):
-            held = [torch.ones(400_000) for _ in range(20)]  # below a huge page, which would hide them
-            held.clear()
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-    with processes.keeping_memory():
-        faults()
-        assert faults() < 100
-    assert faults() > 1_000  # given back
