@@ -445,7 +445,7 @@ def test_every_marker_is_described() -> None:
 def test_every_option_exists() -> None:
     """Whatever the READMEs call `--name` is an option of ours, of a script, or of a launcher."""
     known = {"--help", "--help_all", "--version", "--cpu", "--num_processes", "--config_file", "--nproc_per_node"}
-    known |= {"--inplace", "--no-deps"}  # of jupyter execute, and of pip
+    known |= {"--inplace", "--no-deps", "--rows", "--workers"}  # of jupyter execute, pip and growth.py
     known |= {"--nnodes", "--node_rank", "--master_addr", "--master_port", "--machine_rank", "--main_process_ip"}
     for command in COMMANDS:
         module = importlib.import_module(f"hf_spam.commands.{command.replace('-', '_')}")
