@@ -68,7 +68,8 @@ class SpamClassifier:
         if token_budget is not None:
             TOKENS.check("token_budget", token_budget, whole=True)
         self.engine = as_engine(model)
-        self._tokenizer = to_encoder(tokenizer) and tokenizer
+        to_encoder(tokenizer)
+        self._tokenizer = tokenizer
         self._lock = threading.Lock()
         self.repeats = Repeats()
         self.token_budget = token_budget or self.engine.token_budget
@@ -121,7 +122,8 @@ class SpamClassifier:
 
     @tokenizer.setter
     def tokenizer(self, tokenizer: "PreTrainedTokenizerBase | Encoder") -> None:
-        self._tokenizer = to_encoder(tokenizer) and tokenizer
+        to_encoder(tokenizer)
+        self._tokenizer = tokenizer
 
     @property
     def encoder(self) -> Encoder:
