@@ -270,6 +270,10 @@ def test_command(
         assert (request.getfixturevalue("quickstart") / "log").read_text()
         return
     environment: dict[str, str] = {}
+    if "--engine ray" in command and not (workplace / "messages.parquet").exists():  # by itself, with -m ray
+        template = request.getfixturevalue("template")
+        shutil.copytree(template / "outputs" / "quickstart", workplace / "outputs" / "quickstart", dirs_exist_ok=True)
+        pd.read_csv(workplace / "messages.csv").to_parquet(workplace / "messages.parquet")
     if step.command.startswith("hf-spam serve"):  # it would not end
         parse_serve(shlex.split(command)[2:])
         command = "curl -s http://127.0.0.1:8000/health"

@@ -171,7 +171,7 @@ def test_a_process_dies(
     assert warm.wait(driver.pid) == 0, log.read_text()
     first, *told, last = log.read_text().splitlines()
     assert first == "note   in/0.parquet and 2 more: columns: texts text"
-    assert all("so the task will be retried" in line for line in told), told
+    assert all("(raylet)" in line for line in told), told  # Ray's own, which count the tries
     assert last == "6,000 texts classified: out"
     found = pq.read_table(tmp_path / "out")
     assert found["id"].to_pylist() == [*numbers]
