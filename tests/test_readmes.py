@@ -451,6 +451,7 @@ def test_every_option_exists() -> None:
     known = {"--help", "--help_all", "--version", "--cpu", "--num_processes", "--config_file", "--nproc_per_node"}
     known |= {"--inplace", "--no-deps", "--rows", "--workers"}  # of jupyter execute, pip and growth.py
     known |= {"--nnodes", "--node_rank", "--master_addr", "--master_port", "--machine_rank", "--main_process_ip"}
+    known |= {"--dynamo_backend"}  # of accelerate launch
     for command in COMMANDS:
         module = importlib.import_module(f"hf_spam.commands.{command.replace('-', '_')}")
         if hasattr(module, "make_parser"):

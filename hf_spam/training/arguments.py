@@ -218,12 +218,12 @@ class SpamTrainingArguments(TrainingArguments):
     prefix_cache_dir: str | None = option(
         None, "Keep that cache here for later runs (default: in the run, until it is finished).", SPEED, FOLDER
     )
-    cuda_graphs: bool = option(True, "With that cache and one GPU, replay each step as a CUDA graph.", SPEED)
+    cuda_graphs: bool = option(True, "With that cache and one GPU, replay each step as a CUDA graph.", TRAINERS)
     used_rows: bool = option(
         True, "With --trainable all, let AdamW update only the embeddings of tokens that occur.", SPEED
     )
     dataloader_pin_memory: bool = option(
-        False, "Pin batches; with the prefix cache they are then made on the CPU.", SPEED
+        False, "Pin batches; with the prefix cache they are then made on the CPU.", TRAINERS
     )
     ddp_find_unused_parameters: bool | None = option(False, "DistributedDataParallel's option.", TRAINERS)
     push_to_hub: bool = option(False, "Push the finished run with its card, as `hf-spam push` does.", PUBLISHING)
