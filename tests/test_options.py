@@ -121,7 +121,12 @@ def test_help_of_train_is_two_screens_of_our_options() -> None:
     assert re.findall(r"^(\w.*):$", text, re.MULTILINE) == SECTIONS
     shown = {name.removeprefix("--") for name in entries(text)}
     ours = {field.name for field in fields(SpamTrainingArguments) if "group" in field.metadata}
-    assert ours - shown == {"hub_strategy", "ddp_find_unused_parameters"}  # nobody has to choose these
+    assert ours - shown == {
+        "hub_strategy",
+        "cuda_graphs",
+        "dataloader_pin_memory",
+        "ddp_find_unused_parameters",
+    }  # nobody has to choose these
     assert {"preset", "config", "weights", "data_file"} <= shown
     assert "adam_beta1" not in shown
 
