@@ -108,5 +108,5 @@ class Ours:
 
 CONTENDERS = (
     Ours("ours, quickstart, fp32", CHECKPOINT, {}),
-    Ours("ours, quickstart, ONNX int8", EXPORT, dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), "onnx")),
+    Ours("ours, quickstart, ONNX int8", EXPORT, dict.fromkeys(("onnx", "onnxruntime"), "onnx")),
 )

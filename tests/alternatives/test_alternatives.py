@@ -188,12 +188,12 @@ def test_a_cold_start_is_the_commands_own() -> None:
 
 
 def test_what_is_not_installed_is_told_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    absent = {"fasttext", "onnxscript"}
+    absent = {"fasttext", "onnx"}
     monkeypatch.setattr(benchmark.importlib.util, "find_spec", lambda name: None if name in absent else name)
     notes = [note for system in benchmark.CONTENDERS if (note := benchmark.describe_missing(system))]
     assert [note.split(": pip install ")[0] for note in notes] == [
         "fastText, words and characters 2-5 needs fasttext",
-        "ours, quickstart, ONNX int8 needs onnxscript",
+        "ours, quickstart, ONNX int8 needs onnx",
     ]
     assert "[benchmark]" in notes[0]
     assert "[onnx]" in notes[1]
