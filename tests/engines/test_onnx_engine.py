@@ -18,6 +18,7 @@ from support.bare_environment import make_bare_environment
 from support.places import ROOT
 
 from hf_spam import SpamClassifier
+from hf_spam.engines.onnx_engine import OnnxModel
 
 pytestmark = pytest.mark.onnx
 
@@ -42,6 +43,7 @@ BY_CLASS = f"""
 import sys{THIRD}
 before = third()
 from hf_spam import SpamClassifier
+from hf_spam.engines.onnx_engine import OnnxModel
 classifier = SpamClassifier.from_pretrained(sys.argv[1])
 print(classifier(sys.argv[2]).label)
 assert classifier.all_scores(sys.argv[2]).keys() == {{"ham", "spam"}}
@@ -97,6 +99,7 @@ def test_the_server_needs_neither(export: Path) -> None:
 import sys{THIRD}
 import anyio
 from hf_spam import SpamClassifier
+from hf_spam.engines.onnx_engine import OnnxModel
 from hf_spam.commands import serve
 from hf_spam.serving import app, protocol
 from hf_spam.serving.metrics import Metrics
@@ -124,6 +127,17 @@ def test_an_environment_of_these_packages_is_enough(export: Path, tmp_path: Path
     for line, label, scores in zip(lines, expected(TEXTS), expected.score(TEXTS), strict=True):
         found = json.loads(line)
         assert (found["label"], found["score"]) == (label.label, pytest.approx(float(scores.max()), abs=1e-5))
+
+
+def test_a_batch_on_each_core(export: Path) -> None:
+    """Results keep their order, and their values: a score does not depend on its batch."""
+    alone, together = SpamClassifier.from_pretrained(export), SpamClassifier.from_pretrained(export)
+    alone.engine = OnnxModel(export, alone.config, threads=1)
+    together.engine = OnnxModel(export, together.config, threads=4)
+    together.token_budget = 32
+    texts = [f"{text} {number}" for number in range(40) for text in TEXTS]
+    expected = [alone.score([text])[0] for text in texts]
+    assert np.allclose(together.score(texts), expected, atol=1e-5)
 
 
 def test_scores_are_the_functions_of_logits(export: Path) -> None:
