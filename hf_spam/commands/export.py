@@ -146,7 +146,7 @@ def choose_examples(
 ) -> list[list[int]]:
     """Return the token ids of messages that fix int8 scales: of the training split, unless all data is compared on."""
     if chosen.name in ("the test split", "the validation split"):
-        chosen = choose_messages(options["model"], model, classifier.model.config, options, "train")
+        chosen = choose_messages(options["model"], model, classifier.config, options, "train")
     texts = chosen.texts[:: max(1, len(chosen.texts) // _EXAMPLES)][:_EXAMPLES]
     return [ids for ids in classifier.tokenize(texts) if ids]
 
