@@ -91,7 +91,7 @@ class PlainEngine:
         self.config: Any = checkpoint.config
         self._checkpoint = checkpoint
         self._dtype = dtype
-        self._plain = load_plain(checkpoint, dtype).to(device)
+        self._plain: GPTModel | None = load_plain(checkpoint, dtype).to(device)
         self._device = device
         self._lock = threading.Lock()
         self._whole: TorchEngine | None = None
@@ -106,6 +106,7 @@ class PlainEngine:
                 model: Any = load_model(self._checkpoint, self._dtype).to(self._device)  # type: ignore[arg-type]
                 self._whole = TorchEngine(model)
                 self.config = model.config
+                self._plain = None
         return self._whole.model
 
     @property
@@ -121,14 +122,21 @@ class PlainEngine:
     @torch.inference_mode()
     def score(self, rows: Rows) -> Logits:
         """Return the logits of a batch of texts; see `Engine`."""
-        if self._whole is not None:
-            return self._whole.score(rows)
+        plain = self._plain
+        if plain is None:
+            return self._taken_over.score(rows)
         ids, mask = (torch.from_numpy(array).to(self._device) for array in pad(rows, self.config.pad_token_id))
-        return score_plain(self._plain, ids, mask).float().cpu().numpy()
+        return score_plain(plain, ids, mask).float().cpu().numpy()
 
     def version(self) -> Version | None:
         """Return the model's tensors, and how often each was changed; see `Engine`."""
-        return _version(self._plain) if self._whole is None else self._whole.version()
+        plain = self._plain
+        return self._taken_over.version() if plain is None else _version(plain)
+
+    @property
+    def _taken_over(self) -> TorchEngine:
+        assert self._whole is not None  # it is there before the plain model goes
+        return self._whole
 
 
 def score_plain(model: GPTModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

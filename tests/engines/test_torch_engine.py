@@ -50,6 +50,7 @@ def test_the_same_scores(
     assert torch.equal(logits, expected.logits(TEXTS))
     assert type(plain.model) is SpamGPTForSequenceClassification
     assert type(plain.config) is SpamGPTConfig
+    assert plain.engine._plain is None  # not in memory twice
     plain.repeats = expected.repeats.__class__()
     assert torch.equal(logits, plain.logits(TEXTS))
 
