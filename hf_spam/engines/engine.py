@@ -66,11 +66,12 @@ def pad(rows: Rows, pad_token_id: int | None) -> tuple[NDArray[np.int64], NDArra
 
 
 def softmax(logits: Logits) -> Logits:
-    """Return probabilities that sum to 1 in each row, computed in float64. *Shape:* `[N, num_labels]`."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    return cast(Logits, (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32))
+    """Return probabilities that sum to 1 in each row, computed as `pipeline()` does. *Shape:* `[N, num_labels]`."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    return cast(Logits, powers / powers.sum(axis=1, keepdims=True))
 
 
 def sigmoid(logits: Logits) -> Logits:
-    """Return the probability of each label by itself, computed in float64. *Shape:* `[N, num_labels]`."""
-    return cast(Logits, np.exp(-np.logaddexp(0, -logits.astype(np.float64))).astype(np.float32))
+    """Return the probability of each label by itself, computed as `pipeline()` does. *Shape:* `[N, num_labels]`."""
+    with np.errstate(over="ignore"):  # a score of 0
+        return cast(Logits, 1.0 / (1.0 + np.exp(-logits)))
