@@ -35,15 +35,13 @@ from ..data.labels import task_of_config
 from ..dataclass_options import DataclassParser
 from ..engines.loading import find_model
 from ..errors import UserError, one_line
-from ..evaluation.report import NOT_HERE, Chosen, choose_messages
+from ..evaluation.report import NOT_HERE, choose_messages
 from ..inference.classifier import SpamClassifier
 from ..model.modeling_spam_gpt import SpamGPTForSequenceClassification
 from ..options import merge
 from ..system.reading import is_folder, read_json
 from ..system.run_folder import AGREEMENT_FILE, ARGUMENTS_FILE, METRICS_FILE, check_writable, staged
 from ..values.ranges import FOLDER, SHARE
-
-_EXAMPLES = 128  # messages, at most, that fix the scales of int8 activations
 
 
 def make_parser() -> DataclassParser:
@@ -115,7 +113,7 @@ def main(options: dict[str, Any]) -> None:
     with staged(output_dir, trains=False) as folder:
         made = Path(tempfile.mkdtemp(prefix=".run-", dir=folder)) if page else folder
         if converted is None:
-            to_onnx(original, made, int8, choose_examples(classifier, chosen, model, options) if int8 else ())
+            to_onnx(original, made, int8)
         else:
             converted.save_pretrained(made)
         copy_rest(classifier, model, made)
@@ -139,16 +137,6 @@ def main(options: dict[str, Any]) -> None:
     print(one_line(f"{chosen.name}: {agreement}"))
     use = f"open {output_dir / INDEX} in a browser" if page else f'try: hf-spam predict {output_dir} "your text"'
     print(one_line(f"saved to {output_dir}; {use}"))
-
-
-def choose_examples(
-    classifier: SpamClassifier, chosen: Chosen, model: Path, options: Mapping[str, Any]
-) -> list[list[int]]:
-    """Return the token ids of messages that fix int8 scales: of the training split, unless all data is compared on."""
-    if chosen.name in ("the test split", "the validation split"):
-        chosen = choose_messages(options["model"], model, classifier.config, options, "train")
-    texts = chosen.texts[:: max(1, len(chosen.texts) // _EXAMPLES)][:_EXAMPLES]
-    return [ids for ids in classifier.tokenize(texts) if ids]
 
 
 def plan_page(

@@ -16,14 +16,12 @@ import transformers
 from support.places import ROOT
 
 from hf_spam import SpamClassifier, SpamGPTConfig, SpamGPTForSequenceClassification, UserError
-from hf_spam.commands.export import choose_examples
 from hf_spam.conversion import to_onnx as onnx_model
 from hf_spam.conversion.agreement import measure_agreement
 from hf_spam.conversion.onnx_gpt import build_graph
 from hf_spam.conversion.to_onnx import to_onnx
 from hf_spam.data import sources
 from hf_spam.engines.onnx_engine import OnnxModel
-from hf_spam.evaluation.report import choose_messages
 from hf_spam.tokens.tokenization import build_tokenizer
 
 Run = Callable[..., tuple[int, str, str]]
@@ -309,20 +307,6 @@ def test_int8_under_every_rule(tmp_path: Path, pooling: str, causal: bool, bias:
         expected = model(ids, mask).logits
     got = OnnxModel(tmp_path, model.config)(ids, mask).logits
     assert 0 < (got - expected).std() < 0.1 * expected.std()
-
-
-def test_examples_come_from_the_training_split(tiny_run: Callable[[str], Path]) -> None:
-    """Not from the messages that the export is judged on."""
-    folder = tiny_run("last_token")
-    classifier, options = SpamClassifier.from_pretrained(folder), {"model": str(folder)}
-    splits = {
-        name: choose_messages(str(folder), folder, classifier.config, options, name) for name in ("train", "test")
-    }
-    found = choose_examples(classifier, splits["test"], folder, options)
-    train, test = (classifier.tokenize(split.texts) for split in splits.values())
-    assert 0 < len(found) <= 128
-    assert all(row in train for row in found)
-    assert not all(row in test for row in found)
 
 
 @pytest.mark.onnx
