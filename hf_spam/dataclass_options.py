@@ -1,6 +1,5 @@
 """Options that are the fields of dataclasses, as transformers reads them."""
 
-from collections.abc import Collection
 from typing import Any
 
 from transformers import HfArgumentParser
@@ -16,24 +15,8 @@ class DataclassParser(OptionParser, HfArgumentParser):
 
     Args:
         dataclass_types: The dataclasses of the options.
-        prog: See `OptionParser`, as for the following.
-        description: What the command does.
-        arguments: The positional arguments.
-        without: Fields of the dataclasses that are no option here.
+        options: Those of `OptionParser`.
     """
 
-    def __init__(
-        self,
-        *dataclass_types: Any,
-        prog: str,
-        description: str | None,
-        arguments: str = "",
-        without: Collection[str] = (),
-    ) -> None:
-        super().__init__(
-            prog=prog,
-            description=description,
-            arguments=arguments,
-            without=without,
-            dataclass_types=list(dataclass_types),
-        )
+    def __init__(self, *dataclass_types: Any, **options: Any) -> None:
+        super().__init__(dataclass_types=list(dataclass_types), **options)

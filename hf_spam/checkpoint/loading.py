@@ -40,19 +40,26 @@ def read_weights(checkpoint: Checkpoint) -> State:
     return read_state(checkpoint.folder, shapes, tied, OLD_NAMES[checkpoint.kind])
 
 
-def load_model(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+def load_model(
+    checkpoint: Checkpoint, dtype: torch.dtype = torch.float32, state: State | None = None
+) -> PreTrainedModel:
     """Return the model of a checkpoint on the CPU; an adapter merged into its base.
+
+    Args:
+        checkpoint: The folder, checked.
+        dtype: Of the weights.
+        state: Its tensors, where they were read before: the folder may hold others by now.
 
     Raises:
         UserError: If its weights are not those of its configuration, or an adapter's peft is not installed.
     """
     if checkpoint.adapter is not None and checkpoint.base is not None:
         require_peft(f"{checkpoint.folder}, an adapter")
-        state = read_adapter_weights(checkpoint.folder, checkpoint.adapter, checkpoint.config)
+        own = read_adapter_weights(checkpoint.folder, checkpoint.adapter, checkpoint.config)
         base: Any = load_model(checkpoint.base)
-        return merge(base, checkpoint.adapter, state).to(dtype)  # type: ignore[arg-type]
+        return merge(base, checkpoint.adapter, own).to(dtype)  # type: ignore[arg-type]
     class_: Any = _CLASSES[checkpoint.kind]
-    state = read_weights(checkpoint)
+    state = read_weights(checkpoint) if state is None else state
     # From the tensors in memory, not from the folder: transformers would follow other files in it, such as adapters.
     model: PreTrainedModel = class_.from_pretrained(None, config=_config(checkpoint), state_dict=state, dtype=dtype)
     return model

@@ -103,7 +103,9 @@ class PlainEngine:
 
         with self._lock:
             if self._whole is None:
-                model: Any = load_model(self._checkpoint, self._dtype).to(self._device)  # type: ignore[arg-type]
+                assert self._plain is not None
+                state = {_outer(name): tensor.cpu() for name, tensor in self._plain.state_dict().items()}
+                model: Any = load_model(self._checkpoint, self._dtype, state).to(self._device)  # type: ignore[arg-type]
                 self._whole = TorchEngine(model)
                 self.config = model.config
                 self._plain = None

@@ -68,6 +68,17 @@ def test_what_is_changed_in_the_model_counts(tokenizer: GPT2Tokenizer, tmp_path:
     assert torch.equal(classifier.logits(TEXTS), before)
 
 
+def test_a_folder_that_changes_meanwhile(tokenizer: GPT2Tokenizer, tmp_path: Path) -> None:
+    """The model is the one that was loaded, whatever lies there now."""
+    save(tmp_path, tokenizer)
+    classifier = SpamClassifier.from_pretrained(tmp_path)
+    before = classifier.logits(TEXTS)
+    (tmp_path / "model.safetensors").unlink()
+    assert classifier.model.training is False
+    classifier.repeats = type(classifier.repeats)()
+    assert torch.equal(classifier.logits(TEXTS), before)
+
+
 def test_one_model_for_all_threads(tokenizer: GPT2Tokenizer, tmp_path: Path) -> None:
     save(tmp_path, tokenizer)
     classifier, found = SpamClassifier.from_pretrained(tmp_path), []
